@@ -1,3 +1,13 @@
-"""Restore images by Inversion by Direct Iteration (InDI)."""
+"""Restore images by Inversion by Direct Iteration (InDI).
 
-__version__ = "0.1.0"
+restorer = indi.load("runs/mine")
+restored = restorer.restore(image, steps=10)
+"""
+
+from indi.errors import IndiError
+from indi.evaluation import evaluate
+from indi.restoration import Restorer, load
+from indi.training import Record, train
+from indi.version import __version__
+
+__all__ = ["IndiError", "Record", "Restorer", "__version__", "evaluate", "load", "train"]

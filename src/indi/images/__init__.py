@@ -1,0 +1,24 @@
+"""Image files to arrays and back, with type, alpha and metadata kept."""
+
+from indi.images.atomic import atomic, write_atomic
+from indi.images.convert import fit_channels, from_unit, to_unit
+from indi.images.files import READABLE_SUFFIXES, find_images, read, read_header, write
+from indi.images.image import MAX_PIXELS, Header, Image, Metadata, Resolution
+
+__all__ = [
+    "MAX_PIXELS",
+    "READABLE_SUFFIXES",
+    "Header",
+    "Image",
+    "Metadata",
+    "Resolution",
+    "atomic",
+    "find_images",
+    "fit_channels",
+    "from_unit",
+    "read",
+    "read_header",
+    "to_unit",
+    "write",
+    "write_atomic",
+]

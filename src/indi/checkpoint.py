@@ -1,0 +1,133 @@
+"""Models and the state of a training run as files: safetensors and JSON, never pickle.
+
+A model is one file that says all of itself: weights, and its card as JSON in the header. In a run
+folder ``model.json`` repeats the card for people. The state that resuming needs is one file too, so
+that no kill between two writes can leave halves that do not fit.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from indi.config import MethodSettings, NetworkSettings, Settings
+from indi.errors import ModelError
+from indi.images import atomic
+from indi.networks import NETWORKS, UNet
+
+MODEL_FILE = "model.safetensors"
+CARD_FILE = "model.json"
+STATE_FILE = "state.safetensors"
+_KEY = "indi"  # of the JSON in a safetensors header
+
+
+class Card(Settings):
+    """What a model is: enough to rebuild it and to use it rightly."""
+
+    format: Literal[1] = 1
+    version: str
+    name: str
+    method: MethodSettings
+    network: NetworkSettings
+    channels: int
+    task: str | None = None
+    iterations: int = 0
+    images_seen: int = 0
+    seconds: float = 0.0
+    pairs: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its weights, and its card."""
+
+    card: Card
+    network: UNet
+
+    @classmethod
+    def new(cls, card: Card) -> "Model":
+        """Return an untrained model as the card describes it."""
+        inputs = card.channels * (2 if card.method.build().conditioned else 1)
+        return cls(card, NETWORKS[card.network.name](inputs, card.channels, card.network.size))
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write ``model.safetensors`` and ``model.json`` into a folder, each atomically.
+
+    Raises:
+        ImageError: The folder cannot be written.
+    """
+    card = model.card.model_dump_json(indent=2)
+    write_tensors(folder / MODEL_FILE, dict(model.network.state_dict()), json.loads(card))
+    write_text(folder / CARD_FILE, card + "\n")
+
+
+def load_model(path: Path) -> Model:
+    """Read a model from a run folder or a model file.
+
+    Raises:
+        ModelError: It is missing, damaged, of a newer format, or its weights do not fit or are not finite.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise ModelError(f"{path}: no {MODEL_FILE} in this folder; train a run there, or give another")
+    tensors, card = read_tensors(file)
+    try:
+        model = Model.new(Card.model_validate(card))
+    except ValidationError as error:
+        raise ModelError(
+            f"{file}: its card is not one that this version reads; update indi, or retrain"
+        ) from error
+    expected = model.network.state_dict()
+    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
+        raise ModelError(f"{file}: its weights do not fit the network its card names; the file was altered")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise ModelError(f"{file}: it holds weights that are not finite; go back to an earlier checkpoint")
+    model.network.load_state_dict(tensors)
+    model.network.requires_grad_(False).eval()
+    return model
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file, atomically."""
+    with atomic(path) as temporary:
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(plain, temporary, metadata={_KEY: json.dumps(header)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and the JSON header that ``write_tensors`` wrote.
+
+    Raises:
+        ModelError: The file is missing, cut, or another program's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            header = json.loads((file.metadata() or {})[_KEY])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ModelError(f"{path}: no such model file; give a run folder or a model file") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: not a model of indi, or damaged; copy it again, or retrain") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def cast_convolutions(network: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """Cast a network's convolutions, in place: the rest, which is small, stays in float32."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            layer.to(dtype)
+    return network

@@ -1,0 +1,182 @@
+"""The one tree of settings: defaults live here, and the command line, files and models read them.
+
+Frozen pydantic models, read from TOML or JSON. An unknown key is an error that names the nearest known one.
+"""
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from indi.devices import Precision
+from indi.errors import ConfigError
+from indi.methods import METHODS, Method
+from indi.networks import NETWORKS
+from indi.networks.unet import SIZES
+from indi.process import Noise
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _check_name(what: str, name: str, table: dict[str, Any]) -> None:
+    if name not in table:
+        raise ValueError(f"unknown {what} {name!r}; there are {', '.join(table)}{_nearest(name, table)}")
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MethodSettings(Settings):
+    """How degraded becomes clean (methods.py, process.py)."""
+
+    name: str = Field("indi", description="a row of the table of methods")
+    epsilon: float = Field(
+        0.01, ge=0, le=1, description="standard deviation of the noise at t = 1, in intensities"
+    )
+    noise: Noise = Field("constant", description="the schedule eps(t)")
+    conditioned: bool = Field(False, description="the network sees the degraded image beside the state")
+    share_at_one: Share = Field(0.5, description="weight of the point mass at t = 1 in training")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        _check_name("method", self.name, METHODS)
+        return self
+
+    def build(self) -> Method:
+        """Return the method that these settings describe."""
+        return METHODS[self.name](self.epsilon, self.noise, self.conditioned, self.share_at_one)
+
+
+class NetworkSettings(Settings):
+    """Which network, and how large."""
+
+    name: str = Field("unet", description="a row of the table of networks")
+    size: str = Field("small", description="tiny, small, base or large")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        _check_name("network", self.name, NETWORKS)
+        _check_name("size", self.size, SIZES)
+        return self
+
+
+class DataSettings(Settings):
+    """Where pairs come from, and how they are cut into crops."""
+
+    clean: str | None = Field(None, description="folder of clean images")
+    degraded: str | None = Field(
+        None, description="folder of degraded images, with the names of the clean ones"
+    )
+    task: str | None = Field(None, description="make the degraded images from the clean ones instead")
+    channels: int | None = Field(
+        None, ge=1, le=64, description="channels to train on; None: those of the images"
+    )
+    crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
+    batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
+    validation: Share = Field(0.1, description="share of the images kept from training, for validation")
+    group: str | None = Field(
+        None, description="pattern whose match names an image's scene; scenes are not split"
+    )
+    resample: bool = Field(
+        False, description="bring degraded images of a whole-number lower size to the clean grid"
+    )
+
+
+class TrainingSettings(Settings):
+    """How the network learns."""
+
+    minutes: float | None = Field(None, gt=0, description="budget in minutes of training")
+    iterations: int | None = Field(None, ge=1, description="budget in iterations")
+    learning_rate: float = Field(1e-3, gt=0, description="its highest value")
+    warmup: Share = Field(0.03, description="share of the budget over which it is reached")
+    cooldown: Share = Field(
+        0.5, description="share of the budget, at the end, over which it falls to nothing"
+    )
+    norm: Literal[1, 2] = Field(1, description="p of the loss |F - x|^p")
+    clip: float = Field(1.0, gt=0, description="highest norm of a gradient")
+    average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, an iteration")
+    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
+    preview_steps: int = Field(10, ge=1, description="steps of the preview pictures")
+    precision: Precision = Field("auto", description="of the convolutions")
+    seed: int = Field(0, ge=0, description="of everything random")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.minutes is not None and self.iterations is not None:
+            raise ValueError("give one budget, minutes or iterations, not both")
+        return self
+
+
+class Config(Settings):
+    """Everything that decides what a training run does."""
+
+    method: MethodSettings = MethodSettings()
+    network: NetworkSettings = NetworkSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], *, source: str) -> Self:
+        """Return the settings that ``values`` describe, defaults for the rest.
+
+        Raises:
+            ConfigError: A key is unknown or a value out of range; the message names it and ``source``.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_first_problem(error, cls)}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> dict[str, Any]:
+        """Return the raw tree of a TOML or JSON file.
+
+        Raises:
+            ConfigError: The file cannot be read or is neither.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: cannot be read ({error.strerror}); give a TOML or JSON file"
+            ) from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
+        return values
+
+    def dump(self) -> str:
+        """Return the settings as indented JSON, every value written out."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return the tree ``under`` with the values of ``over`` put over it."""
+    tree = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(tree.get(key), dict)
+        tree[key] = merged(tree[key], value) if both else value
+    return tree
+
+
+def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    problem = error.errors()[0]
+    *parents, name = [str(part) for part in problem["loc"]] or ["settings"]
+    where = ".".join([*parents, name])
+    if problem["type"] != "extra_forbidden":
+        value = "" if isinstance(problem["input"], dict | BaseModel) else f" (got {problem['input']!r})"
+        return f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}"
+    for parent in parents:
+        model = model.model_fields[parent].annotation  # type: ignore[assignment]
+    return f"{where}: unknown setting; known are {', '.join(model.model_fields)}{_nearest(name, model.model_fields)}"

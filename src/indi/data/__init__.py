@@ -1,0 +1,29 @@
+"""Folders of images to training crops: pairs matched by name, checked, split by scene, and cut.
+
+    match_pairs   two folders -> a report, from names and file headers only
+    check_pairs   the same report after every pixel was read
+    split_pairs   pairs -> training and validation
+    load_pair     one pair -> arrays on one grid
+    Crops         pairs -> an endless stream of batches, crop i a pure function of (seed, i)
+
+Nothing is ever paired by its place in a sorted list: a file without a partner of its name is reported, not
+used.
+"""
+
+from indi.data.checks import check_pairs
+from indi.data.crops import Crops
+from indi.data.loading import Pair, load_pair
+from indi.data.pairs import PairReport, match_pairs
+from indi.data.splitting import split_pairs
+from indi.data.testing import load_test_pair
+
+__all__ = [
+    "Crops",
+    "Pair",
+    "PairReport",
+    "check_pairs",
+    "load_pair",
+    "load_test_pair",
+    "match_pairs",
+    "split_pairs",
+]

@@ -1,0 +1,92 @@
+"""A pair of files, and how it becomes arrays on one grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from indi import images
+from indi.data.wording import count
+from indi.errors import DataError
+
+Pixels = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clean image and its degraded partner.
+
+    Attributes:
+        name: file name without suffix, the same on both sides.
+        clean: the clean file.
+        degraded: the degraded file; None where a task makes it from the clean one.
+        same_as: name of an earlier pair with the very same clean pixels, as found by `check_pairs`.
+    """
+
+    name: str
+    clean: Path
+    degraded: Path | None = None
+    same_as: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The clean file, then the degraded one if there is any."""
+        return (self.clean,) if self.degraded is None else (self.clean, self.degraded)
+
+
+def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pixels, ...]:
+    """Decode the files of ``pair`` onto the grid of the clean image.
+
+    Args:
+        pair: its files are read in full; alpha is left out.
+        channels: gray becomes colour by repeating; colour becomes gray only where nothing is lost.
+        resample: bring a degraded image whose size is in a whole-number ratio to the clean grid, bicubically
+            (antialiased where it shrinks) and rounded to its own type.
+
+    Returns:
+        (clean,) or (clean, degraded), each (H, W) or (H, W, C) in its own type.
+
+    Raises:
+        ImageError: a file cannot be read, or its channels do not fit.
+        DataError: NaN or infinite pixels, or sizes that do not fit.
+    """
+    loaded = []
+    for file in pair.files:
+        fitted = images.fit_channels(images.read(file).pixels, channels, what=str(file))
+        pixels: Pixels = np.ascontiguousarray(fitted)  # one channel of a colour image would keep all three
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            bad = int(np.count_nonzero(~np.isfinite(pixels)))
+            raise DataError(f"{file}: {count(bad, 'value')} NaN or infinite; mend or remove the file")
+        loaded.append(pixels)
+    sizes = [pixels.shape[:2] for pixels in loaded]
+    if problem := grid_problem(pair, sizes, resample=resample):
+        raise DataError(problem)
+    return tuple(pixels if pixels.shape[:2] == sizes[0] else _resampled(pixels, sizes[0]) for pixels in loaded)
+
+
+def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool) -> str | None:
+    """Say why images of these sizes, (height, width) of each file, are no pair; None where they are."""
+    if len(set(sizes)) == 1:
+        return None
+    clean, degraded = sizes
+    small, large = sorted(sizes)
+    ratio = large[0] // small[0]
+    found = f"{pair.degraded} has {degraded[0]}x{degraded[1]} px (height x width), clean {clean[0]}x{clean[1]}"
+    if large != (small[0] * ratio, small[1] * ratio):
+        return f"{found}; give images of one size, or of a whole-number ratio of sizes with `resample`"
+    side = "lower" if degraded == small else "higher"
+    advice = "`resample` would bring it to the clean grid"
+    return None if resample else f"{found}, a resolution {ratio} times {side}; {advice}"
+
+
+def _resampled(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
+    planes = np.ascontiguousarray(np.atleast_3d(images.to_unit(pixels)).transpose(2, 0, 1))
+    # Antialiasing also selects the kernel of Pillow and Matlab (a = -0.5): all that it does when enlarging.
+    resized = functional.interpolate(torch.from_numpy(planes)[None], size, mode="bicubic", antialias=True)[0]
+    values = resized.numpy().transpose(1, 2, 0).reshape(*size, *pixels.shape[2:])
+    return images.from_unit(values, pixels.dtype)

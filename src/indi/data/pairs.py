@@ -1,0 +1,195 @@
+"""Match the images of two folders by name, compare their headers, and report what does not fit."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+
+from indi import images
+from indi.data.loading import Pair, grid_problem
+from indi.data.wording import count, few, first_lines
+from indi.errors import DataError, IndiError
+
+Headers = dict[Pair, list[images.Header]]  # of the pair's files, in their order
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What was found in one or two folders.
+
+    Attributes:
+        pairs: the usable pairs, in the order of the clean folder.
+        channels: what a model of these pairs needs; gray images among colour ones count as colour.
+        unmatched_clean: clean files without a degraded partner; left out, which does not stop training.
+        unmatched_degraded: degraded files without a clean partner; left out too.
+        problems: (name, sentence) for each pair that cannot be used.
+        warnings: sentences on what can be used but is likely not meant.
+    """
+
+    pairs: tuple[Pair, ...]
+    channels: int
+    unmatched_clean: tuple[Path, ...] = ()
+    unmatched_degraded: tuple[Path, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """Return the report as a few lines of text."""
+        noun = "clean image" if any(pair.degraded is None for pair in self.pairs) else "pair"
+        lines = [f"{count(len(self.pairs), noun)}, {count(self.channels, 'channel')}"]
+        for side, other, files in (
+            ("clean", "degraded", self.unmatched_clean),
+            ("degraded", "clean", self.unmatched_degraded),
+        ):
+            if files:
+                images_left_out = f"{count(len(files), f'{side} image')} without a {other} one"
+                lines.append(f"left out: {images_left_out}: {few(file.name for file in files)}")
+        lines += first_lines("cannot be used: ", [f"{name}: {sentence}" for name, sentence in self.problems])
+        lines += first_lines("warning: ", self.warnings)
+        return "\n".join(lines)
+
+    def raise_if_unusable(self) -> None:
+        """Stop before training when any pair has a problem, or when there is none.
+
+        Raises:
+            DataError: it names the first few problems.
+        """
+        if self.problems:
+            found = few((f"{name}: {sentence}" for name, sentence in self.problems), between="; ")
+            raise DataError(f"{count(len(self.problems), 'pair')} to mend or remove: {found}")
+        if not self.pairs:
+            raise DataError("there is no pair to train on; give folders whose images have the same names")
+
+
+def match_pairs(
+    clean: Path, degraded: Path | None, *, channels: int | None = None, resample: bool = False
+) -> PairReport:
+    """Match images of two folders by name (suffix ignored, case kept) and compare their headers.
+
+    Args:
+        clean: folder of clean images.
+        degraded: folder of degraded images; None where a task makes them from the clean ones.
+        channels: what the model takes; None for what the images have.
+        resample: accept sizes in a whole-number ratio; `load_pair` then brings the degraded image to the
+            clean grid.
+
+    Raises:
+        DataError: no name occurs in both folders, or both are one folder.
+        ImageError: a folder is missing or holds no image.
+    """
+    ours = _files_by_name(clean)
+    problems = _repeated_names(clean, ours)
+    if degraded is None:
+        theirs = {}
+        pairs = [Pair(name, files[0]) for name, files in ours.items() if len(files) == 1]
+    else:
+        theirs = _files_by_name(degraded)
+        problems += _repeated_names(degraded, theirs)
+        pairs = _partners(clean, ours, degraded, theirs)
+
+    headers: Headers = {}
+    for pair in pairs:
+        try:
+            headers[pair] = [images.read_header(file) for file in pair.files]
+        except IndiError as error:
+            problems.append((pair.name, str(error)))
+    channels = channels or _common_channels(headers)
+    for pair, found in list(headers.items()):
+        problem = _channel_problem(pair, found, channels) or grid_problem(
+            pair, [(header.height, header.width) for header in found], resample=resample
+        )
+        if problem:
+            problems.append((pair.name, problem))
+            del headers[pair]
+    return PairReport(
+        pairs=tuple(headers),
+        channels=channels,
+        unmatched_clean=_without_partner(ours, theirs) if degraded else (),
+        unmatched_degraded=_without_partner(theirs, ours),
+        problems=tuple(problems),
+        warnings=(*_gray_warning(headers, channels), *_depth_warnings(headers), *_grid_warning(headers)),
+    )
+
+
+def _files_by_name(folder: Path) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for path in images.find_images(folder):
+        # Some file systems store an accented letter as two characters; both spellings are one name.
+        files.setdefault(normalize("NFC", path.stem), []).append(path)
+    return files
+
+
+def _partners(clean: Path, ours: dict[str, list[Path]], degraded: Path, theirs: dict[str, list[Path]]) -> list[Pair]:
+    if clean.resolve() == degraded.resolve():
+        raise DataError(f"{clean} is given as clean and as degraded; give two folders")
+    shared = [name for name in ours if name in theirs]
+    if not shared:
+        raise DataError(
+            f"no image of {clean} ({few(ours)}) has the name of one in {degraded} ({few(theirs)}); "
+            "rename them so that the two of a pair differ in suffix at most"
+        )
+    return [Pair(name, ours[name][0], theirs[name][0]) for name in shared if len(ours[name]) == len(theirs[name]) == 1]
+
+
+def _without_partner(files: dict[str, list[Path]], partners: dict[str, list[Path]]) -> tuple[Path, ...]:
+    return tuple(path for name, found in files.items() if name not in partners for path in found)
+
+
+def _repeated_names(folder: Path, files: dict[str, list[Path]]) -> list[tuple[str, str]]:
+    return [
+        (name, f"{folder} holds {' and '.join(path.name for path in found)}; keep one of them")
+        for name, found in files.items()
+        if len(found) > 1
+    ]
+
+
+def _common_channels(headers: Headers) -> int:
+    """Colour where gray and colour meet, since gray loses nothing by becoming colour; else what most have."""
+    counted = Counter(header.channels for _, header in _each(headers))
+    if counted.keys() <= {1, 3}:
+        return max(counted, default=1)
+    return max(counted, key=lambda channels: (counted[channels], channels))
+
+
+def _channel_problem(pair: Pair, headers: list[images.Header], channels: int) -> str | None:
+    for file, header in zip(pair.files, headers, strict=True):
+        # Gray in a colour file fits a gray model; only its pixels tell.
+        if header.channels != channels and {header.channels, channels} != {1, 3}:
+            has = count(header.channels, "channel")
+            return f"{file} has {has} where {channels} are needed; convert or remove it"
+    return None
+
+
+def _gray_warning(headers: Headers, channels: int) -> list[str]:
+    gray = [file.name for file, header in _each(headers) if header.channels < channels]
+    return [f"{count(len(gray), 'gray image')} repeated to colour: {few(gray)}"] if gray else []
+
+
+def _depth_warnings(headers: Headers) -> list[str]:
+    warnings = []
+    for side, word in enumerate(("clean", "degraded")):
+        example: dict[str, str] = {}
+        for pair, found in headers.items():
+            if side < len(found):
+                example.setdefault(str(np.dtype(found[side].dtype)), pair.files[side].name)
+        if len(example) > 1:
+            listed = ", ".join(f"{kind} ({name})" for kind, name in example.items())
+            warnings.append(f"{word} images of several types, each taken over its own range: {listed}")
+    return warnings
+
+
+def _grid_warning(headers: Headers) -> list[str]:
+    moved = [
+        pair.files[-1].name
+        for pair, found in headers.items()
+        if len({(header.height, header.width) for header in found}) > 1
+    ]
+    return [f"{count(len(moved), 'degraded image')} resampled to the clean grid: {few(moved)}"] if moved else []
+
+
+def _each(headers: Headers) -> Iterable[tuple[Path, images.Header]]:
+    for pair, found in headers.items():
+        yield from zip(pair.files, found, strict=True)

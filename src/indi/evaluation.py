@@ -1,0 +1,251 @@
+"""Evaluation: what each number of steps buys, in distortion and in perception."""
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from indi.checkpoint import write_text
+from indi.data import Pair, load_test_pair, match_pairs
+from indi.degradations import degradation
+from indi.errors import ConfigError
+from indi.images import from_unit, to_unit
+from indi.metrics import METRICS, measure
+from indi.report import Strip, draw_curve, for_display, write_report
+from indi.restoration import Pixels, Restorer, Walk
+
+STEPS = (1, 2, 5, 10, 20)
+_STRIPS = 3  # images shown in the report
+_CROP = 128  # px, side of what is shown of them
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One image at one number of steps; 0 steps is the degraded image itself.
+
+    Attributes:
+        metrics: Values by name; None where a metric has no meaning for this image.
+        shown: The crop that reports show, and the same of the clean image; None past the first few images.
+    """
+
+    file: str
+    steps: int
+    network_calls: int
+    seconds: float
+    megapixels: float
+    metrics: dict[str, float | None]
+    shown: tuple[Pixels, Pixels] | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A restorer against pairs: what to measure. ``measurements`` measures it, ``table`` sums it up.
+
+    Attributes:
+        restorer: The restorer.
+        clean: Folder of clean images.
+        degraded: Folder of degraded images of the same names, or else ``task``.
+        task: Makes the degraded images, in its fixed form, seeded by file name.
+        steps: Numbers of steps to compare.
+        border: Pixels left out on each side.
+        data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats.
+        times, sampler, seed: As ``Restorer.restore``.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
+    """
+
+    restorer: Restorer
+    clean: Path
+    degraded: Path | None = None
+    task: str | None = None
+    steps: tuple[int, ...] = STEPS
+    border: int = 0
+    data_range: float | None = None
+    times: str | Sequence[float] = "uniform"
+    sampler: str = "euler"
+    seed: int = 0
+    resample: bool = False
+
+    def pairs(self) -> tuple[Pair, ...]:
+        """Return the pairs to measure.
+
+        Raises:
+            ConfigError: Both or neither of ``degraded`` and ``task`` are given, or no steps.
+            DataError, ImageError: The folders do not fit each other.
+        """
+        if (self.degraded is None) == (self.task is None):
+            raise ConfigError("give the degraded images or a task that makes them: one of the two")
+        if self.task is not None:
+            degradation(self.task)
+        if not self.steps or min(self.steps) < 1:
+            raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
+        report = match_pairs(self.clean, self.degraded, resample=self.resample)
+        report.raise_if_unusable()
+        return report.pairs
+
+    def walked(self) -> tuple[int, ...]:
+        """Return the numbers of steps that this restorer can walk: 1 alone for a one-step method."""
+        return (1,) if self.restorer.method.one_step else tuple(sorted(set(self.steps)))
+
+    def measurements(self) -> Iterator[Measurement]:
+        """Yield one measurement for each image and number of steps, image by image, the degraded first."""
+        channels = self.restorer.card.channels
+        for index, pair in enumerate(self.pairs()):
+            clean, degraded = load_test_pair(
+                pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
+            )
+            window = _busiest(clean, _CROP) if index < _STRIPS else None
+            yield self._measured(pair.name, 0, 0, 0.0, _as_stored(degraded, clean), clean, window)
+            for steps in self.walked():
+                began = time.perf_counter()
+                *_, last = self.restorer.trajectory(
+                    degraded, Walk(steps, self.times, self.sampler), seed=self.seed
+                )
+                restored = self.restorer.pixels(last.image, like=clean)
+                seconds = time.perf_counter() - began
+                yield self._measured(pair.name, steps, last.network_calls, seconds, restored, clean, window)
+
+    def _measured(
+        self, file: str, steps: int, calls: int, seconds: float, image: Pixels, clean: Pixels, window: Any
+    ) -> Measurement:
+        span = np.iinfo(clean.dtype).max if clean.dtype.kind == "u" else 1.0
+        peak = 1.0 if self.data_range is None else self.data_range / span
+        metrics = measure(_batch(image), _batch(clean), border=self.border, data_range=peak)
+        values = {name: _finite(value[0]) for name, value in metrics.items()}
+        pixels = clean.shape[0] * clean.shape[1] / 1e6
+        shown = None if window is None else (for_display(image[window]), for_display(clean[window]))
+        return Measurement(file, steps, calls, seconds, pixels, values, shown)
+
+    def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
+        """Return the content of metrics.json: means over the images by steps, and every image's values."""
+        rows: dict[int, list[Measurement]] = {}
+        for measurement in measurements:
+            rows.setdefault(measurement.steps, []).append(measurement)
+        restorer = self.restorer
+        return {
+            "model": restorer.card.name,
+            "method": restorer.card.method.name,
+            "settings": {
+                "clean": str(self.clean),
+                "degraded": None if self.degraded is None else str(self.degraded),
+                "task": self.task,
+                "images": len(rows[0]),
+                "border": self.border,
+                "data_range": self.data_range,
+                "times": self.times,
+                "sampler": self.sampler,
+                "seed": self.seed,
+                "precision": str(restorer.precision).removeprefix("torch."),
+                "device": str(restorer.device),
+            },
+            "degraded": _means(rows[0]),
+            "rows": [
+                {
+                    "steps": steps,
+                    "network_calls": row[0].network_calls,
+                    **_means(row),
+                    "seconds_per_megapixel": sum(m.seconds for m in row) / sum(m.megapixels for m in row),
+                }
+                for steps, row in rows.items()
+                if steps
+            ],
+            "per_image": [
+                {"file": m.file, "steps": m.steps, **m.metrics} for row in rows.values() for m in row
+            ],
+        }
+
+    def write(self, out: Path, measurements: Sequence[Measurement]) -> dict[str, Any]:
+        """Write metrics.json, curve.png, strip.png and report.html into ``out``; return the table."""
+        table = self.table(measurements)
+        strips = self._strips(measurements)
+        write_text(out / "metrics.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
+        draw_curve(table, out / "curve.png")
+        write_report(table, strips, out)
+        return table
+
+    def _strips(self, measurements: Iterable[Measurement]) -> list[Strip]:
+        strips: dict[str, Strip] = {}
+        for m in measurements:
+            if m.shown is not None:
+                image, clean = m.shown
+                strip = strips.setdefault(m.file, Strip(m.file, [], clean))
+                label = "degraded" if m.steps == 0 else f"{m.steps} step{'s' if m.steps > 1 else ''}"
+                strip.panels.append((label, image, m.metrics))
+        return list(strips.values())
+
+
+def evaluate(
+    restorer: Restorer,
+    *,
+    clean: str | Path,
+    degraded: str | Path | None = None,
+    task: str | None = None,
+    steps: Sequence[int] = STEPS,
+    border: int = 0,
+    data_range: float | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
+
+    Args:
+        restorer: The restorer.
+        clean: Folder of clean images.
+        degraded: Folder of degraded images of the same names, or else ``task``.
+        task: Makes the degraded images, in its fixed form.
+        steps: Numbers of steps to compare.
+        border: Pixels left out on each side.
+        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+        out: Folder for metrics.json, curve.png and report.html.
+
+    Raises:
+        ConfigError, DataError, ImageError: As ``Evaluation``.
+    """
+    evaluation = Evaluation(
+        restorer,
+        Path(clean),
+        None if degraded is None else Path(degraded),
+        task,
+        tuple(steps),
+        border,
+        data_range,
+    )
+    measurements = list(evaluation.measurements())
+    return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
+
+
+def _means(measurements: Sequence[Measurement]) -> dict[str, float | None]:
+    """Return the mean of each metric over the images that have it; None where none has."""
+    means: dict[str, float | None] = {}
+    for name in METRICS:
+        values = [m.metrics[name] for m in measurements]
+        known = [value for value in values if value is not None]
+        means[name] = sum(known) / len(known) if known else None
+    return means
+
+
+def _finite(value: float | None) -> float | None:
+    """Return None for the infinite PSNR of identical images: JSON has no infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _as_stored(image: Pixels, clean: Pixels) -> Pixels:
+    """Return an image in the type of the clean one, as it would be written to a file."""
+    return image if image.dtype == clean.dtype else from_unit(to_unit(image), clean.dtype)
+
+
+def _batch(image: Pixels) -> Tensor:
+    return torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image)), -1, 0).copy())[None]
+
+
+def _busiest(image: Pixels, side: int) -> tuple[slice, slice]:
+    """Return the window of the given side with the largest variance, on a coarse grid: where there is detail to see."""
+    height, width = image.shape[:2]
+    tops, lefts = (range(0, max(1, size - side + 1), side // 2) for size in (height, width))
+    windows = [(slice(top, top + side), slice(left, left + side)) for top in tops for left in lefts]
+    return max(windows, key=lambda window: float(image[window].var()))

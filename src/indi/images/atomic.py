@@ -1,0 +1,67 @@
+"""Write files all or nothing: a reader sees the old file or the whole new one, never a part."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from indi.errors import IndiError
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; what is written there replaces ``path`` when the block ends.
+
+    The folders above ``path`` are made. When the block raises, ``path`` stays as it was and the temporary
+    file is removed. The temporary name is hidden and keeps the suffix, by which writers may choose a format.
+
+    Raises:
+        IndiError: the folder or the file cannot be written (no permission, disk full, something in the way).
+    """
+    path = Path(path)
+    if "\0" in path.name:
+        raise IndiError(f"{path!r}: cannot write: a file name cannot hold a zero character; choose another name")
+    if path.is_dir():
+        raise IndiError(f"{path}: cannot write: it is a folder; give the name of a file")
+    temporary = path.parent / f".indi-{secrets.token_hex(6)}{path.suffix}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise IndiError(f"{path}: cannot write: {reason}; choose another place or make this one usable") from error
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path``, all or nothing.
+
+    Raises:
+        IndiError: the folder or the file cannot be written.
+    """
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _flush(file: Path) -> None:
+    """Wait until the bytes are on the disk; else, after a power cut, the new name may hold nothing."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened as a file
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems refuse; the rename itself is done
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,209 @@
+"""Find, read and write image files: reading goes by their content, writing by the suffix."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from indi.errors import ImageError, IndiError
+from indi.images import jpeg, png, tiff, tiff_write
+from indi.images.atomic import atomic
+from indi.images.image import MAX_PIXELS, Header, Image
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A file format: how to know it, how to read and write it, and what it holds."""
+
+    name: str
+    signatures: tuple[bytes, ...]
+    suffixes: tuple[str, ...]
+    header: Callable[[BinaryIO], Header]
+    decode: Callable[[BinaryIO], Image]
+    encode: Callable[[Image, BinaryIO], None]
+    dtypes: tuple[str, ...]
+    channels: tuple[int, ...] | None
+    alpha: bool
+    premultiplied: bool = False
+
+    def objection(self, image: Image) -> str | None:
+        """Return what of the image would be lost in this format, or None."""
+        if image.pixels.dtype.name not in self.dtypes:
+            return f"{self.name} cannot hold {image.pixels.dtype} pixels"
+        if self.channels and image.channels not in self.channels:
+            return f"{self.name} cannot hold {image.channels} channels"
+        if image.alpha is not None and not self.alpha:
+            return f"{self.name} cannot hold alpha"
+        layout = image.metadata.tiff
+        if image.alpha is not None and layout and layout.premultiplied and not self.premultiplied:
+            return f"{self.name} cannot hold premultiplied alpha"
+        return None
+
+
+_FORMATS = (
+    _Format(
+        name="PNG",
+        signatures=(png.SIGNATURE,),
+        suffixes=(".png",),
+        header=png.header,
+        decode=png.decode,
+        encode=png.encode,
+        dtypes=("uint8", "uint16"),
+        channels=(1, 3),
+        alpha=True,
+    ),
+    _Format(
+        name="JPEG",
+        signatures=(jpeg.SIGNATURE,),
+        suffixes=(".jpg", ".jpeg"),
+        header=jpeg.header,
+        decode=jpeg.decode,
+        encode=jpeg.encode,
+        dtypes=("uint8",),
+        channels=(1, 3),
+        alpha=False,
+    ),
+    _Format(
+        name="TIFF",
+        signatures=tiff.SIGNATURES,
+        suffixes=(".tif", ".tiff"),
+        header=tiff.header,
+        decode=tiff.decode,
+        encode=tiff_write.encode,
+        dtypes=("uint8", "uint16", "float32"),
+        channels=None,
+        alpha=True,
+        premultiplied=True,
+    ),
+)
+
+READABLE_SUFFIXES = frozenset(suffix for each in _FORMATS for suffix in each.suffixes)
+"""The suffixes of files that ``find_images`` finds, in lower case; those of files may be in capitals."""
+
+_SUFFIXES = ", ".join(sorted(READABLE_SUFFIXES))
+
+
+def find_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the image files in ``folder``, by suffix, in counting order: ``2.png`` before ``10.png``.
+
+    Folders below it and hidden files are passed over.
+
+    Raises:
+        ImageError: there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        problem = "it is a file" if folder.exists() else "there is no such folder"
+        raise ImageError(f"{folder}: cannot look for images: {problem}; give a folder that holds images")
+    try:
+        found = [path for path in folder.iterdir() if _looks_like_image(path)]
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot look for images: {error.strerror}; make the folder readable") from error
+    if not found:
+        raise ImageError(f"{folder}: no images in this folder; it needs files ending in {_SUFFIXES}")
+    return sorted(found, key=_counting_order)
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Return size, channels and type of an image file without decoding it.
+
+    Raises:
+        ImageError: it is missing, damaged, or of a kind that is refused.
+    """
+    with _opened(Path(path)) as (file, format_):
+        return format_.header(file)
+
+
+def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Return the image in a file, as stored: its type, alpha and metadata kept, nothing rotated or corrected.
+
+    Args:
+        path: PNG, JPEG or TIFF, known by its content; a wrong suffix does no harm.
+        max_pixels: files that claim more are refused before memory is taken. More than four channels count
+            as more pixels.
+
+    Raises:
+        ImageError: it is missing, damaged, cut short, too large, or of a kind that is refused.
+    """
+    with _opened(Path(path)) as (file, format_):
+        header = format_.header(file)
+        pixels = header.height * header.width * -(-header.channels // 4)
+        if pixels > max_pixels:
+            claim = f"it claims {pixels:,} pixels, above the limit of {max_pixels:,}"
+            raise ImageError(f"{claim}; raise max_pixels if you trust the file")
+        return format_.decode(file)
+
+
+def write(path: str | os.PathLike[str], image: Image) -> None:
+    """Write an image to a PNG, JPEG or TIFF file, by suffix; whole or not at all, with folders above it made.
+
+    PNG and TIFF are bit exact; JPEG has quality 95 and full colour resolution. EXIF, ICC profile, XMP and
+    resolution go into every format; a profile of another kind than the pixels (gray, colour) is left out.
+
+    Raises:
+        ImageError: the format would lose something of the image, or the file cannot be written.
+    """
+    path = Path(path)
+    by_suffix = {suffix: each for each in _FORMATS for suffix in each.suffixes}
+    if path.suffix.lower() not in by_suffix:
+        raise ImageError(f"{path}: cannot write: no image format has this suffix; use one of {_SUFFIXES}")
+    format_ = by_suffix[path.suffix.lower()]
+    if objection := format_.objection(image):
+        able = [each.suffixes[0] for each in _FORMATS if not each.objection(image)]
+        raise ImageError(f"{path}: cannot write: {objection}; write {' or '.join(able)} instead")
+    try:
+        with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
+            format_.encode(image, file)
+    except ImageError:
+        raise
+    except IndiError as error:
+        raise ImageError(str(error)) from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before what a format says of it."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, _Format]]:
+    """Yield the open file and its format."""
+    if "\0" in path.name:
+        raise ImageError(f"{path!r}: cannot read: a file name cannot hold a zero character; check the name")
+    if path.is_dir():
+        raise ImageError(f"{path}: cannot read: it is a folder; give a file, or find the images in it first")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ImageError(f"{path}: cannot read: it is not an ordinary file; copy it to one first")
+    try:
+        with path.open("rb") as file, _named(path):
+            yield file, _format_of(file)
+    except OSError as error:
+        raise ImageError(
+            f"{path}: cannot read: {error.strerror or error}; check the name and the permissions"
+        ) from error
+
+
+def _format_of(file: BinaryIO) -> _Format:
+    start = file.read(8)
+    file.seek(0)
+    for each in _FORMATS:
+        if start.startswith(each.signatures):
+            return each
+    problem = "it is not a PNG, JPEG or TIFF file" if start else "the file is empty"
+    raise ImageError(f"cannot read: {problem}; convert it to one of these, or leave it out")
+
+
+def _looks_like_image(path: Path) -> bool:
+    return path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _counting_order(path: Path) -> tuple[list[int | str], str]:
+    parts = re.split(r"([0-9]+)", path.name.casefold())  # text and number in turn, so like meets like
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name

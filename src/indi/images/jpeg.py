@@ -1,0 +1,208 @@
+"""JPEG: 8-bit gray and colour.
+
+Segments are walked here, since a decoder may fill what is missing with gray and say nothing; Pillow sees only
+those that make the pixels.
+
+Source: ITU-T T.81 (JPEG) annex B; T.871 (JFIF); CIPA DC-008 (EXIF); ICC.1 annex B.4.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+from typing import BinaryIO
+
+import numpy as np
+
+from indi.errors import ImageError
+from indi.images.image import Header, Image, Metadata, Resolution, Unit, foreign_code
+
+SIGNATURE = b"\xff\xd8\xff"
+QUALITY = 95
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
+_WITHOUT_DATA = {0x00, 0x01, *range(0xD0, 0xD9)}
+_APPLICATION = range(0xE0, 0xF0)
+_ADOBE = 0xEE
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan, after stuffed bytes and restarts
+_LONGEST = 65533
+_MOST_SCANS = 200  # encoders write about ten; every one costs a pass over all pixels
+
+_JFIF = b"JFIF\0"
+_EXIF = b"Exif\0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_ICC = b"ICC_PROFILE\0"
+_PICTURES = b"MPF\0"  # a list of further pictures by their places in the file, which will not hold in another
+_UNITS: dict[int, Unit] = {0: "aspect", 1: "inch", 2: "cm"}
+
+
+def header(file: BinaryIO) -> Header:
+    """Return what the frame segment says.
+
+    Raises:
+        ImageError: damaged, or of a kind that is refused: CMYK, lossless, 12 bit.
+    """
+    for marker, data, _ in _segments(file):
+        if marker in _FRAMES:
+            return _frame(marker, data)
+    raise ImageError("damaged JPEG: it has no frame")
+
+
+def decode(file: BinaryIO) -> Image:
+    """Return the image. Further pictures behind the first one (previews, gain maps) are not read.
+
+    Raises:
+        ImageError: damaged, cut short, or of a kind that is refused.
+    """
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    expected = header(file)
+    needed, applications, scans = [SIGNATURE[:2]], [], 0
+    for marker, data, scan in _segments(file):
+        scans += marker == _SCAN
+        if scans > _MOST_SCANS:
+            raise ImageError(
+                f"JPEG with more than {_MOST_SCANS} scans: it would take very long to decode; save it again"
+            )
+        if marker == _COMMENT or (marker in _APPLICATION and not (marker == _ADOBE and data.startswith(b"Adobe"))):
+            applications.append((marker, data))
+        else:
+            needed += [_segment(marker, data), scan]
+    needed.append(bytes((0xFF, _END)))
+    with foreign_code("damaged JPEG"), JpegImageFile(BytesIO(b"".join(needed))) as picture:
+        pixels = np.array(picture)
+    shape = (expected.height, expected.width)
+    if pixels.shape != (shape if expected.channels == 1 else (*shape, 3)) or pixels.dtype != expected.dtype:
+        raise ImageError(f"damaged JPEG: it decodes to {pixels.dtype} {pixels.shape}, against its header")
+    return Image(pixels, None, _metadata(applications))
+
+
+def encode(image: Image, file: BinaryIO) -> None:
+    """Write the image at quality 95 with full colour resolution (4:4:4), with its metadata.
+
+    Raises:
+        ImageError: too large for JPEG, in pixels or in metadata.
+    """
+    from PIL.Image import fromarray
+
+    stream = BytesIO()
+    with foreign_code("JPEG"):
+        fromarray(np.ascontiguousarray(image.pixels)).save(stream, "JPEG", quality=QUALITY, subsampling=0)
+    data = stream.getvalue()
+    file.write(SIGNATURE[:2] + _segment(0xE0, _jfif(image.metadata.resolution)))
+    for marker, content in _metadata_segments(image):
+        file.write(_segment(marker, content))
+    file.write(data[4 + int.from_bytes(data[4:6], "big") :])  # from behind Pillow's own JFIF segment
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield marker, data and, for a scan, the coded pixels behind it, up to the end, which must be there."""
+    file.seek(len(SIGNATURE) - 1)
+    while True:
+        lead = _take(file, 2)
+        while lead == b"\xff\xff":  # markers may be led by fill bytes
+            lead = lead[1:] + _take(file, 1)
+        marker = lead[1]
+        if marker == _END and lead[0] == 0xFF:
+            return
+        if lead[0] != 0xFF or marker in _WITHOUT_DATA:
+            raise ImageError("damaged JPEG: bytes that belong to no segment")
+        length = int.from_bytes(_take(file, 2), "big")
+        if length < 2:
+            raise ImageError("damaged JPEG: a segment shorter than its own length")
+        yield marker, _take(file, length - 2), _scan(file) if marker == _SCAN else b""
+
+
+def _take(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise ImageError("JPEG cut short: its end is missing")
+    return data
+
+
+def _scan(file: BinaryIO) -> bytes:
+    """Return the coded pixels from here to the next marker, and stop before that."""
+    scan = bytearray()
+    while block := file.read(8192):
+        searched = max(len(scan) - 1, 0)
+        scan += block
+        if found := _NEXT_MARKER.search(scan, searched):
+            file.seek(found.start() - len(scan), 1)
+            return bytes(scan[: found.start()])
+    raise ImageError("JPEG cut short: its end is missing")
+
+
+def _segment(marker: int, data: bytes) -> bytes:
+    if len(data) > _LONGEST:
+        size = f"not {len(data):,} bytes of metadata in a piece, {_LONGEST:,} at most"
+        raise ImageError(f"JPEG holds {size}; write .png or .tif instead")
+    return bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data
+
+
+def _frame(marker: int, data: bytes) -> Header:
+    if len(data) < 6:
+        raise ImageError("damaged JPEG: its frame is too short")
+    precision, height, width, components = struct.unpack_from(">BHHB", data)
+    if components == 4:
+        raise ImageError("CMYK JPEG: convert it to RGB first")
+    if precision != 8 or marker in _LOSSLESS:
+        kind = "lossless" if marker in _LOSSLESS else f"{precision}-bit"
+        raise ImageError(f"{kind} JPEG: convert it to an 8-bit JPEG, a PNG or a TIFF first")
+    if not (height and width and components in (1, 3)):
+        raise ImageError(f"damaged JPEG: a frame of {height} x {width} pixels with {components} channels")
+    return Header(height, width, components, np.dtype(np.uint8))
+
+
+def _metadata(applications: list[tuple[int, bytes]]) -> Metadata:
+    exif = xmp = resolution = None
+    profile: dict[int, bytes] = {}
+    pieces = 0
+    kept = []
+    for marker, data in applications:
+        if marker == 0xE0 and data.startswith(_JFIF) and len(data) >= 12:
+            unit, x, y = struct.unpack_from(">BHH", data, 7)
+            if unit in _UNITS and (unit, x, y) != (0, 1, 1):
+                resolution = Resolution(x, y, _UNITS[unit])
+        elif marker == 0xE1 and data.startswith(_EXIF):
+            exif = data[len(_EXIF) :]
+        elif marker == 0xE1 and data.startswith(_XMP):
+            xmp = data[len(_XMP) :]
+        elif marker == 0xE2 and data.startswith(_ICC) and len(data) >= 14:
+            pieces = data[13]
+            profile[data[12]] = data[14:]
+        elif marker != 0xE0 and not data.startswith(_PICTURES):
+            kept.append((marker, data))
+    if sorted(profile) != list(range(1, pieces + 1)):
+        raise ImageError("damaged JPEG: a part of its colour profile is missing")
+    icc = b"".join(profile[piece] for piece in sorted(profile))
+    return Metadata(icc=icc or None, exif=exif, xmp=xmp, resolution=resolution, jpeg_segments=tuple(kept))
+
+
+def _metadata_segments(image: Image) -> Iterator[tuple[int, bytes]]:
+    """Yield the segments to go before the pixels."""
+    metadata = image.metadata
+    if metadata.exif:
+        yield 0xE1, _EXIF + metadata.exif
+    if metadata.xmp:
+        yield 0xE1, _XMP + metadata.xmp
+    if icc := image.fitting_icc:
+        room = _LONGEST - len(_ICC) - 2
+        pieces = [icc[start : start + room] for start in range(0, len(icc), room)]
+        if len(pieces) > 255:
+            raise ImageError(f"JPEG cannot hold a colour profile of {len(icc):,} bytes; write .png or .tif instead")
+        for number, piece in enumerate(pieces, 1):
+            yield 0xE2, _ICC + bytes((number, len(pieces))) + piece
+    yield from metadata.jpeg_segments
+
+
+def _jfif(resolution: Resolution | None) -> bytes:
+    """Return the JFIF segment; it says 1:1 where its 16-bit numbers cannot hold the resolution."""
+    code, x, y = 0, 1.0, 1.0
+    if resolution is not None:
+        code = {"aspect": 0, "cm": 2}.get(resolution.unit, 1)
+        x, y = resolution.per(_UNITS[code]) or (1.0, 1.0)
+    if not (1 <= round(x) < 2**16 and 1 <= round(y) < 2**16):
+        code, x, y = 0, 1.0, 1.0
+    return struct.pack(">5sHBHHBB", _JFIF, 0x0101, code, round(x), round(y), 0, 0)

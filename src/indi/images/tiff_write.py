@@ -1,0 +1,141 @@
+"""Write TIFF, bit exact. It is done here because no writer at hand keeps every tag, EXIF and GPS included.
+
+Source: TIFF 6.0 (Adobe, 1992), sections 2, 14 (differences) and 18 (extra samples); BigTIFF (2007).
+"""
+
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+
+from indi.images import tags
+from indi.images.convert import Array
+from indi.images.image import Image, Resolution, foreign_code
+from indi.images.tags import BYTE, LONG, LONG8, RATIONAL, SHORT, UNDEFINED, Encoding, Name, Order, Tag, Tree
+from indi.images.tiff import ASSOCIATED, BLACK_IS_ZERO, OF_STORAGE, RGB, UNASSOCIATED, UNITS
+
+_NONE, _LZW, _DEFLATE, _ZSTD = 1, 5, 8, 50000
+_UNSIGNED, _FLOAT = 1, 3
+_STRIP_BYTES = 2**18
+_MOST_CLASSIC_BYTES = 2**32 - 2**26  # offsets are 32 bit; the rest is for tags and for data that grows
+
+
+def encode(image: Image, file: BinaryIO) -> None:
+    """Write the image with its metadata, compressed as the TIFF it came from where that is lossless.
+
+    Else deflate is used. Files that would pass 4 GB become BigTIFF.
+
+    Raises:
+        ImageError: the EXIF block of the image is damaged.
+    """
+    tree: Tree = {}
+    order: Order = "<"
+    if image.metadata.exif:
+        kept, order = tags.read_block(image.metadata.exif)
+        tree = {number: value for number, value in kept.items() if number not in OF_STORAGE}
+    layout = image.metadata.tiff
+    samples = image.stacked().reshape(*image.pixels.shape[:2], -1)
+    height, width, count = samples.shape
+    compression = layout.compression if layout and layout.compression in _COMPRESSORS else _DEFLATE
+    differences = compression != _NONE and samples.dtype != np.float32
+    planar = layout.planar if layout and count > 1 else 1
+    encoding = Encoding(order, big=samples.nbytes > _MOST_CLASSIC_BYTES)
+
+    file.write(encoding.start(0))
+    planes = [samples] if planar == 1 else [samples[..., [channel]] for channel in range(count)]
+    rows = max(1, _STRIP_BYTES // (width * planes[0].shape[2] * samples.itemsize))
+    offsets, lengths = [], []
+    for plane in planes:
+        for start in range(0, height, rows):
+            strip = _strip(plane[start : start + rows], order, differences)
+            offsets.append(file.tell())
+            with foreign_code("TIFF"):
+                lengths.append(file.write(_COMPRESSORS[compression](strip)))
+    file.write(bytes(file.tell() % 2))  # directories stand at even offsets
+
+    word = LONG8 if encoding.big else LONG
+    tree |= {
+        Name.WIDTH: encoding.tag(LONG, width),
+        Name.LENGTH: encoding.tag(LONG, height),
+        Name.BITS: encoding.tag(SHORT, *[samples.itemsize * 8] * count),
+        Name.COMPRESSION: encoding.tag(SHORT, compression),
+        Name.STRIP_OFFSETS: encoding.tag(word, *offsets),
+        Name.SAMPLES: encoding.tag(SHORT, count),
+        Name.ROWS: encoding.tag(LONG, rows),
+        Name.STRIP_COUNTS: encoding.tag(word, *lengths),
+        Name.PLANAR: encoding.tag(SHORT, planar),
+        Name.FORMAT: encoding.tag(SHORT, *[_FLOAT if samples.dtype == np.float32 else _UNSIGNED] * count),
+    }
+    if differences:
+        tree[Name.PREDICTOR] = encoding.tag(SHORT, 2)
+    tree |= _colour_tags(image, encoding) | _metadata_tags(image, encoding, tree)
+    directory = file.tell()
+    file.write(tags.pack_tree(tree, encoding, directory))
+    file.seek(0)
+    file.write(encoding.start(directory))
+
+
+def _strip(rows: Array, order: Order, differences: bool) -> bytes:
+    if differences:  # each sample less its left neighbour, wrapping around, packs better
+        rows = np.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)
+    return rows.astype(rows.dtype.newbyteorder(order), copy=False).tobytes()
+
+
+def _colour_tags(image: Image, encoding: Encoding) -> Tree:
+    layout = image.metadata.tiff
+    is_rgb = image.channels == 3 if layout is None else image.channels >= 3 and layout.photometric == RGB
+    extra = [0] * (image.channels - (3 if is_rgb else 1))
+    if image.alpha is not None:
+        extra.append(ASSOCIATED if layout and layout.premultiplied else UNASSOCIATED)
+    tree: Tree = {Name.PHOTOMETRIC: encoding.tag(SHORT, RGB if is_rgb else BLACK_IS_ZERO)}
+    if extra:
+        tree[Name.EXTRA] = encoding.tag(SHORT, *extra)
+    return tree
+
+
+def _metadata_tags(image: Image, encoding: Encoding, present: Tree) -> Tree:
+    tree: Tree = {}
+    if icc := image.fitting_icc:
+        tree[Name.ICC] = Tag(UNDEFINED, len(icc), icc)
+    if xmp := image.metadata.xmp:
+        tree[Name.XMP] = Tag(BYTE, len(xmp), xmp)
+    if image.metadata.resolution and Name.X_RESOLUTION not in present:
+        tree |= _resolution_tags(image.metadata.resolution, encoding)
+    return tree
+
+
+def _resolution_tags(resolution: Resolution, encoding: Encoding) -> Tree:
+    code = {"aspect": 1, "inch": 2}.get(resolution.unit, 3)
+    x, y = resolution.per(UNITS[code]) or (1.0, 1.0)
+
+    def rational(value: float) -> Tag:
+        fraction = Fraction(value).limit_denominator(100)
+        return encoding.tag(RATIONAL, fraction.numerator, fraction.denominator)
+
+    return {
+        Name.X_RESOLUTION: rational(x),
+        Name.Y_RESOLUTION: rational(y),
+        Name.UNIT: encoding.tag(SHORT, code),
+    }
+
+
+def _lzw(data: bytes) -> bytes:
+    from imagecodecs import lzw_encode
+
+    return bytes(lzw_encode(data))
+
+
+def _zstd(data: bytes) -> bytes:
+    from imagecodecs import zstd_encode
+
+    return bytes(zstd_encode(data))
+
+
+_COMPRESSORS: dict[int, Callable[[bytes], bytes]] = {
+    _NONE: bytes,
+    _LZW: _lzw,
+    _DEFLATE: zlib.compress,
+    _ZSTD: _zstd,
+}

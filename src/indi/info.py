@@ -1,0 +1,54 @@
+"""What a run, a model or an image is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from indi.checkpoint import MODEL_FILE, load_model
+from indi.errors import ModelError
+from indi.images import READABLE_SUFFIXES, read_header
+from indi.training import LOG_FILE
+
+
+def info(path: str | Path) -> dict[str, Any]:
+    """Return what a path holds, as plain values; "kind" is run, model or image.
+
+    Raises:
+        ImageError, ModelError: It is damaged, missing, or none of these.
+    """
+    path = Path(path)
+    if path.suffix.lower() in READABLE_SUFFIXES:
+        header = read_header(path)
+        return {
+            "kind": "image",
+            "path": str(path),
+            "height": header.height,
+            "width": header.width,
+            "channels": header.channels,
+            "type": str(header.dtype),
+        }
+    if not path.exists():
+        raise ModelError(f"{path}: no such file or folder; give a run, a model or an image")
+    model = load_model(path)
+    facts = model.card.model_dump(mode="json")
+    facts |= {
+        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "halo": model.network.halo,
+        "stride": model.network.stride,
+    }
+    if not path.is_dir():
+        return {"kind": "model", "path": str(path), **facts}
+    return {
+        "kind": "run",
+        "path": str(path),
+        "model": str(path / MODEL_FILE),
+        **facts,
+        **_last_record(path / LOG_FILE),
+    }
+
+
+def _last_record(log: Path) -> dict[str, Any]:
+    if not log.exists():
+        return {}
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return {"last": json.loads(lines[-1])} if lines else {}

@@ -1,0 +1,50 @@
+"""Standard normal noise as a pure function of position.
+
+The noise under a pixel depends on the seed, on which restoration and which draw it is, and on the
+block of the image that the pixel lies in: never on the size, order or batch of the pieces that are
+worked on, nor on the machine that works on them.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 64  # side of a block in pixels; changing it changes all noise
+
+
+def normal(
+    seed: int,
+    *,
+    channels: int,
+    height: int,
+    width: int,
+    sample: int = 0,
+    draw: int = 0,
+    top: int = 0,
+    left: int = 0,
+) -> Tensor:
+    """Return the noise (channels, height, width), float32, of the piece of the image at (top, left).
+
+    Args:
+        seed: The user's seed, 0 or more.
+        channels: Channels of the whole image.
+        height: Rows of the piece.
+        width: Columns of the piece.
+        sample: Which restoration of the image this is, from 0.
+        draw: Which draw of this restoration: 0 at the start, then one a move.
+        top: First row of the piece in the image.
+        left: First column of the piece in the image.
+    """
+    noise = np.empty((channels, height, width), dtype=np.float32)
+    for row in range(top // BLOCK, -(-(top + height) // BLOCK)):
+        for column in range(left // BLOCK, -(-(left + width) // BLOCK)):
+            key = np.random.SeedSequence([seed, sample, draw, row, column])
+            block = np.random.Generator(np.random.Philox(key)).standard_normal(
+                (channels, BLOCK, BLOCK), dtype=np.float32
+            )
+            up, down = max(top, row * BLOCK), min(top + height, (row + 1) * BLOCK)
+            start, stop = max(left, column * BLOCK), min(left + width, (column + 1) * BLOCK)
+            noise[:, up - top : down - top, start - left : stop - left] = block[
+                :, up - row * BLOCK : down - row * BLOCK, start - column * BLOCK : stop - column * BLOCK
+            ]
+    return torch.from_numpy(noise)

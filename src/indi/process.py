@@ -1,0 +1,155 @@
+"""The InDI process: mix a clean image towards its degraded pair, and walk back.
+
+Notation. The letters live in this module only; everywhere else the words are used.
+    x   clean image       (B, ...) float, intensities in [0, 1]
+    y   degraded image    same shape and scale as x
+    t   degradation time  no unit; t = 0 is clean, t = 1 is degraded; s < t is where a move ends
+    n   standard normal noise, shape of x;  eps(t) its strength, in intensities
+    F   the network; F(x_t, t) estimates E[x | x_t] and has the shape of x_t
+
+Equations, numbered as in docs/theory.md.
+    (1)  x_t   = (1 - t) x + t y + t eps(t) n          eps(t) = eps or eps / sqrt(t)
+    (2)  loss  = E |F(x_t, t) - x|^p                   t ~ p(t) = U[0, 1] mixed with a point mass at 1; p = 1 or 2
+    (3)  dx/dt = (x_t - F(x_t, t)) / t
+    (4)  x_s   = (s/t) x_t + (1 - s/t) F(x_t, t) + s sqrt(eps(s)^2 - eps(t)^2) n
+
+A ``Path`` writes (1) with three coefficients, and (4) with the share k of what is neither x nor y
+that a move keeps. InDI is one path; with its coefficients y cancels out of the move and (4) remains.
+    (1')  x_t = a(t) x + b(t) y + c(t) n
+    (4')  x_s = a(s) F + b(s) y + k (x_t - a(t) F - b(t) y) + sqrt(c(s)^2 - k^2 c(t)^2) n
+
+Source: Delbracio and Milanfar, "Inversion by Direct Iteration", TMLR 2023, arXiv:2303.11435.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from indi.errors import ConfigError, ShapeError
+
+Noise = Literal["constant", "brownian"]
+Number = TypeVar("Number", float, Tensor)
+
+# Differences of squares below this share are rounding, not fresh noise.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Path:
+    """The way from clean to degraded, Eq. (1'), and the share kept by a move, Eq. (4').
+
+    ``a``, ``b`` and ``c`` take one time or a tensor of times; ``k`` takes (s, t) as floats.
+    """
+
+    a: Callable[[float | Tensor], float | Tensor]
+    b: Callable[[float | Tensor], float | Tensor]
+    c: Callable[[float | Tensor], float | Tensor]
+    k: Callable[[float, float], float]
+
+    def state(self, x: Tensor, y: Tensor, t: Tensor, n: Tensor) -> Tensor:
+        """Return x_t by Eq. (1') for a batch, one time an image.
+
+        Exact at both ends where no noise is left: t = 0 gives ``x``, t = 1 gives ``y``, bit for bit.
+
+        Raises:
+            ShapeError: The three images differ in shape (they would broadcast in silence).
+        """
+        if not x.shape == y.shape == n.shape:
+            shapes = f"clean {tuple(x.shape)}, degraded {tuple(y.shape)} and noise {tuple(n.shape)}"
+            raise ShapeError(f"{shapes} must have one shape")
+        t = t.reshape(-1, *[1] * (x.ndim - 1))
+        return self.a(t) * x + self.b(t) * y + self.c(t) * n
+
+    def start(self, y: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        """Return x_1 = y + c(1) n, the start of every restoration (b(1) = 1)."""
+        c = float(self.c(1.0))
+        return y + c * draw() if c else y
+
+    def move(self, x_t: Tensor, y: Tensor, clean: Tensor, t: float, s: float) -> Tensor:
+        """Return x_s by Eq. (4') for the estimate ``clean`` = F, without its noise.
+
+        At s = 0 this is the estimate itself, so one move from t = 1 is plain regression.
+        """
+        k = self.k(s, t)
+        weights = (k, float(self.a(s)) - k * float(self.a(t)), float(self.b(s)) - k * float(self.b(t)))
+        terms = [w * image for w, image in zip(weights, (x_t, clean, y), strict=True) if abs(w) > _ROUNDING]
+        return sum(terms[1:], terms[0])
+
+    def fresh(self, t: float, s: float) -> float:
+        """Return the standard deviation of the noise that a move from t to s adds, Eq. (4')."""
+        wanted, kept = float(self.c(s)) ** 2, (self.k(s, t) * float(self.c(t))) ** 2
+        return math.sqrt(wanted - kept) if wanted - kept > _ROUNDING * wanted else 0.0
+
+
+def indi(epsilon: float, noise: Noise = "constant") -> Path:
+    """Return the path of Eq. (1).
+
+    Constant eps keeps its one draw of noise to the end: its moves add none. Brownian eps adds
+    eps sqrt(s (t - s) / t) a move, written here so that s = 0 needs no clamp.
+
+    Args:
+        epsilon: Standard deviation of the noise at t = 1, in intensities, 0 or more.
+        noise: The schedule eps(t).
+    """
+    spread: dict[Noise, Callable[[float | Tensor], float | Tensor]] = {
+        "constant": lambda t: epsilon * t,
+        "brownian": lambda t: epsilon * t**0.5,
+    }
+    return Path(a=lambda t: 1 - t, b=lambda t: t, c=spread[noise], k=lambda s, t: s / t)
+
+
+def draw_times(batch: int, share_at_one: float, generator: torch.Generator) -> Tensor:
+    """Draw t ~ p(t) of Eq. (2) for a batch, stratified: (B,) float32 in [0, 1].
+
+    p(t) = (1 - w) U[0, 1] + w delta(t = 1) with w = ``share_at_one``. One draw falls in each of B
+    equal slices of its distribution, so every batch sees the whole range and its share of t = 1.
+    (The paper's "linear_a" density, section 6.3, has w = a / (1 + a).)
+    """
+    slices = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    if share_at_one >= 1:
+        return torch.ones(batch)
+    return (slices / (1 - share_at_one)).clamp(max=1.0)
+
+
+def loss(estimate: Tensor, wanted: Tensor, norm: int) -> Tensor:
+    """Return the mean of |estimate - wanted|^p over all values, Eq. (2), with p = ``norm`` of 1 or 2."""
+    difference = estimate - wanted
+    return difference.abs().mean() if norm == 1 else difference.square().mean()
+
+
+def uniform_times(steps: int) -> list[float]:
+    """Return steps + 1 equally spaced times from 1 to 0 (the paper's Algorithm 1)."""
+    return [1 - i / steps for i in range(steps)] + [0.0]
+
+
+def geometric_times(steps: int, ratio: float = 0.75) -> list[float]:
+    """Return 1, ratio, ratio^2, ... and a last move to 0; 0.75 is the spacing seen in the paper's Figure 1."""
+    return [ratio**i for i in range(steps)] + [0.0]
+
+
+def power_times(steps: int, power: float = 2.0) -> list[float]:
+    """Return (1 - i / steps)^power: a power above 1 takes finer moves near the clean end."""
+    return [(1 - i / steps) ** power for i in range(steps)] + [0.0]
+
+
+TIMES: dict[str, Callable[[int], list[float]]] = {
+    "uniform": uniform_times,
+    "geometric": geometric_times,
+    "power": power_times,
+}
+
+
+def check_times(times: list[float]) -> list[float]:
+    """Return ``times`` unchanged if it is a walk: from exactly 1, strictly down, to 0 or above.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    falling = all(s < t for t, s in zip(times, times[1:], strict=False))
+    if len(times) < 2 or times[0] != 1.0 or not falling or not times[-1] >= 0:
+        raise ConfigError(f"times {times} must fall strictly from exactly 1 to 0; give such a list")
+    return times

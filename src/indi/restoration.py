@@ -1,0 +1,193 @@
+"""The restorer: a model, ready to restore images of any size."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from indi.checkpoint import Card, Model, cast_convolutions, load_model
+from indi.devices import Precision, choose_device, choose_precision
+from indi.errors import ConfigError, ModelError, ShapeError
+from indi.images import fit_channels, from_unit, to_unit
+from indi.noise import normal
+from indi.process import TIMES, check_times
+from indi.samplers import SAMPLERS, State, walk
+from indi.tiling import tiled
+
+Pixels = NDArray[np.generic]
+
+DEFAULT_STEPS = 10
+DEFAULT_TILE = 1024
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How to walk from degraded to clean: how many steps, at which times, by which rule.
+
+    Attributes:
+        steps: Moves; 1 is plain regression.
+        times: A name (uniform, geometric, power), or the times themselves, from 1 down to 0.
+        sampler: A name (euler, heun, multistep).
+    """
+
+    steps: int
+    times: str | Sequence[float] = "uniform"
+    sampler: str = "euler"
+
+    def grid(self) -> list[float]:
+        """Return the times to walk.
+
+        Raises:
+            ConfigError: The steps, the times or the sampler are not ones there are.
+        """
+        if self.sampler not in SAMPLERS:
+            raise ConfigError(f"unknown sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        if not isinstance(self.times, str):
+            times = check_times([float(time) for time in self.times])
+            if times[-1] != 0:
+                raise ConfigError(f"times end at {times[-1]}, which leaves the image half restored; end at 0")
+            return times
+        if self.times not in TIMES:
+            raise ConfigError(
+                f"unknown times {self.times!r}; there are {', '.join(TIMES)}, or a list from 1 to 0"
+            )
+        if self.steps < 1:
+            raise ConfigError(f"steps is {self.steps}; give 1 or more")
+        return TIMES[self.times](self.steps)
+
+
+class Restorer:
+    """Restores images with a trained model.
+
+    Args:
+        model: The model (``indi.load`` finds it by name, run folder or file).
+        device: auto, cpu, cuda or mps.
+        precision: auto, float32 or bfloat16, of the convolutions; the image itself is always float32.
+        tile: Side of a tile's core in pixels; larger than the image: one piece.
+
+    Raises:
+        DeviceError: The device is not there.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile: int = DEFAULT_TILE,
+    ) -> None:
+        if tile < 1:
+            raise ConfigError(f"tile is {tile}; give a side of 1 pixel or more")
+        self.card: Card = model.card
+        self.method = model.card.method.build()
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
+        halo, stride = model.network.halo, model.network.stride
+        self._network = network if halo is None else tiled(network, tile=tile, halo=halo, stride=stride)
+
+    @property
+    def default_steps(self) -> int:
+        """Steps when none are asked for: 1 for a method that knows only one."""
+        return 1 if self.method.one_step else DEFAULT_STEPS
+
+    def restore(
+        self,
+        image: Pixels,
+        *,
+        steps: int | None = None,
+        samples: int | None = None,
+        seed: int = 0,
+        times: str | Sequence[float] = "uniform",
+        sampler: str = "euler",
+    ) -> Pixels:
+        """Restore one image of any size.
+
+        Args:
+            image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1].
+            steps: Moves of the walk: 1 is the least error, more are sharper.
+            samples: How many restorations; None is one, without the first axis.
+            seed: Of the noise; the same seed gives the same image.
+            times: uniform, geometric, power, or a list of times from 1 down to 0.
+            sampler: euler, heun or multistep.
+
+        Returns:
+            The restored image, of the shape and type of ``image``; with ``samples`` (K, H, W[, C]).
+
+        Raises:
+            ConfigError: Steps, times, sampler or samples are not ones there are.
+            ImageError: The type is another, or a pixel is not finite.
+            ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
+        """
+        if samples is not None and samples < 1:
+            raise ConfigError(f"samples is {samples}; give 1 or more")
+        walk = Walk(self.default_steps if steps is None else steps, times, sampler)
+        results = []
+        for sample in range(samples or 1):
+            *_, last = self.trajectory(image, walk, seed=seed, sample=sample)
+            results.append(self.pixels(last.image, like=image))
+        return np.stack(results) if samples is not None else results[0]
+
+    def trajectory(self, image: Pixels, walk_: Walk, *, seed: int = 0, sample: int = 0) -> Iterator[State]:
+        """Yield the states of one restoration, from the degraded image at t = 1 to the answer at 0.
+
+        Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back.
+
+        Raises:
+            ConfigError, ImageError, ShapeError: As ``restore``.
+        """
+        times = walk_.grid()
+        if self.method.one_step and len(times) > 2:
+            name = self.card.method.name
+            raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
+        degraded = self.unit(image)
+        shape = degraded.shape
+
+        def predict(state: Tensor, time: float) -> Tensor:
+            t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
+            return self.method.clean(self._network(self.method.inputs(state, degraded), t), state)
+
+        def draw(number: int) -> Tensor:
+            noise = normal(
+                seed, channels=shape[1], height=shape[2], width=shape[3], sample=sample, draw=number
+            )
+            return noise[None].to(self.device)
+
+        yield from walk(
+            predict, self.method.path, degraded, times, draw=draw, sampler=SAMPLERS[walk_.sampler]
+        )
+
+    def unit(self, image: Pixels) -> Tensor:
+        """Return an image as the network sees it: (1, C, H, W) float32 in [0, 1] on the device."""
+        if image.ndim not in (2, 3) or image.size == 0:
+            raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
+        pixels = to_unit(fit_channels(image, self.card.channels, what="the image"))
+        planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+        return torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
+
+    def pixels(self, restored: Tensor, *, like: Pixels) -> Pixels:
+        """Return a state's image as pixels of the type and layout of ``like``."""
+        planes = restored[0].cpu().numpy()
+        gray = like.ndim == 2 or like.shape[-1] == 1
+        if gray and len(planes) > 1:  # a gray image through a colour model
+            planes = planes.mean(axis=0, keepdims=True)
+        values = planes[0] if like.ndim == 2 else np.moveaxis(planes, 0, -1)
+        return from_unit(values, like.dtype)
+
+
+def load(model: str | Path, **options: object) -> Restorer:
+    """Return the restorer of a run folder or a model file; options as ``Restorer``.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+    """
+    path = Path(model)
+    if not path.exists():
+        raise ModelError(f"{model}: no such run folder or model file; train one with indi train")
+    return Restorer(load_model(path), **options)  # type: ignore[arg-type]

@@ -1,0 +1,141 @@
+"""Samplers, and the one loop that walks from degraded to clean.
+
+A sampler chooses the estimate of clean that a move is made with; the path (process.py) makes the
+move. So a sampler serves every path, and the loop over times exists once, as a generator.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from indi.errors import ConfigError
+from indi.process import Path, check_times
+
+Predict = Callable[[Tensor, float], Tensor]  # F(state, time): the estimate of clean
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the network said at a time."""
+
+    time: float
+    clean: Tensor
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move to be made: everything a sampler may look at."""
+
+    predict: Predict
+    path: Path
+    state: Tensor
+    degraded: Tensor
+    time: float
+    to: float
+    before: Estimate | None  # the network's estimate at the previous time, none at the first move
+
+
+Sampler = Callable[
+    [Move], tuple[Estimate, Tensor]
+]  # -> the network's estimate here, and the one to move with
+
+
+def euler(move: Move) -> tuple[Estimate, Tensor]:
+    """Move with the network's estimate: the paper's recursion, order 1. One network call."""
+    here = Estimate(move.time, move.predict(move.state, move.time))
+    return here, here.clean
+
+
+def heun(move: Move) -> tuple[Estimate, Tensor]:
+    """Heun's rule on Eq. (3), order 2. Two network calls, one where the move ends at 0.
+
+    Averaging the slopes (x - F) / t at both ends is, for the straight path, the same as a move with
+    F_t + t / (2 s) (F_s - F_t).
+    """
+    _refuse_fresh_noise(move)
+    here, clean = euler(move)
+    if move.to == 0:  # Eq. (3) divides by t, so time 0 has no slope
+        return here, clean
+    there = move.path.move(move.state, move.degraded, clean, move.time, move.to)
+    change = move.predict(there, move.to) - clean
+    return here, clean + move.time / (2 * move.to) * change
+
+
+def multistep(move: Move) -> tuple[Estimate, Tensor]:
+    """Second-order exponential multistep in log t. One network call.
+
+    With F linear in -log t through this estimate and the one before, the walk is solved exactly:
+    x_s = e^-h x_t + (1 - e^-h) F_t + (h - 1 + e^-h) F_t', h = log(t / s). The first move, which has
+    no estimate before it, and a move to 0, where h is not finite, are Euler moves.
+    """
+    _refuse_fresh_noise(move)
+    here, clean = euler(move)
+    if move.before is None or move.to == 0:
+        return here, clean
+    h, h_before = math.log(move.time / move.to), math.log(move.before.time / move.time)
+    share = (h + math.expm1(-h)) / (-math.expm1(-h) * h_before)
+    return here, clean + share * (clean - move.before.clean)
+
+
+def _refuse_fresh_noise(move: Move) -> None:
+    if move.path.fresh(move.time, move.to):
+        raise ConfigError("heun and multistep need a walk without fresh noise; use euler, or constant noise")
+
+
+SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}  # add a sampler here
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a walk stands."""
+
+    time: float
+    image: Tensor
+    network_calls: int
+
+
+@torch.no_grad()
+def walk(
+    predict: Predict,
+    path: Path,
+    degraded: Tensor,
+    times: list[float],
+    *,
+    draw: Callable[[int], Tensor],
+    sampler: Sampler = euler,
+) -> Iterator[State]:
+    """Yield the state at each of the falling ``times``, from the degraded image at 1 to the answer at 0.
+
+    Args:
+        predict: F(state, time), the estimate of clean.
+        path: The process that the network was trained on.
+        degraded: (B, C, H, W), intensities in [0, 1].
+        times: From exactly 1 strictly down; N moves have N + 1 times.
+        draw: Standard normal noise of the shape of ``degraded`` for draw number 0 (the start), 1, 2, ...
+            (one a move); asked for only where the path has noise.
+        sampler: The rule of one move.
+
+    Raises:
+        ConfigError: ``times`` is not a walk, or a sampler of second order meets a path with fresh noise.
+    """
+    check_times(times)
+    calls = 0
+
+    def counted(state: Tensor, time: float) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return predict(state, time)
+
+    image = path.start(degraded, lambda: draw(0))
+    yield State(times[0], image, calls)
+    before: Estimate | None = None
+    for number, (time, to) in enumerate(pairwise(times), start=1):
+        before, clean = sampler(Move(counted, path, image, degraded, time, to, before))
+        image = path.move(image, degraded, clean, time, to)
+        if spread := path.fresh(time, to):
+            image = image + spread * draw(number)
+        yield State(to, image, calls)

@@ -1,0 +1,110 @@
+"""Run a network over tiles, exactly.
+
+Each network call is tiled, never the whole walk: tiles of a walk would need a halo that grows with
+every step, or show seams. A tile is a core, whose output is kept, and a halo around it as wide as the
+network sees. Cores lie on the network's own grid, so tiled equals whole up to the rounding of floats.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from indi.errors import DeviceError
+
+Call = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels: rows top to bottom, columns left to right, ends excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def cut(self, image: Tensor) -> Tensor:
+        """Return this part of a (..., H, W) image, as a view."""
+        return image[..., self.top : self.bottom, self.left : self.right]
+
+    def grown(self, margin: int, height: int, width: int) -> "Box":
+        """Return this box with a margin around it, ended at the image's edges."""
+        return Box(
+            max(self.top - margin, 0),
+            max(self.left - margin, 0),
+            min(self.bottom + margin, height),
+            min(self.right + margin, width),
+        )
+
+    def seen_from(self, outer: "Box") -> "Box":
+        """Return this box in the coordinates of one that holds it."""
+        return Box(
+            self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left
+        )
+
+
+def cores(area: Box, tile: int) -> Iterator[Box]:
+    """Yield the boxes of side ``tile`` that cover ``area`` without overlap, row by row; the last are cut to fit."""
+    for top in range(area.top, area.bottom, tile):
+        for left in range(area.left, area.right, tile):
+            yield Box(top, left, min(top + tile, area.bottom), min(left + tile, area.right))
+
+
+def tiled(network: Call, *, tile: int, halo: int, stride: int) -> Call:
+    """Return ``network`` run over tiles: the same call, the same output.
+
+    A tile that does not fit in memory is cut into smaller ones, and so are those after it; nothing is
+    left out.
+
+    Args:
+        network: Called as network(inputs (B, C, H, W), t (B,)).
+        tile: Side of a core in pixels; rounded up to the stride.
+        halo: How far the network sees, in pixels, a multiple of the stride.
+        stride: The network's grid.
+
+    Raises:
+        DeviceError: (by the returned call) a tile of one stride does not fit in memory.
+    """
+    side = -(-tile // stride) * stride
+
+    def call(inputs: Tensor, t: Tensor) -> Tensor:
+        nonlocal side
+        height, width = inputs.shape[-2:]
+        restored: Tensor | None = None
+        waiting = [Box(0, 0, height, width)]
+        while waiting:
+            area = waiting.pop()
+            extent = max(area.bottom - area.top, area.right - area.left)
+            if extent > side:
+                waiting.extend(reversed(list(cores(area, side))))
+                continue
+            outer = area.grown(halo, height, width)
+            try:
+                output = area.seen_from(outer).cut(network(outer.cut(inputs), t))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if side <= stride:
+                    message = (
+                        f"a tile of {side} px with a halo of {halo} px does not fit in memory; free memory"
+                    )
+                    raise DeviceError(f"{message} or use a smaller model") from error
+                side = -(-extent // (2 * stride)) * stride
+                waiting.append(area)
+                continue
+            if restored is None:
+                if area == Box(0, 0, height, width):
+                    return output
+                restored = output.new_empty((*output.shape[:-2], height, width))
+            area.cut(restored).copy_(output)
+        assert restored is not None
+        return restored
+
+    return call
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on an accelerator or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,49 @@
+"""Problems whose exact answer is known: what the process and the samplers are held against."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from indi.networks import UNet
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """x ~ N(0, clean^2), y = x + noise n, so x_t = x + t noise n and F is linear in the state.
+
+    With ``epsilon``, x_t gets t epsilon n' on top: the two noises add in squares.
+    """
+
+    clean: float = 1.0
+    noise: float = 2.0
+    epsilon: float = 0.0
+
+    def predict(self, state: Tensor, t: float) -> Tensor:
+        variance = t**2 * (self.noise**2 + self.epsilon**2)
+        return state * self.clean**2 / (self.clean**2 + variance)
+
+    def restored(self, y: Tensor, time: float = 0.0) -> Tensor:
+        """Return the exact solution of Eq. (3) at ``time``: y scaled to the spread of x_t."""
+        spread = math.hypot(self.clean, time * math.hypot(self.noise, self.epsilon))
+        return y * spread / math.hypot(self.clean, self.noise, self.epsilon)
+
+    def pairs(self, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        clean = self.clean * torch.randn(count, 1, 1, 1, generator=generator, dtype=torch.float64)
+        noise = torch.randn(count, 1, 1, 1, generator=generator, dtype=torch.float64)
+        return clean, clean + self.noise * noise
+
+
+def no_noise(number: int) -> Tensor:
+    raise AssertionError(f"draw {number} was asked for on a path without noise")
+
+
+def awake(network: UNet, seed: int = 0) -> UNet:
+    """Return the network with weights in its zero layers too, as after training."""
+    generator = torch.Generator().manual_seed(seed)
+    for weight in network.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.05, generator=generator)
+    return network.requires_grad_(False)

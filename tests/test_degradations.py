@@ -1,0 +1,335 @@
+"""Degradations: exact values and references first, then statistics and what holds for every row."""
+
+import io
+import math
+import pickle
+import unicodedata
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Generator, Tensor
+from torch.testing import assert_close
+
+from indi.degradations import (
+    DEGRADATIONS,
+    add_camera_noise,
+    add_gaussian_noise,
+    compress_jpeg,
+    seed_for,
+    shrink_and_enlarge,
+)
+from indi.errors import ShapeError
+from indi.metrics import psnr
+
+Bytes = npt.NDArray[np.uint8]
+
+FORMS = [(name, form) for name in DEGRADATIONS for form in ("train", "test")]
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def degrade(name: str, form: str, clean: Tensor, seed: int = 0) -> Tensor:
+    degraded = getattr(DEGRADATIONS[name], form)(clean, seeded(seed))
+    assert isinstance(degraded, Tensor)
+    return degraded
+
+
+def scene(channels: int, height: int, width: int) -> Tensor:
+    """Return an image in [0, 1] with smooth parts, edges and texture."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    waves = torch.stack([torch.sin(9 * x + 4 * y * (c + 1)) for c in range(channels)])
+    edges = ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.1).float()
+    texture = torch.rand(channels, height, width, generator=seeded(7))
+    return (0.5 + 0.25 * waves + 0.2 * edges + 0.1 * (texture - 0.5)).clamp(0, 1)
+
+
+# seed_for
+
+
+def test_seed_for_is_fixed_for_all_time() -> None:
+    # Published figures rest on these: sha256 of "seed/name", its first 63 bits.
+    assert seed_for("a.png", 0) == 0x631D30D6A3520687
+    assert seed_for("a.png", 1) == 0x09BE3ADD6561BEEB
+    assert seed_for("b.png", 0) == 0x4E7ADD25F35B0460
+
+
+def test_seed_for_does_not_depend_on_how_the_file_system_composes_letters() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "été.png") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert seed_for(composed, 3) == seed_for(decomposed, 3)
+
+
+@given(name=st.text(), seed=st.integers(0, 2**63 - 1))
+def test_seed_for_suits_a_generator(name: str, seed: int) -> None:
+    assert 0 <= seed_for(name, seed) < 2**63
+    seeded(seed_for(name, seed))
+
+
+def test_seed_for_tells_names_and_seeds_apart() -> None:
+    assert len({seed_for(f"{n}.png", seed) for n in range(50) for seed in range(20)}) == 1000
+
+
+# Noise
+
+
+def test_gaussian_noise_has_the_asked_for_statistics() -> None:
+    clean = torch.full((1, 400, 500), 0.5)
+    noise = add_gaussian_noise(clean, seeded(), sigma=0.1) - clean
+    deviations = 4 / math.sqrt(noise.numel())  # four standard errors
+    assert abs(noise.mean().item()) < 0.1 * deviations
+    assert abs(noise.std().item() / 0.1 - 1) < deviations / math.sqrt(2)
+    assert abs((noise[..., 1:] * noise[..., :-1]).mean().item()) < 0.01 * deviations
+
+
+def test_denoise_test_form_is_sigma_25_neither_clipped_nor_rounded() -> None:
+    clean = torch.cat([torch.zeros(1, 200, 200), torch.ones(1, 200, 200)])
+    degraded = degrade("denoise", "test", clean)
+    noise = degraded - clean
+    assert abs(noise.std().item() * 255 / 25 - 1) < 0.02
+    assert (degraded[0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert (degraded[1] > 1).float().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert len(set(degraded.flatten().tolist())) > 10_000
+
+
+def test_camera_noise_grows_with_the_signal() -> None:
+    shot, read = 0.01, 0.0004
+    for intensity in (0.0, 0.25, 1.0):
+        clean = torch.full((1, 400, 500), intensity)
+        noise = add_camera_noise(clean, seeded(), shot=shot, read=read) - clean
+        assert noise.mean().item() == pytest.approx(0, abs=0.001)
+        assert noise.var().item() == pytest.approx(shot * intensity + read, rel=0.02)
+
+
+def test_camera_noise_survives_values_below_black() -> None:
+    clean = torch.full((1, 8, 8), -0.1)
+    assert add_camera_noise(clean, seeded(), shot=0.01, read=0.0).equal(clean)
+
+
+def test_denoise_training_draws_every_strength_and_both_kinds() -> None:
+    clean = torch.cat([torch.full((1, 32, 32), 0.05), torch.full((1, 32, 32), 0.95)])
+    dark, bright = torch.stack(
+        [(degrade("denoise", "train", clean, seed) - clean).std(dim=(1, 2)) for seed in range(400)]
+    ).T
+    # With a camera's noise the bright half is noisier; 1024 pixels tell deviations 1.3 apart without doubt.
+    share_of_cameras = (bright / dark > 1.3).float().mean().item()
+    assert 0.15 < share_of_cameras < 0.33
+    strengths = dark[bright / dark < 1.3] * 255
+    assert strengths.max() < 55 * 1.1
+    assert torch.histc(strengths, bins=5, min=0, max=55).min() > 30
+
+
+# Super-resolution
+
+
+def test_a_constant_stays_constant() -> None:
+    for size in [(1, 1), (5, 3), (32, 32), (33, 47)]:
+        clean = torch.full((3, *size), 51 / 255)
+        assert_close(shrink_and_enlarge(clean, factor=4), clean, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("axis", [-2, -1], ids=["rows", "columns"])
+def test_a_ramp_is_reproduced(axis: int) -> None:
+    # The small image of this ramp falls on whole levels of 8 bit: pixel j is j + 1 of 255.
+    ramp = (torch.arange(128) + 2.5) / (4 * 255)
+    clean = ramp.expand(1, 48, 128) if axis == -1 else ramp[:, None].expand(1, 128, 48)
+    degraded = shrink_and_enlarge(clean, factor=4)
+    inside = (..., slice(16, -16)) if axis == -1 else (..., slice(16, -16), slice(None))
+    assert_close(degraded[inside], clean[inside], atol=1e-6, rtol=0)
+
+
+def pillow_shrink_and_enlarge(clean: Tensor, factor: int) -> Tensor:
+    """Do the same with Pillow, whose bicubic has a = -0.5 and is antialiased, a channel at a time."""
+    height, width = clean.shape[-2:]
+    channels = []
+    for channel in clean.numpy():
+        small = Image.fromarray(channel).resize((width // factor, height // factor), Image.Resampling.BICUBIC)
+        small = Image.fromarray((np.asarray(small).clip(0, 1) * 255).round() / np.float32(255))
+        channels.append(np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1))
+    return torch.from_numpy(np.stack(channels))
+
+
+def test_bicubic_agrees_with_pillow_inside_the_border() -> None:
+    clean = scene(3, 96, 128)
+    inside = (..., slice(24, -24), slice(24, -24))
+    difference = (shrink_and_enlarge(clean, factor=4) - pillow_shrink_and_enlarge(clean, 4))[inside].abs()
+    # The two round differently only where a small pixel lies half-way between two levels.
+    assert difference.max() < 1.6 / 255
+    assert (difference > 1e-5).float().mean() < 0.01
+
+
+def test_bicubic_mirrors_the_edges_and_so_commutes_with_flips() -> None:
+    clean = scene(1, 32, 64)
+    mirrored = torch.cat([clean.flip(-1), clean, clean.flip(-1)], dim=-1)
+    expected = shrink_and_enlarge(mirrored, factor=4)[..., 64:128]
+    assert_close(shrink_and_enlarge(clean, factor=4), expected, atol=1e-6, rtol=0)
+    for axis in (-1, -2):
+        flipped = shrink_and_enlarge(clean.flip(axis), factor=4).flip(axis)
+        assert_close(flipped, shrink_and_enlarge(clean, factor=4), atol=1e-6, rtol=0)
+
+
+def test_an_impulse_is_spread_by_the_kernel_of_keys() -> None:
+    # Small pixel j is centred on pixel 4j + 1.5. All rows are alike, so the other axis does nothing.
+    def keys(d: float) -> float:
+        d = abs(d)
+        return 1.5 * d**3 - 2.5 * d**2 + 1 if d <= 1 else max(2 - d, 0) ** 2 * (1 - d) / 2
+
+    clean = torch.zeros(1, 8, 80)
+    clean[..., 41] = 1
+    # 8 bit cannot hold the negative lobes.
+    small = [max(round(255 * keys((41 - (4 * j + 1.5)) / 4) / 4) / 255, 0) for j in range(20)]
+    expected = [max(sum(small[j] * keys((i + 0.5) / 4 - 0.5 - j) for j in range(20)), 0) for i in range(80)]
+    assert_close(shrink_and_enlarge(clean, factor=4)[0, 3], torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_pixels_stay_aligned_when_the_factor_does_not_divide_the_side() -> None:
+    clean = scene(1, 64, 64)
+    whole = shrink_and_enlarge(clean, factor=4)
+    for size in (61, 62, 63):
+        cut = shrink_and_enlarge(clean[..., :size, :size], factor=4)
+        assert_close(cut[..., :40, :40], whole[..., :40, :40], atol=1e-6, rtol=0)
+
+
+def test_the_small_image_has_8_bit() -> None:
+    # A dark flat image below half a level vanishes, one above it becomes a whole level.
+    for value, expected in [(0.49, 0.0), (0.51, 1.0), (1.4, 1.0)]:
+        degraded = shrink_and_enlarge(torch.full((1, 16, 16), value / 255), factor=4)
+        assert_close(degraded, torch.full((1, 16, 16), expected / 255), atol=1e-7, rtol=0)
+
+
+def test_super_resolution_has_no_randomness() -> None:
+    clean = scene(3, 32, 32)
+    assert degrade("super-resolve-4x", "train", clean, 0).equal(degrade("super-resolve-4x", "test", clean, 1))
+
+
+# JPEG
+
+
+def pillow_jpeg(pixels: Bytes, quality: int, subsampling: int) -> Tensor:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return torch.from_numpy(np.array(Image.open(file)))
+
+
+@pytest.mark.parametrize(("name", "number"), [("4:4:4", 0), ("4:2:0", 2)])
+@pytest.mark.parametrize("quality", [5, 10, 95])
+def test_jpeg_is_that_of_pillow(quality: int, name: str, number: int) -> None:
+    pixels = (scene(3, 37, 50) * 255).round().byte()
+    expected = pillow_jpeg(pixels.permute(1, 2, 0).numpy(), quality, number)
+    degraded = compress_jpeg(pixels / 255, quality=quality, subsampling=name)
+    assert_close(degraded, expected.permute(2, 0, 1) / 255, atol=0, rtol=0)
+
+
+def test_gray_jpeg_is_that_of_pillow() -> None:
+    pixels = (scene(1, 37, 50) * 255).round().byte()
+    degraded = degrade("jpeg", "test", pixels / 255)
+    assert_close(degraded[0], pillow_jpeg(pixels[0].numpy(), 10, 2) / 255, atol=0, rtol=0)
+
+
+def test_jpeg_test_form_is_quality_10_with_halved_colours() -> None:
+    clean = scene(3, 48, 48)
+    assert degrade("jpeg", "test", clean).equal(compress_jpeg(clean, quality=10, subsampling="4:2:0"))
+
+
+def test_jpeg_training_draws_qualities_and_both_subsamplings() -> None:
+    clean = scene(3, 32, 32)
+    table = {
+        compress_jpeg(clean, quality=quality, subsampling=subsampling).numpy().tobytes(): (
+            quality,
+            subsampling,
+        )
+        for quality in range(5, 96)
+        for subsampling in ("4:4:4", "4:2:0")
+    }
+    drawn = [table[degrade("jpeg", "train", clean, seed).numpy().tobytes()] for seed in range(300)]
+    assert {subsampling for _, subsampling in drawn} == {"4:4:4", "4:2:0"}
+    counts, _ = np.histogram([quality for quality, _ in drawn], bins=5, range=(5, 96))
+    assert counts.min() > 35
+
+
+def test_a_better_quality_is_closer() -> None:
+    clean = scene(3, 48, 48)
+    closeness = [
+        psnr(compress_jpeg(clean, quality=quality, subsampling="4:4:4")[None], clean[None]).item()
+        for quality in (5, 20, 50, 95)
+    ]
+    assert closeness == sorted(closeness)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (4, 8, 8), (8, 8), (1, 3, 8, 8), (1, 2, 65_501)], ids=str)
+def test_jpeg_refuses_what_it_cannot_hold(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError) as caught:
+        compress_jpeg(torch.zeros(shape), quality=10, subsampling="4:2:0")
+    assert str(shape) in str(caught.value)
+
+
+def test_jpeg_holds_the_largest_side() -> None:
+    clean = torch.full((1, 1, 65_500), 0.5)
+    assert compress_jpeg(clean, quality=95, subsampling="4:4:4").shape == clean.shape
+
+
+# Every row
+
+
+def test_rows_are_listed_under_their_names() -> None:
+    for name, degradation in DEGRADATIONS.items():
+        assert degradation.name == name
+        assert degradation.description
+        assert "\n" not in degradation.description
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+@settings(max_examples=15, deadline=None)
+@given(
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    seed=st.integers(0, 99),
+)
+def test_shape_and_dtype_are_kept(name: str, form: str, channels: int, height: int, width: int, seed: int) -> None:
+    degraded = degrade(name, form, scene(channels, height, width), seed)
+    assert degraded.shape == (channels, height, width)
+    assert degraded.dtype == torch.float32
+    assert degraded.isfinite().all()
+    if name != "denoise":
+        assert degraded.min() >= 0
+        assert degraded.max() <= 1
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+def test_the_same_seed_gives_the_same_image_and_leaves_clean_alone(name: str, form: str) -> None:
+    clean = scene(3, 33, 40)
+    before = clean.clone()
+    torch.manual_seed(1)
+    first = degrade(name, form, clean)
+    torch.manual_seed(2)  # the global generator plays no part
+    assert degrade(name, form, clean).equal(first)
+    assert clean.equal(before)
+    assert not first.equal(clean)
+
+
+@pytest.mark.parametrize(("name", "form"), [("denoise", "train"), ("denoise", "test"), ("jpeg", "train")])
+def test_another_seed_gives_another_image(name: str, form: str) -> None:
+    clean = scene(3, 33, 40)
+    assert not degrade(name, form, clean, 1).equal(degrade(name, form, clean, 2))
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+def test_one_generator_serves_crop_after_crop(name: str, form: str) -> None:
+    clean, generator = scene(1, 32, 32), seeded()
+    function = getattr(DEGRADATIONS[name], form)
+    several = [function(clean, generator) for _ in range(3)]
+    again = seeded()
+    for degraded in several:
+        assert function(clean, again).equal(degraded)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_rows_travel_to_worker_processes(name: str) -> None:
+    assert pickle.loads(pickle.dumps(DEGRADATIONS[name])) == DEGRADATIONS[name]

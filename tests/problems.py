@@ -2,10 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from indi.checkpoint import Card, Model
+from indi.config import MethodSettings, NetworkSettings
+from indi.images import Image, Metadata, write
 from indi.networks import UNet
 
 
@@ -47,3 +53,32 @@ def awake(network: UNet, seed: int = 0) -> UNet:
         if not weight.any():
             nn.init.normal_(weight, std=0.05, generator=generator)
     return network.requires_grad_(False)
+
+
+def tiny_model(channels: int = 1, seed: int = 0, **method: object) -> Model:
+    """Return an untrained model with all its layers awake: it changes images, and depends on the time."""
+    torch.manual_seed(seed)
+    card = Card(
+        version="0",
+        name="tiny",
+        method=MethodSettings.model_validate(method),
+        network=NetworkSettings(size="tiny"),
+        channels=channels,
+    )
+    model = Model.new(card)
+    awake(model.network, seed)
+    return model
+
+
+def write_pairs(folder: Path, count: int = 4, size: tuple[int, int] = (40, 48), channels: int = 1) -> dict[str, Path]:
+    """Write pairs of smooth random images, the degraded ones darker; return the two folders."""
+    generator = np.random.default_rng(0)
+    folders = {"clean": folder / "clean", "degraded": folder / "degraded"}
+    for number in range(count):
+        coarse = torch.from_numpy(generator.random((1, channels, 6, 6)))
+        planes = functional.interpolate(coarse, size=size, mode="bicubic", antialias=False)[0].clamp(0.3, 1).numpy()
+        image = np.moveaxis(planes, 0, -1) if channels > 1 else planes[0]
+        for name, scale in (("clean", 255), ("degraded", 180)):
+            pixels = np.rint(image * scale).astype(np.uint8)
+            write(folders[name] / f"{number}.png", Image(pixels, None, Metadata()))
+    return folders

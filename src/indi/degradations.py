@@ -110,9 +110,7 @@ def compress_jpeg(clean: Tensor, *, quality: int, subsampling: str) -> Tensor:
         ShapeError: the image has neither one nor three channels, or a side above 65,500 px.
     """
     if clean.ndim != 3 or clean.shape[0] not in (1, 3):
-        raise ShapeError(
-            f"JPEG holds gray (1, H, W) or RGB (3, H, W), not {tuple(clean.shape)}; give one channel a time"
-        )
+        raise ShapeError(f"JPEG holds gray (1, H, W) or RGB (3, H, W), not {tuple(clean.shape)}; split the channels")
     if max(clean.shape) > _JPEG_LIMIT_PX:
         raise ShapeError(f"JPEG holds sides up to {_JPEG_LIMIT_PX} px, not {tuple(clean.shape)}; crop the image")
     pixels = (clean.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

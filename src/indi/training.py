@@ -206,10 +206,14 @@ class Trainer:
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value
+        weights = list(self.network.parameters())
         optimiser: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["optimiser"].items():
             number, _, rest = name.partition(".")
-            optimiser.setdefault(int(number), {})[rest] = value
+            weight = weights[int(number)]
+            # The fused optimiser walks memory, so its averages must lie as the weights do (channels last).
+            laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+            optimiser.setdefault(int(number), {})[rest] = laid
         self.network.load_state_dict(parts["network"])
         self.average.network.load_state_dict(parts["average"])
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": optimiser})
@@ -338,7 +342,7 @@ def _find_pairs(data: DataSettings) -> PairReport:
     if data.task is not None:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
-    report = check_pairs(match_pairs(Path(data.clean), degraded, resample=data.resample))
+    report = check_pairs(match_pairs(Path(data.clean), degraded, channels=data.channels, resample=data.resample))
     report.raise_if_unusable()
     for line in report.summary().splitlines():
         log.info(line)

@@ -112,6 +112,14 @@ def test_pairs_that_share_a_clean_image_stay_on_one_side(tmp_path: Path) -> None
         assert len(validation) == 1
 
 
+def test_only_images_of_one_shape_and_type_can_be_the_same(tmp_path: Path) -> None:
+    for name, shape in (("a", (12, 8)), ("b", (8, 12)), ("c", (4, 24))):
+        save(tmp_path / f"{name}.png", np.zeros(shape, np.uint8))
+    save(tmp_path / "d.png", np.zeros((12, 4), np.uint16))
+    report = check_pairs(match_pairs(tmp_path, None))
+    assert [pair.same_as for pair in report.pairs] == [None] * 4
+
+
 @pytest.mark.skipif("INDI_DATA" not in os.environ, reason="INDI_DATA names no folder of real pairs")
 @pytest.mark.parametrize("name", ["noisyoffice", "w2s", "polyu", "city100_nikon"])
 def test_real_pairs_give_no_false_alarm(name: str) -> None:

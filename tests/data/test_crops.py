@@ -129,6 +129,14 @@ def test_images_are_drawn_by_area(tmp_path: Path) -> None:
     assert abs(clean.mean().item() - 0.75) < 4 * (0.75 * 0.25 / 2000) ** 0.5
 
 
+def test_no_image_is_left_out(tmp_path: Path) -> None:
+    pixels = [np.full((1, 1), value, np.uint8) for value in (10, 20, 30)]
+    paths = [save(tmp_path / f"{k}.png", pixel) for k, pixel in enumerate(pixels)]
+    pairs = [Pair(path.stem, path, path) for path in paths]
+    clean, _ = Crops(pairs, crop=1, channels=1, seed=0).batch(0, 100)
+    assert set((clean * 255).round().flatten().tolist()) == {10, 20, 30}
+
+
 def test_every_place_is_reached(tmp_path: Path) -> None:
     clean, _ = Crops([numbered(tmp_path, "a", 6, 5)], crop=4, channels=1, seed=0).batch(0, 200)
     corners = Counter(int(crop.min()) for crop in as_numbers(clean))

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,9 @@ def assert_same(first: Image, second: Image) -> None:
         np.testing.assert_array_equal(first.alpha, second.alpha)
 
 
+@cache
 def srgb_profile() -> bytes:
+    """The same bytes each time, though a profile holds the second it was made in."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

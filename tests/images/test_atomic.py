@@ -8,6 +8,12 @@ from indi.errors import IndiError
 from indi.images import atomic, write_atomic
 
 
+def write_half_and_raise(path: Path, error: BaseException) -> None:
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise error
+
+
 def test_the_new_file_replaces_the_old_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
@@ -30,9 +36,8 @@ def test_folders_above_are_made(tmp_path: Path) -> None:
 def test_an_error_of_the_block_comes_out_and_the_old_file_stays(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(type(error)), atomic(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise error
+    with pytest.raises(type(error)):
+        write_half_and_raise(path, error)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -41,9 +46,8 @@ def test_an_error_of_the_block_comes_out_and_the_old_file_stays(tmp_path: Path, 
 def test_a_system_error_while_writing_is_one_line(tmp_path: Path, code: int) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(IndiError) as caught, atomic(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise OSError(code, os.strerror(code))
+    with pytest.raises(IndiError) as caught:
+        write_half_and_raise(path, OSError(code, os.strerror(code)))
     assert str(path) in str(caught.value)
     assert os.strerror(code) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,5 @@
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from indi.errors import ImageError
@@ -24,7 +25,7 @@ def test_other_types_are_refused(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("alpha", [np.zeros((3, 2), np.uint8), np.zeros((2, 3), np.uint16)])
-def test_alpha_must_match(alpha: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_alpha_must_match(alpha: npt.NDArray[np.generic]) -> None:
     with pytest.raises(ImageError, match="alpha"):
         Image(np.zeros((2, 3), np.uint8), alpha)
 

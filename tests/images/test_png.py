@@ -37,7 +37,7 @@ def test_palettes_become_colour_and_their_transparency_alpha(tmp_path: Path) -> 
     assert plain.pixels.tolist() == [[[10, 20, 30], [40, 50, 60], [70, 80, 90], [100, 110, 120]]]
     assert plain.alpha is None
     header = read_header(tmp_path / "a.png")
-    assert (header.channels, header.dtype) == (3, np.uint8)
+    assert (header.channels, header.dtype) == (3, np.dtype(np.uint8))
     clear = read(stored(tmp_path / "b.png", png_bytes(4, 1, 2, 3, [ROW], PALETTE, png_chunk(b"tRNS", b"\0\x80"))))
     assert clear.alpha is not None
     assert clear.alpha.tolist() == [[0, 128, 255, 255]]

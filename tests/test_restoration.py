@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indi import load
+from indi.checkpoint import save_model
+from indi.errors import ConfigError, DeviceError, ImageError, IndiError, ModelError, ShapeError
+from indi.restoration import Restorer, Walk
+from problems import tiny_model
+
+GENERATOR = np.random.default_rng(0)
+
+
+def picture(*shape: int, dtype: str = "uint8") -> np.ndarray:
+    if dtype == "float32":
+        return GENERATOR.random(shape, dtype=np.float32)
+    return GENERATOR.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def gray() -> Restorer:
+    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def colour() -> Restorer:
+    return Restorer(tiny_model(3, epsilon=0.05, conditioned=True), precision="float32")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["uint8", "uint16", "float32"]), st.booleans())
+def test_shape_and_type_stay(gray: Restorer, height: int, width: int, dtype: str, axis: bool) -> None:
+    image = picture(height, width, *([1] if axis else []), dtype=dtype)
+    restored = gray.restore(image, steps=2)
+    assert restored.shape == image.shape
+    assert restored.dtype == image.dtype
+    assert image.dtype == np.dtype(dtype)
+
+
+def test_samples_are_stacked_and_differ(colour: Restorer) -> None:
+    image = picture(20, 30, 3)
+    samples = colour.restore(image, steps=3, samples=3)
+    assert samples.shape == (3, 20, 30, 3)
+    assert np.array_equal(samples[0], colour.restore(image, steps=3)), "the first sample is what one restoration gives"
+    assert not np.array_equal(samples[0], samples[1])
+
+
+def test_seed_decides_all(colour: Restorer) -> None:
+    image = picture(33, 21, 3)
+    assert np.array_equal(colour.restore(image, seed=4), colour.restore(image, seed=4))
+    assert not np.array_equal(colour.restore(image, seed=4), colour.restore(image, seed=5))
+
+
+def test_one_step_is_the_network_on_degraded_plus_noise() -> None:
+    from indi.noise import normal
+
+    model = tiny_model(1, epsilon=0.05)
+    image = picture(16, 24, dtype="float32")
+    start = torch.from_numpy(image)[None, None] + 0.05 * normal(7, channels=1, height=16, width=24)[None]
+    wanted = start + model.network(start, torch.ones(1))
+    restored = Restorer(model, precision="float32").restore(image, steps=1, seed=7)
+    np.testing.assert_allclose(restored, wanted[0, 0].numpy(), atol=1e-6)
+
+
+def test_the_network_gets_float32_times_of_the_grid() -> None:
+    """The same kind of time as in training, from exactly 1: not an index, not (N - 1) / N."""
+    model = tiny_model(1)
+    seen: list[torch.Tensor] = []
+    restorer = Restorer(model, precision="float32")
+    inner = restorer._network
+
+    def spy(inputs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        seen.append(t)
+        return inner(inputs, t)
+
+    restorer._network = spy
+    restorer.restore(picture(8, 8), steps=4)
+    assert all(t.dtype == torch.float32 and t.shape == (1,) for t in seen)
+    assert [t.item() for t in seen] == [1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_tile_size_does_not_change_the_result(steps: int) -> None:
+    model = tiny_model(1, epsilon=0.05, noise="brownian")
+    image = picture(150, 131, dtype="float32")
+    whole = Restorer(model, precision="float32", tile=1000).restore(image, steps=steps)
+    parts = Restorer(model, precision="float32", tile=40).restore(image, steps=steps)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_bfloat16_is_close() -> None:
+    model = tiny_model(1)
+    image = picture(64, 64, dtype="float32")
+    exact, fast = (Restorer(model, precision=p).restore(image, steps=5) for p in ("float32", "bfloat16"))
+    assert 0 < np.abs(exact - fast).max() < 0.05
+
+
+def test_gray_through_a_colour_model_and_the_reverse(gray: Restorer, colour: Restorer) -> None:
+    image = picture(12, 13)
+    assert colour.restore(image, steps=1).shape == (12, 13)
+    repeated = np.repeat(image[..., None], 3, axis=-1)
+    assert np.array_equal(gray.restore(repeated, steps=1)[..., 0], gray.restore(image, steps=1))
+    with pytest.raises(IndiError, match="colour"):
+        gray.restore(picture(12, 13, 3))
+
+
+def test_what_is_no_image_is_refused(gray: Restorer) -> None:
+    holes = picture(8, 8, dtype="float32")
+    holes[3, 4] = np.nan
+    with pytest.raises(ImageError, match="NaN"):
+        gray.restore(holes)
+    with pytest.raises(ImageError, match="int64"):
+        gray.restore(np.zeros((8, 8), dtype=np.int64))
+    for shape in ((0, 4), (4,), (2, 3, 4, 5)):
+        with pytest.raises(ShapeError, match="shape"):
+            gray.restore(np.zeros(shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"samples": 0}, "samples is 0"),
+        ({"sampler": "rk4"}, "euler, heun, multistep"),
+        ({"times": "linear"}, "uniform, geometric, power"),
+        ({"times": [1.0, 0.5]}, "end at 0"),
+        ({"times": [0.9, 0.0]}, "exactly 1"),
+    ],
+)
+def test_wrong_options_are_named(gray: Restorer, options: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        gray.restore(picture(8, 8), **options)  # type: ignore[arg-type]
+
+
+def test_a_list_of_times_is_walked(gray: Restorer) -> None:
+    image = picture(9, 9, dtype="float32")
+    by_name = gray.restore(image, steps=4)
+    np.testing.assert_array_equal(gray.restore(image, times=[1, 0.75, 0.5, 0.25, 0]), by_name)
+
+
+def test_regression_has_one_step() -> None:
+    restorer = Restorer(tiny_model(1, name="regression"), precision="float32")
+    image = picture(9, 9)
+    assert np.array_equal(restorer.restore(image), restorer.restore(image, steps=1))
+    with pytest.raises(ConfigError, match="one step"):
+        restorer.restore(image, steps=2)
+
+
+def test_trajectory_starts_at_the_degraded_image_and_ends_at_the_answer(gray: Restorer) -> None:
+    image = picture(9, 11)
+    states = list(gray.trajectory(image, Walk(3), seed=2))
+    assert [state.network_calls for state in states] == [0, 1, 2, 3]
+    assert np.array_equal(gray.pixels(states[-1].image, like=image), gray.restore(image, steps=3, seed=2))
+
+
+def test_load_finds_runs_and_files(tmp_path: Path) -> None:
+    save_model(tiny_model(1), tmp_path)
+    image = picture(9, 9)
+    assert np.array_equal(load(tmp_path).restore(image), load(str(tmp_path / "model.safetensors")).restore(image))
+    with pytest.raises(ModelError, match="nowhere"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(DeviceError, match="abacus"):
+        Restorer(tiny_model(1), device="abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="no cuda device"):
+            Restorer(tiny_model(1), device="cuda")
+
+
+def test_the_model_itself_is_left_as_it_was() -> None:
+    model = tiny_model(1)
+    before = [weight.clone() for weight in model.network.parameters()]
+    Restorer(model, precision="bfloat16").restore(picture(8, 8))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.network.parameters(), strict=True))

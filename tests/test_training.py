@@ -1,0 +1,257 @@
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from indi.checkpoint import load_model, read_tensors
+from indi.errors import ConfigError, DataError, ModelError, TrainingError
+from indi.training import CLOCK_FIELDS, Record, Trainer, learning_rate, train
+from problems import write_pairs
+
+TINY = {
+    "network": {"size": "tiny"},
+    "data": {"crop": 16, "batch": 4, "validation": 0.25},
+    "training": {"checkpoint_every": 5, "preview_steps": 2},
+}
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> dict[str, Path]:
+    return write_pairs(tmp_path / "data", count=4)
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
+
+
+def without_clock(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in line.items() if name not in CLOCK_FIELDS} for line in lines]
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    a, b = (read_tensors(run / "state.safetensors")[0] for run in (first, second))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_holds_what_it_should(pairs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    made = list(train(**pairs, run=run, iterations=12, config=TINY))
+    assert [record.iteration for record in made] == list(range(1, 13))
+    names = {file.name for file in run.iterdir()}
+    assert names == {
+        "config.json", "model.json", "model.safetensors", "previews", "split.json", "state.safetensors", "training.jsonl",
+    }  # fmt: skip
+    assert [file.name for file in sorted((run / "previews").iterdir())] == ["0000005.png", "0000010.png", "0000012.png"]
+    lines = records(run)
+    assert len(lines) == 12
+    for name in ("iteration", "loss", "lr", "seconds", "crops_per_second"):
+        assert all(name in line for line in lines), name
+    assert set(lines[-1]["psnr"]) == {"0", "1", "2"}
+    card = load_model(run).card
+    assert (card.iterations, card.images_seen, card.channels, card.pairs) == (12, 48, 1, 3)
+    split = json.loads((run / "split.json").read_text())
+    assert not set(split["training"]) & set(split["validation"])
+    assert len(split["training"]) + len(split["validation"]) == 4
+
+
+def test_training_learns(pairs: dict[str, Path], tmp_path: Path) -> None:
+    """The degraded images are darker by a constant: after a few dozen iterations the network undoes most of it."""
+    made = list(train(**pairs, run=tmp_path / "run", iterations=60, config=TINY, epsilon=0.0))
+    first, last = (np.mean([record.loss for record in part]) for part in (made[:5], made[-5:]))
+    assert last < first / 3
+    psnr = made[-1].psnr
+    assert psnr is not None
+    assert psnr["1"] > psnr["0"] + 3
+
+
+def test_resumed_equals_unbroken(pairs: dict[str, Path], tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    list(train(**pairs, run=whole, iterations=14, config=TINY))
+    stream = train(**pairs, run=broken, iterations=14, config=TINY)
+    for _ in itertools.islice(stream, 7):
+        pass
+    stream.close()
+    rest = list(train(run=broken, resume=True))
+    assert rest[0].iteration == 8
+    assert same_weights(whole, broken)
+    assert without_clock(records(whole)) == without_clock(records(broken))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
+def test_killed_and_resumed_equals_unbroken(pairs: dict[str, Path], tmp_path: Path) -> None:
+    """SIGKILL at any moment: the run goes on from its last checkpoint and ends as if nothing had happened."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    list(train(**pairs, run=whole, iterations=40, config=TINY))
+    program = (
+        "import json, sys\nfrom indi import train\n"
+        "pairs, run, config, threads = json.loads(sys.argv[1])\n"
+        "import torch; torch.set_num_threads(threads)\n"
+        "for record in train(**pairs, run=run, iterations=40, config=config): print(record.iteration, flush=True)"
+    )
+    given = [{name: str(path) for name, path in pairs.items()}, str(killed), TINY, torch.get_num_threads()]
+    process = subprocess.Popen([sys.executable, "-c", program, json.dumps(given)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 13:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    done = list(train(run=killed, resume=True))
+    assert 5 < done[0].iteration <= 40
+    assert same_weights(whole, killed)
+    assert without_clock(records(whole)) == without_clock(records(killed))
+
+
+def test_resume_without_a_checkpoint_begins(pairs: dict[str, Path], tmp_path: Path) -> None:
+    assert next(train(**pairs, run=tmp_path / "run", iterations=2, config=TINY, resume=True)).iteration == 1
+
+
+def test_a_longer_budget_goes_on(pairs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=4, config=TINY))
+    assert list(train(run=run, resume=True)) == []
+    assert [record.iteration for record in train(run=run, resume=True, iterations=6)] == [5, 6]
+
+
+def test_a_run_is_never_written_over(pairs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=2, config=TINY))
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(TrainingError, match="--resume"):
+        list(train(**pairs, run=run, iterations=2, config=TINY))
+    with pytest.raises(ConfigError, match=r"method\.epsilon"):
+        list(train(**pairs, run=run, iterations=3, resume=True, epsilon=0.3))
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_a_minutes_budget_is_spent_and_its_schedule_follows(pairs: dict[str, Path], tmp_path: Path) -> None:
+    began = time.perf_counter()
+    made = list(train(**pairs, run=tmp_path / "run", minutes=0.03, config=TINY))
+    assert made[-1].progress == 1.0
+    assert made[-2].seconds < 1.8 <= made[-1].seconds <= time.perf_counter() - began
+    for before, record in itertools.pairwise(made):
+        wanted = learning_rate(1e-3, min(1.0, before.seconds / 1.8), 0.03, 0.5)
+        assert record.lr == pytest.approx(wanted, rel=0.05)
+
+
+def test_learning_rate_rises_holds_and_falls() -> None:
+    rates = [learning_rate(1.0, share, 0.1, 0.5) for share in (0.0, 0.05, 0.1, 0.3, 0.5, 0.75, 1.0)]
+    assert rates[0] < rates[1] < rates[2] == rates[3] == rates[4] == 1.0 > rates[5] > rates[6] > 0
+    assert rates[5] == pytest.approx(0.505)
+
+
+class Broken(Trainer):
+    """A trainer whose batches go bad at an iteration."""
+
+    bad: range = range(0)
+
+    def learn(self, clean: torch.Tensor, degraded: torch.Tensor) -> tuple[float, float]:
+        return super().learn(clean * (math.nan if self.iteration in self.bad else 1.0), degraded)
+
+
+def test_a_batch_that_is_not_finite_is_skipped_and_counted(
+    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indi.training.Trainer", Broken)
+    monkeypatch.setattr(Broken, "bad", range(2, 5))
+    made = list(train(**pairs, run=tmp_path / "run", iterations=8, config=TINY))
+    assert [record.skipped for record in made] == [0, 0, 1, 2, 3, 3, 3, 3]
+    assert [math.isfinite(record.loss) for record in made] == [True] * 2 + [False] * 3 + [True] * 3
+    assert all(bool(weight.isfinite().all()) for weight in load_model(tmp_path / "run").network.parameters())
+
+
+def test_ten_in_a_row_stop_the_run_and_keep_the_last_checkpoint(
+    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indi.training.Trainer", Broken)
+    monkeypatch.setattr(Broken, "bad", range(7, 1000))
+    run = tmp_path / "run"
+    with pytest.raises(TrainingError, match="10 times in a row at iteration 17"):
+        list(train(**pairs, run=run, iterations=100, config=TINY))
+    assert load_model(run).card.iterations in (5, 10, 15)
+
+
+def test_starting_from_a_model(pairs: dict[str, Path], tmp_path: Path) -> None:
+    list(train(**pairs, run=tmp_path / "a", iterations=60, config=TINY))
+    fresh = next(train(**pairs, run=tmp_path / "b", iterations=10, config=TINY))
+    warm = next(train(**pairs, run=tmp_path / "c", iterations=10, config=TINY, start=tmp_path / "a"))
+    assert warm.loss < fresh.loss / 2
+    with pytest.raises(ModelError, match="cannot start from a"):
+        list(train(**pairs, run=tmp_path / "d", iterations=1, config=TINY, size="small", start=tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
+    "method", [{"name": "regression"}, {"conditioned": True}, {"noise": "brownian", "epsilon": 0.05}]
+)
+def test_every_kind_of_method_trains(pairs: dict[str, Path], tmp_path: Path, method: Mapping[str, object]) -> None:
+    made = list(train(**pairs, run=tmp_path / "run", iterations=3, config={**TINY, "method": dict(method)}))
+    assert isinstance(made[-1], Record)
+    assert load_model(tmp_path / "run").card.method.model_dump()["name"] == method.get("name", "indi")
+
+
+@pytest.mark.parametrize("task", ["denoise", "super-resolve-4x", "jpeg"])
+def test_clean_images_alone_are_enough_with_a_task(pairs: dict[str, Path], tmp_path: Path, task: str) -> None:
+    made = list(train(clean=pairs["clean"], task=task, run=tmp_path / "run", iterations=2, config=TINY))
+    assert all(math.isfinite(record.loss) for record in made)
+    assert load_model(tmp_path / "run").card.task == task
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"iterations": None}, ConfigError, "no budget"),
+        ({"minutes": 1}, ConfigError, "one budget"),
+        ({"task": "denoise"}, ConfigError, "one of the two"),
+        ({"degraded": None}, ConfigError, "one of the two"),
+        ({"degraded": None, "task": "sharpen"}, ConfigError, "sharpen"),
+        ({"method": "indy"}, ConfigError, "did you mean indi"),
+    ],
+)
+def test_wrong_settings_stop_before_anything_is_written(
+    pairs: dict[str, Path], tmp_path: Path, change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    given = {**pairs, "iterations": 2, "config": TINY, **change}
+    with pytest.raises(error, match=words):
+        list(train(run=tmp_path / "run", **given))
+    assert not (tmp_path / "run").exists()
+
+
+def test_pairs_that_do_not_fit_stop_before_anything_is_written(pairs: dict[str, Path], tmp_path: Path) -> None:
+    file = next(pairs["degraded"].iterdir())
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DataError, match=file.stem):
+        list(train(**pairs, run=tmp_path / "run", iterations=2, config=TINY))
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_mixes_noise_as_sampling_does(
+    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The states that the network is trained on lie off the line between clean and degraded by t epsilon n."""
+    from indi.process import Path as Process
+
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    state = Process.state
+
+    def spy(self: Process, x: torch.Tensor, y: torch.Tensor, t: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        mixed = state(self, x, y, t, n)
+        line = (1 - t[:, None, None, None]) * x + t[:, None, None, None] * y
+        seen.append((t, (mixed - line).flatten(1).std(dim=1)))
+        return mixed
+
+    monkeypatch.setattr(Process, "state", spy)
+    list(train(**pairs, run=tmp_path / "run", iterations=8, config=TINY, epsilon=0.2))
+    times, spreads = (torch.cat(part) for part in zip(*seen, strict=True))
+    assert (times == 1).sum() == len(times) / 2, "t = 1 must be trained: every restoration begins there"
+    torch.testing.assert_close(spreads, 0.2 * times, atol=0.03, rtol=0.15)

@@ -178,7 +178,7 @@ def restore(
 def evaluate(
     *,
     model: str,
-    clean: Path,
+    clean: Path | None = None,
     degraded: Path | None = None,
     task: str | None = None,
     steps: str = "1,2,5,10,20",
@@ -201,7 +201,7 @@ def evaluate(
 
     Args:
         model: a run folder or a model file
-        clean: folder of clean images
+        clean: folder of clean images; without any folder, the pairs that the run kept from training
         degraded: folder of degraded images, with the names of the clean ones
         task: make the degraded images from the clean ones, in the task's fixed form
         steps: numbers of steps to compare, with commas
@@ -213,15 +213,17 @@ def evaluate(
         tile: side of a tile in pixels
         precision: auto, float32 or bfloat16
     """
-    from indi.evaluation import Evaluation
+    from indi.evaluation import Evaluation, find_test_pairs
     from indi.report import table_rows
     from indi.restoration import load
 
     set_threads(threads)
+    restorer = load(model, device=device, precision=precision, **({} if tile is None else {"tile": tile}))
+    pairs, source, task = find_test_pairs(model, clean=clean, degraded=degraded, task=task, resample=resample)
     evaluation = Evaluation(
-        load(model, device=device, precision=precision, **({} if tile is None else {"tile": tile})),
-        clean,
-        degraded,
+        restorer,
+        pairs,
+        source,
         task,
         steps=_numbers(steps),
         border=border,
@@ -231,7 +233,7 @@ def evaluate(
         seed=seed,
         resample=resample,
     )
-    total = len(evaluation.pairs()) * (1 + len(evaluation.walked()))
+    total = len(pairs) * (1 + len(evaluation.walked()))
     with _bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         measured = list(bar.track(evaluation.measurements(), total=total, description="measuring"))
     table = evaluation.write(out, measured)

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from indi.checkpoint import write_text
+from indi.config import Config
 from indi.data import Pair, load_test_pair, match_pairs
 from indi.degradations import degradation
 from indi.errors import ConfigError
 from indi.images import from_unit, to_unit
 from indi.metrics import METRICS, measure
 from indi.report import Strip, draw_curve, for_display, write_report
-from indi.restoration import Pixels, Restorer, Walk
+from indi.restoration import Pixels, Restorer, Walk, load
+from indi.training import CONFIG_FILE, SPLIT_FILE
 
 STEPS = (1, 2, 5, 10, 20)
 _STRIPS = 3  # images shown in the report
@@ -50,19 +52,21 @@ class Evaluation:
 
     Attributes:
         restorer: The restorer.
-        clean: Folder of clean images.
-        degraded: Folder of degraded images of the same names, or else ``task``.
-        task: Makes the degraded images, in its fixed form, seeded by file name.
+        pairs: What to restore, and what it should be.
+        source: Where the pairs come from, in words or paths, for the report.
+        task: Makes the degraded images, in its fixed form, seeded by file name; None where they are files.
         steps: Numbers of steps to compare.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats.
-        times, sampler, seed: As ``Restorer.restore``.
+        times: As ``Restorer.restore``.
+        sampler: As ``Restorer.restore``.
+        seed: As ``Restorer.restore``.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
     """
 
     restorer: Restorer
-    clean: Path
-    degraded: Path | None = None
+    pairs: tuple[Pair, ...]
+    source: Mapping[str, str | None]
     task: str | None = None
     steps: tuple[int, ...] = STEPS
     border: int = 0
@@ -72,22 +76,14 @@ class Evaluation:
     seed: int = 0
     resample: bool = False
 
-    def pairs(self) -> tuple[Pair, ...]:
-        """Return the pairs to measure.
+    def __post_init__(self) -> None:
+        """Refuse what could not be measured.
 
         Raises:
-            ConfigError: Both or neither of ``degraded`` and ``task`` are given, or no steps.
-            DataError, ImageError: The folders do not fit each other.
+            ConfigError: There is no step count, or one below 1.
         """
-        if (self.degraded is None) == (self.task is None):
-            raise ConfigError("give the degraded images or a task that makes them: one of the two")
-        if self.task is not None:
-            degradation(self.task)
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
-        report = match_pairs(self.clean, self.degraded, resample=self.resample)
-        report.raise_if_unusable()
-        return report.pairs
 
     def walked(self) -> tuple[int, ...]:
         """Return the numbers of steps that this restorer can walk: 1 alone for a one-step method."""
@@ -96,7 +92,7 @@ class Evaluation:
     def measurements(self) -> Iterator[Measurement]:
         """Yield one measurement for each image and number of steps, image by image, the degraded first."""
         channels = self.restorer.card.channels
-        for index, pair in enumerate(self.pairs()):
+        for index, pair in enumerate(self.pairs):
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
@@ -132,8 +128,7 @@ class Evaluation:
             "model": restorer.card.name,
             "method": restorer.card.method.name,
             "settings": {
-                "clean": str(self.clean),
-                "degraded": None if self.degraded is None else str(self.degraded),
+                **self.source,
                 "task": self.task,
                 "images": len(rows[0]),
                 "border": self.border,
@@ -180,10 +175,51 @@ class Evaluation:
         return list(strips.values())
 
 
-def evaluate(
-    restorer: Restorer,
+def find_test_pairs(
+    model: str | Path,
     *,
-    clean: str | Path,
+    clean: str | Path | None,
+    degraded: str | Path | None,
+    task: str | None,
+    resample: bool = False,
+) -> tuple[tuple[Pair, ...], dict[str, str | None], str | None]:
+    """Return the pairs to measure on, where they come from, and the task that makes them, if any.
+
+    Without any folder these are the pairs that a run kept from its training, for validation.
+
+    Raises:
+        ConfigError: The folders do not say what to measure on.
+        DataError, ImageError: They do not fit each other.
+    """
+    if clean is None and degraded is None and task is None:
+        return _validation_pairs(Path(model))
+    if clean is None or (degraded is None) == (task is None):
+        raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
+    if task is not None:
+        degradation(task)
+    report = match_pairs(Path(clean), None if degraded is None else Path(degraded), resample=resample)
+    report.raise_if_unusable()
+    return report.pairs, {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}, task
+
+
+def _validation_pairs(run: Path) -> tuple[tuple[Pair, ...], dict[str, str | None], str | None]:
+    if not (run / SPLIT_FILE).exists():
+        raise ConfigError(f"{run}: kept no validation pairs; give --clean, and --degraded or --task")
+    data = Config.parse(Config.read(run / CONFIG_FILE), source=str(run / CONFIG_FILE)).data
+    kept = set(json.loads((run / SPLIT_FILE).read_text(encoding="utf-8"))["validation"])
+    pairs, source, task = find_test_pairs(
+        run, clean=data.clean, degraded=data.degraded, task=data.task, resample=data.resample
+    )
+    chosen = tuple(pair for pair in pairs if pair.name in kept)
+    if not chosen:
+        raise ConfigError(f"{run}: its validation pairs are not in {data.clean}; give --clean, and --degraded or --task")
+    return chosen, {**source, "pairs": "kept for validation"}, task
+
+
+def evaluate(
+    model: Restorer | str | Path,
+    *,
+    clean: str | Path | None = None,
     degraded: str | Path | None = None,
     task: str | None = None,
     steps: Sequence[int] = STEPS,
@@ -194,8 +230,8 @@ def evaluate(
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
 
     Args:
-        restorer: The restorer.
-        clean: Folder of clean images.
+        model: A restorer, or the run folder or model file of one.
+        clean: Folder of clean images; without any folder, a run's own validation pairs.
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
         steps: Numbers of steps to compare.
@@ -204,17 +240,13 @@ def evaluate(
         out: Folder for metrics.json, curve.png and report.html.
 
     Raises:
-        ConfigError, DataError, ImageError: As ``Evaluation``.
+        ConfigError, DataError, ImageError: The pairs or the options do not fit.
+        ModelError: There is no such model.
     """
-    evaluation = Evaluation(
-        restorer,
-        Path(clean),
-        None if degraded is None else Path(degraded),
-        task,
-        tuple(steps),
-        border,
-        data_range,
-    )
+    restorer = model if isinstance(model, Restorer) else load(model)
+    where = "" if isinstance(model, Restorer) else model
+    pairs, source, task = find_test_pairs(where, clean=clean, degraded=degraded, task=task)
+    evaluation = Evaluation(restorer, pairs, source, task, tuple(steps), border, data_range)
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
 

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -258,7 +259,7 @@ def test_an_encoder_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         write(tmp_path / "a.jpg", too_long)
     one_line(caught, str(tmp_path / "a.jpg"), "70,006 bytes", ".png or .tif")
-    with pytest.raises(ImageError, match="damaged tags"):
+    with pytest.raises(ImageError, match=r"EXIF block is damaged .* write \.png"):
         write(tmp_path / "a.tif", too_long)
     assert list(tmp_path.iterdir()) == []
 
@@ -295,6 +296,37 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(ImageError, match="zero character"):
         read("a\0.png")
+
+
+def test_names_too_long_for_the_system_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 300 + ".png")
+    for action in (lambda: read(path), lambda: write(path, random_image("u1", 1)), lambda: find_images(path)):
+        with pytest.raises(ImageError) as caught:
+            action()
+        one_line(caught, str(path))
+
+
+def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ImageError) as caught:
+        find_images(tmp_path)
+    one_line(caught, str(tmp_path), "Permission denied")
+
+
+def test_a_disk_that_fails_while_reading_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.png", random_image("u1", 3))
+    for error, named in [(OSError(5, "Input/output error"), "Input/output error"), (MemoryError(), "memory")]:
+
+        def fail(_: bytes, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(imagecodecs, "png_decode", fail)
+        with pytest.raises(ImageError) as caught:
+            read(tmp_path / "a.png")
+        one_line(caught, str(tmp_path / "a.png"), named)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -105,6 +105,18 @@ def test_a_thumbnails_end_does_not_count_as_the_end(tmp_path: Path) -> None:
         read(stored(tmp_path / "a.jpg", data[:-2]))
 
 
+def test_a_segment_without_length_is_refused(tmp_path: Path) -> None:
+    data = jpeg_bytes()
+    with pytest.raises(ImageError, match="shorter than its own length"):
+        read(stored(tmp_path / "a.jpg", data[:2] + b"\xff\xe5\0\1" + data[2:]))
+
+
+def test_too_many_pixels_a_side_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"65,500 pixels a side; write \.png or \.tif"):
+        write(tmp_path / "a.jpg", Image(np.zeros((1, 65501), np.uint8)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_scans_without_end_are_refused(tmp_path: Path) -> None:
     data = jpeg_bytes()
     scan = data.index(b"\xff\xda")

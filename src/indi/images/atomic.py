@@ -22,10 +22,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if "\0" in path.name:
         raise IndiError(f"{path!r}: cannot write: a file name cannot hold a zero character; choose another name")
-    if path.is_dir():
-        raise IndiError(f"{path}: cannot write: it is a folder; give the name of a file")
     temporary = path.parent / f".indi-{secrets.token_hex(6)}{path.suffix}"
     try:
+        if path.is_dir():
+            raise IndiError(f"{path}: cannot write: it is a folder; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary

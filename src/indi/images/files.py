@@ -95,10 +95,10 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         ImageError: there is no such folder, or no image in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        problem = "it is a file" if folder.exists() else "there is no such folder"
-        raise ImageError(f"{folder}: cannot look for images: {problem}; give a folder that holds images")
     try:
+        if not folder.is_dir():
+            problem = "it is a file" if folder.exists() else "there is no such folder"
+            raise ImageError(f"{folder}: cannot look for images: {problem}; give a folder that holds images")
         found = [path for path in folder.iterdir() if _looks_like_image(path)]
     except OSError as error:
         raise ImageError(f"{folder}: cannot look for images: {error.strerror}; make the folder readable") from error
@@ -177,11 +177,11 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, _Format]]:
     """Yield the open file and its format."""
     if "\0" in path.name:
         raise ImageError(f"{path!r}: cannot read: a file name cannot hold a zero character; check the name")
-    if path.is_dir():
-        raise ImageError(f"{path}: cannot read: it is a folder; give a file, or find the images in it first")
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise ImageError(f"{path}: cannot read: it is not an ordinary file; copy it to one first")
     try:
+        if path.is_dir():
+            raise ImageError(f"{path}: cannot read: it is a folder; give a file, or find the images in it first")
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise ImageError(f"{path}: cannot read: it is not an ordinary file; copy it to one first")
         with path.open("rb") as file, _named(path):
             yield file, _format_of(file)
     except OSError as error:

@@ -25,12 +25,13 @@ _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _WITHOUT_DATA = {0x00, 0x01, *range(0xD0, 0xD9)}
 _APPLICATION = range(0xE0, 0xF0)
-_ADOBE = 0xEE
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan, after stuffed bytes and restarts
 _LONGEST = 65533
+_LONGEST_SIDE = 65500  # libjpeg's; the format's own is 65535
 _MOST_SCANS = 200  # encoders write about ten; every one costs a pass over all pixels
 
 _JFIF = b"JFIF\0"
+_ADOBE = b"Adobe"
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
@@ -66,9 +67,10 @@ def decode(file: BinaryIO) -> Image:
             raise ImageError(
                 f"JPEG with more than {_MOST_SCANS} scans: it would take very long to decode; save it again"
             )
-        if marker == _COMMENT or (marker in _APPLICATION and not (marker == _ADOBE and data.startswith(b"Adobe"))):
+        is_aside = marker == _COMMENT or marker in _APPLICATION
+        if is_aside:
             applications.append((marker, data))
-        else:
+        if not is_aside or data.startswith((_JFIF, _ADOBE)):  # these two tell RGB from YCbCr
             needed += [_segment(marker, data), scan]
     needed.append(bytes((0xFF, _END)))
     with foreign_code("damaged JPEG"), JpegImageFile(BytesIO(b"".join(needed))) as picture:
@@ -87,6 +89,8 @@ def encode(image: Image, file: BinaryIO) -> None:
     """
     from PIL.Image import fromarray
 
+    if max(image.pixels.shape[:2]) > _LONGEST_SIDE:
+        raise ImageError(f"JPEG holds at most {_LONGEST_SIDE:,} pixels a side; write .png or .tif instead")
     stream = BytesIO()
     with foreign_code("JPEG"):
         fromarray(np.ascontiguousarray(image.pixels)).save(stream, "JPEG", quality=QUALITY, subsampling=0)
@@ -172,7 +176,7 @@ def _metadata(applications: list[tuple[int, bytes]]) -> Metadata:
         elif marker == 0xE2 and data.startswith(_ICC) and len(data) >= 14:
             pieces = data[13]
             profile[data[12]] = data[14:]
-        elif marker != 0xE0 and not data.startswith(_PICTURES):
+        elif marker != 0xE0 and not data.startswith((_PICTURES, _ADOBE)):
             kept.append((marker, data))
     if sorted(profile) != list(range(1, pieces + 1)):
         raise ImageError("damaged JPEG: a part of its colour profile is missing")

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from indi.errors import ImageError
 from indi.images import tags
 from indi.images.convert import Array
 from indi.images.image import Image, Resolution, foreign_code
@@ -33,7 +34,10 @@ def encode(image: Image, file: BinaryIO) -> None:
     tree: Tree = {}
     order: Order = "<"
     if image.metadata.exif:
-        kept, order = tags.read_block(image.metadata.exif)
+        try:
+            kept, order = tags.read_block(image.metadata.exif)
+        except ImageError as error:
+            raise ImageError(f"the EXIF block is damaged ({error}); write .png, which keeps it as it is") from error
         tree = {number: value for number, value in kept.items() if number not in OF_STORAGE}
     layout = image.metadata.tiff
     samples = image.stacked().reshape(*image.pixels.shape[:2], -1)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -18,11 +19,11 @@ NETWORK = awake(UNet(2, 1, (16, 16, 16), (1, 1, 1)))
 HALO, STRIDE = NETWORK.halo, NETWORK.stride
 
 
-def restored(call: object, degraded: Tensor, steps: int) -> Tensor:
+def restored(call: Callable[[Tensor, Tensor], Tensor], degraded: Tensor, steps: int) -> Tensor:
     """Walk in conditioned mode, as the restorer does."""
 
     def predict(state: Tensor, time: float) -> Tensor:
-        return state + call(torch.cat([state, degraded], 1), torch.full((len(state),), time)).float()  # type: ignore[operator]
+        return state + call(torch.cat([state, degraded], 1), torch.full((len(state),), time)).float()
 
     *_, last = walk(
         predict,

@@ -81,9 +81,7 @@ def load_model(path: Path) -> Model:
     try:
         model = Model.new(Card.model_validate(card))
     except ValidationError as error:
-        raise ModelError(
-            f"{file}: its card is not one that this version reads; update indi, or retrain"
-        ) from error
+        raise ModelError(f"{file}: its card is not one that this version reads; update indi, or retrain") from error
     expected = model.network.state_dict()
     if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
         raise ModelError(f"{file}: its weights do not fit the network its card names; the file was altered")
@@ -108,7 +106,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelError: The file is missing, cut, or another program's.
     """
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
     except (FileNotFoundError, IsADirectoryError) as error:

@@ -41,9 +41,7 @@ class MethodSettings(Settings):
     """How degraded becomes clean (methods.py, process.py)."""
 
     name: str = Field("indi", description="a row of the table of methods")
-    epsilon: float = Field(
-        0.01, ge=0, le=1, description="standard deviation of the noise at t = 1, in intensities"
-    )
+    epsilon: float = Field(0.01, ge=0, le=1, description="standard deviation of the noise at t = 1, in intensities")
     noise: Noise = Field("constant", description="the schedule eps(t)")
     conditioned: bool = Field(False, description="the network sees the degraded image beside the state")
     share_at_one: Share = Field(0.5, description="weight of the point mass at t = 1 in training")
@@ -75,22 +73,14 @@ class DataSettings(Settings):
     """Where pairs come from, and how they are cut into crops."""
 
     clean: str | None = Field(None, description="folder of clean images")
-    degraded: str | None = Field(
-        None, description="folder of degraded images, with the names of the clean ones"
-    )
+    degraded: str | None = Field(None, description="folder of degraded images, with the names of the clean ones")
     task: str | None = Field(None, description="make the degraded images from the clean ones instead")
-    channels: int | None = Field(
-        None, ge=1, le=64, description="channels to train on; None: those of the images"
-    )
+    channels: int | None = Field(None, ge=1, le=64, description="channels to train on; None: those of the images")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share = Field(0.1, description="share of the images kept from training, for validation")
-    group: str | None = Field(
-        None, description="pattern whose match names an image's scene; scenes are not split"
-    )
-    resample: bool = Field(
-        False, description="bring degraded images of a whole-number lower size to the clean grid"
-    )
+    group: str | None = Field(None, description="pattern whose match names an image's scene; scenes are not split")
+    resample: bool = Field(False, description="bring degraded images of a whole-number lower size to the clean grid")
 
 
 class TrainingSettings(Settings):
@@ -100,9 +90,7 @@ class TrainingSettings(Settings):
     iterations: int | None = Field(None, ge=1, description="budget in iterations")
     learning_rate: float = Field(1e-3, gt=0, description="its highest value")
     warmup: Share = Field(0.03, description="share of the budget over which it is reached")
-    cooldown: Share = Field(
-        0.5, description="share of the budget, at the end, over which it falls to nothing"
-    )
+    cooldown: Share = Field(0.5, description="share of the budget, at the end, over which it falls to nothing")
     norm: Literal[1, 2] = Field(1, description="p of the loss |F - x|^p")
     clip: float = Field(1.0, gt=0, description="highest norm of a gradient")
     average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, an iteration")
@@ -149,9 +137,7 @@ class Config(Settings):
             text = path.read_text(encoding="utf-8")
             values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except OSError as error:
-            raise ConfigError(
-                f"{path}: cannot be read ({error.strerror}); give a TOML or JSON file"
-            ) from error
+            raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML or JSON file") from error
         except ValueError as error:
             raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
         return values

@@ -16,7 +16,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device: cuda, else mps, else cpu for ``auto``.
+    """Return the device: cuda, else mps, else cpu for ``auto``; ``cuda:1`` is the second of several.
 
     Raises:
         DeviceError: The device asked for is unknown or not there.
@@ -24,13 +24,18 @@ def choose_device(name: str = "auto") -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, found in there.items() if found))
-    kind = name.partition(":")[0]
-    if kind not in there:
+    kind, colon, number = name.partition(":")
+    if kind not in there or (colon and not number.isdecimal()):
         raise DeviceError(f"unknown device {name!r}; give auto, {', '.join(there)}")
     if not there[kind]:
         found = ", ".join(device for device, is_there in there.items() if is_there)
         raise DeviceError(f"no {kind} device on this machine; it has {found}")
-    return torch.device(name)
+    if not number:
+        return torch.device(kind)
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if int(number) >= count:
+        raise DeviceError(f"no device {name} on this machine; it has {count} of the kind, counted from 0")
+    return torch.device(kind, int(number))
 
 
 def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:

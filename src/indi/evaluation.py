@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from indi.checkpoint import write_text
 from indi.config import Config
 from indi.data import Pair, load_test_pair, match_pairs
 from indi.degradations import degradation
-from indi.errors import ConfigError
+from indi.errors import ConfigError, ModelError
 from indi.images import from_unit, to_unit
 from indi.metrics import METRICS, measure
-from indi.report import Strip, draw_curve, for_display, write_report
+from indi.previews import for_display
+from indi.report import Strip, draw_curve, steps_label, write_report
 from indi.restoration import Pixels, Restorer, Walk, load
 from indi.training import CONFIG_FILE, SPLIT_FILE
 
@@ -55,26 +56,26 @@ class Evaluation:
         pairs: What to restore, and what it should be.
         source: Where the pairs come from, in words or paths, for the report.
         task: Makes the degraded images, in its fixed form, seeded by file name; None where they are files.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
         steps: Numbers of steps to compare.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats.
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
-        resample: Bring degraded images of a whole-number lower size to the clean grid.
     """
 
     restorer: Restorer
     pairs: tuple[Pair, ...]
     source: Mapping[str, str | None]
     task: str | None = None
+    resample: bool = False
     steps: tuple[int, ...] = STEPS
     border: int = 0
     data_range: float | None = None
     times: str | Sequence[float] = "uniform"
     sampler: str = "euler"
     seed: int = 0
-    resample: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what could not be measured.
@@ -86,8 +87,10 @@ class Evaluation:
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
 
     def walked(self) -> tuple[int, ...]:
-        """Return the numbers of steps that this restorer can walk: 1 alone for a one-step method."""
-        return (1,) if self.restorer.method.one_step else tuple(sorted(set(self.steps)))
+        """Return the numbers of steps that are walked: 1 for a one-step method, those of a list of times."""
+        if self.restorer.method.one_step:
+            return (1,)
+        return tuple(sorted(set(self.steps))) if isinstance(self.times, str) else (len(self.times) - 1,)
 
     def measurements(self) -> Iterator[Measurement]:
         """Yield one measurement for each image and number of steps, image by image, the degraded first."""
@@ -96,13 +99,11 @@ class Evaluation:
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
-            window = _busiest(clean, _CROP) if index < _STRIPS else None
+            window = liveliest_window(clean, _CROP) if index < _STRIPS else None
             yield self._measured(pair.name, 0, 0, 0.0, _as_stored(degraded, clean), clean, window)
             for steps in self.walked():
                 began = time.perf_counter()
-                *_, last = self.restorer.trajectory(
-                    degraded, Walk(steps, self.times, self.sampler), seed=self.seed
-                )
+                *_, last = self.restorer.trajectory(degraded, Walk(steps, self.times, self.sampler), seed=self.seed)
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
                 yield self._measured(pair.name, steps, last.network_calls, seconds, restored, clean, window)
@@ -110,7 +111,7 @@ class Evaluation:
     def _measured(
         self, file: str, steps: int, calls: int, seconds: float, image: Pixels, clean: Pixels, window: Any
     ) -> Measurement:
-        span = np.iinfo(clean.dtype).max if clean.dtype.kind == "u" else 1.0
+        span = np.iinfo(clean.dtype.name).max if clean.dtype.kind == "u" else 1.0
         peak = 1.0 if self.data_range is None else self.data_range / span
         metrics = measure(_batch(image), _batch(clean), border=self.border, data_range=peak)
         values = {name: _finite(value[0]) for name, value in metrics.items()}
@@ -150,13 +151,11 @@ class Evaluation:
                 for steps, row in rows.items()
                 if steps
             ],
-            "per_image": [
-                {"file": m.file, "steps": m.steps, **m.metrics} for row in rows.values() for m in row
-            ],
+            "per_image": [{"file": m.file, "steps": m.steps, **m.metrics} for row in rows.values() for m in row],
         }
 
     def write(self, out: Path, measurements: Sequence[Measurement]) -> dict[str, Any]:
-        """Write metrics.json, curve.png, strip.png and report.html into ``out``; return the table."""
+        """Write metrics.json, curve.png and report.html into ``out``; return the table."""
         table = self.table(measurements)
         strips = self._strips(measurements)
         write_text(out / "metrics.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
@@ -170,50 +169,77 @@ class Evaluation:
             if m.shown is not None:
                 image, clean = m.shown
                 strip = strips.setdefault(m.file, Strip(m.file, [], clean))
-                label = "degraded" if m.steps == 0 else f"{m.steps} step{'s' if m.steps > 1 else ''}"
-                strip.panels.append((label, image, m.metrics))
+                strip.panels.append((steps_label(m.steps), image, m.metrics))
         return list(strips.values())
 
 
+class FoundPairs(NamedTuple):
+    """Pairs to measure on; the fields are those of ``Evaluation``."""
+
+    pairs: tuple[Pair, ...]
+    source: dict[str, str | None]
+    task: str | None
+    resample: bool
+
+
 def find_test_pairs(
-    model: str | Path,
+    model: str | Path | None,
     *,
     clean: str | Path | None,
     degraded: str | Path | None,
     task: str | None,
+    channels: int | None = None,
     resample: bool = False,
-) -> tuple[tuple[Pair, ...], dict[str, str | None], str | None]:
-    """Return the pairs to measure on, where they come from, and the task that makes them, if any.
+) -> FoundPairs:
+    """Return the pairs to measure on: those of folders, or those that a run kept for validation.
 
-    Without any folder these are the pairs that a run kept from its training, for validation.
+    Args:
+        model: The run folder whose validation pairs are meant where no folder is given: those it kept from training.
+        clean: Folder of clean images.
+        degraded: Folder of degraded images of the same names, or else ``task``.
+        task: Makes the degraded images, in its fixed form.
+        channels: What the model takes; images that cannot fit are refused before anything is measured.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
 
     Raises:
         ConfigError: The folders do not say what to measure on.
         DataError, ImageError: They do not fit each other.
     """
     if clean is None and degraded is None and task is None:
-        return _validation_pairs(Path(model))
+        return _validation_pairs(None if model is None else Path(model), channels)
     if clean is None or (degraded is None) == (task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if task is not None:
         degradation(task)
-    report = match_pairs(Path(clean), None if degraded is None else Path(degraded), resample=resample)
+    folder = None if degraded is None else Path(degraded)
+    report = match_pairs(Path(clean), folder, channels=channels, resample=resample)
     report.raise_if_unusable()
-    return report.pairs, {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}, task
+    source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
+    return FoundPairs(report.pairs, source, task, resample)
 
 
-def _validation_pairs(run: Path) -> tuple[tuple[Pair, ...], dict[str, str | None], str | None]:
-    if not (run / SPLIT_FILE).exists():
-        raise ConfigError(f"{run}: kept no validation pairs; give --clean, and --degraded or --task")
+def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
+    advice = "give the clean images, and the degraded ones or a task"
+    kept = None if run is None else _kept_names(run / SPLIT_FILE)
+    if run is None or not kept:
+        raise ConfigError(f"{run or 'this model'}: kept no validation pairs; {advice}")
     data = Config.parse(Config.read(run / CONFIG_FILE), source=str(run / CONFIG_FILE)).data
-    kept = set(json.loads((run / SPLIT_FILE).read_text(encoding="utf-8"))["validation"])
-    pairs, source, task = find_test_pairs(
-        run, clean=data.clean, degraded=data.degraded, task=data.task, resample=data.resample
+    found = find_test_pairs(
+        None, clean=data.clean, degraded=data.degraded, task=data.task, channels=channels, resample=data.resample
     )
-    chosen = tuple(pair for pair in pairs if pair.name in kept)
+    chosen = tuple(pair for pair in found.pairs if pair.name in kept)
     if not chosen:
-        raise ConfigError(f"{run}: its validation pairs are not in {data.clean}; give --clean, and --degraded or --task")
-    return chosen, {**source, "pairs": "kept for validation"}, task
+        raise ConfigError(f"{run}: its validation pairs are not in {data.clean} any more; {advice}")
+    return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"})
+
+
+def _kept_names(split: Path) -> set[str]:
+    if not split.exists():
+        return set()
+    try:
+        return set(json.loads(split.read_text(encoding="utf-8"))["validation"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{split}: damaged; name the folders to measure on instead") from error
 
 
 def evaluate(
@@ -244,11 +270,24 @@ def evaluate(
         ModelError: There is no such model.
     """
     restorer = model if isinstance(model, Restorer) else load(model)
-    where = "" if isinstance(model, Restorer) else model
-    pairs, source, task = find_test_pairs(where, clean=clean, degraded=degraded, task=task)
-    evaluation = Evaluation(restorer, pairs, source, task, tuple(steps), border, data_range)
+    run = None if isinstance(model, Restorer) else model
+    found = find_test_pairs(run, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels)
+    evaluation = Evaluation(restorer, *found, steps=tuple(steps), border=border, data_range=data_range)
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
+
+
+def liveliest_window(image: Pixels, side: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the square with the largest variance, on a coarse grid: where there is detail.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        side: Of the square in pixels; a smaller image is taken whole.
+    """
+    height, width = image.shape[:2]
+    tops, lefts = (range(0, max(1, size - side + 1), max(1, side // 2)) for size in (height, width))
+    windows = [(slice(top, top + side), slice(left, left + side)) for top in tops for left in lefts]
+    return max(windows, key=lambda window: float(image[window].var()))
 
 
 def _means(measurements: Sequence[Measurement]) -> dict[str, float | None]:
@@ -273,11 +312,3 @@ def _as_stored(image: Pixels, clean: Pixels) -> Pixels:
 
 def _batch(image: Pixels) -> Tensor:
     return torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image)), -1, 0).copy())[None]
-
-
-def _busiest(image: Pixels, side: int) -> tuple[slice, slice]:
-    """Return the window of the given side with the largest variance, on a coarse grid: where there is detail to see."""
-    height, width = image.shape[:2]
-    tops, lefts = (range(0, max(1, size - side + 1), side // 2) for size in (height, width))
-    windows = [(slice(top, top + side), slice(left, left + side)) for top in tops for left in lefts]
-    return max(windows, key=lambda window: float(image[window].var()))

@@ -1,12 +1,15 @@
-"""Restore files and folders: what is read, what is written, and what failed."""
+"""Restore or degrade files and folders: what is read, what is written, and what failed."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, read, to_unit, write
 from indi.restoration import Pixels, Restorer
@@ -14,7 +17,7 @@ from indi.restoration import Pixels, Restorer
 
 @dataclass(frozen=True)
 class Job:
-    """One image to restore: where it is, and the file to write (samples add to its name)."""
+    """One image to work on: where it is, and the file to write (samples add to its name)."""
 
     source: Path
     target: Path
@@ -45,15 +48,13 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     for item in map(Path, inputs):
         sources += find_images(item) if item.is_dir() else [item]
     if not sources:
-        raise ConfigError("nothing to restore; give image files or folders")
+        raise ConfigError("no input; give image files or folders")
     if len(sources) == 1 and out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir():
         return [Job(sources[0], out)]
     jobs = [Job(source, out / source.name) for source in sources]
-    name, times = Counter(job.target.name for job in jobs).most_common(1)[0]
-    if times > 1:
-        raise ConfigError(
-            f"{times} inputs are named {name} and would be written to one file; restore them apart"
-        )
+    name, count = Counter(job.target.name for job in jobs).most_common(1)[0]
+    if count > 1:
+        raise ConfigError(f"{count} inputs are named {name} and would be written to one file; give them one at a time")
     return jobs
 
 
@@ -74,26 +75,82 @@ def restore_files(
     profile and EXIF go over unchanged. An input is never overwritten.
 
     Raises:
-        ConfigError: Steps, samples, times or sampler are not ones there are.
+        ConfigError: Steps, samples, times, sampler or seed are not ones there are.
     """
-    inputs = {job.source.resolve() for job in jobs}
+
+    def restored(image: Image, source: Path) -> list[Image]:
+        pixels = restorer.restore(image.pixels, steps=steps, samples=samples, seed=seed, times=times, sampler=sampler)
+        results = [pixels] if samples is None else [*pixels, *_mean_and_spread(pixels)]
+        return [_like(image, result) for result in results]
+
+    return _work(jobs, lambda job: _targets(job, samples), restored)
+
+
+def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[Outcome]:
+    """Degrade file by file in the task's fixed form, and yield what became of each, as ``restore_files``.
+
+    Each file is degraded as in an evaluation: what is drawn depends on the seed and on the file's name
+    without suffix alone. Integers are then clipped and rounded to their type; alpha, profile and EXIF stay.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    degrade = degradation(task).test
+
+    def degraded(image: Image, source: Path) -> list[Image]:
+        generator = torch.Generator().manual_seed(seed_for(source.stem, seed))
+        planes = torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image.pixels)), -1, 0).copy())
+        values = np.moveaxis(degrade(planes, generator).numpy(), 0, -1)
+        return [replace(image, pixels=from_unit(values.reshape(image.pixels.shape), image.pixels.dtype))]
+
+    return _work(jobs, lambda job: [job.target], degraded)
+
+
+def _work(
+    jobs: Sequence[Job],
+    targets: Callable[[Job], list[Path]],
+    make: Callable[[Image, Path], list[Image]],
+) -> Iterator[Outcome]:
+    """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
+    taken = {_identity(job.source) for job in jobs} - {None}
     for job in jobs:
         try:
-            if {path.resolve() for path in _targets(job, samples)} & inputs:
-                raise ImageError(f"{job.target}: is an input and would be overwritten; choose another --out")
+            paths = targets(job)
+            for path in paths:
+                if _identity(path) in taken:
+                    raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
             image = read(job.source)
-            restored = restorer.restore(
-                image.pixels, steps=steps, samples=samples, seed=seed, times=times, sampler=sampler
-            )
-            results = [restored] if samples is None else [*restored, *_mean_and_spread(restored)]
-            targets = _targets(job, samples)
-            for target, pixels in zip(targets, results, strict=True):
-                write(target, _like(image, pixels))
-            yield Outcome(job.source, tuple(targets))
+            with _named(job.source):
+                made = make(image, job.source)
+            for path, result in zip(paths, made, strict=True):
+                write(path, result)
+                taken.add(_identity(path))
         except ConfigError:
             raise
         except IndiError as error:
             yield Outcome(job.source, error=error)
+        else:
+            yield Outcome(job.source, tuple(paths))
+
+
+@contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Put the file's name before what its pixels are refused for; a wrong option is not about one file."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except IndiError as error:
+        raise ImageError(f"{source}: {error}") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file apart whatever its name, through links and on disks that ignore case."""
+    try:
+        status = path.stat()
+    except OSError:  # not there, so nothing to lose
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _targets(job: Job, samples: int | None) -> list[Path]:

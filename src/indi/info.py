@@ -1,13 +1,15 @@
-"""What a run, a model or an image is."""
+"""What a run, a model or an image is, and which models come with the package."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import MODEL_FILE, load_model
+from indi.checkpoint import MODEL_FILE, Card, load_model, read_tensors
 from indi.errors import ModelError
 from indi.images import READABLE_SUFFIXES, read_header
 from indi.training import LOG_FILE
+
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -17,7 +19,7 @@ def info(path: str | Path) -> dict[str, Any]:
         ImageError, ModelError: It is damaged, missing, or none of these.
     """
     path = Path(path)
-    if path.suffix.lower() in READABLE_SUFFIXES:
+    if path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
         header = read_header(path)
         return {
             "kind": "image",
@@ -47,8 +49,39 @@ def info(path: str | Path) -> dict[str, Any]:
     }
 
 
+def shipped_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
+    """Return what is known of each model that comes with the package, by name.
+
+    A model is NAME.safetensors; the data it was trained on and its measured figures stand in NAME.json beside it.
+
+    Raises:
+        ModelError: One is damaged.
+    """
+    models = []
+    for file in sorted(folder.glob("*.safetensors")):
+        card = Card.model_validate(read_tensors(file)[1])
+        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        models.append(
+            {
+                "name": file.stem,
+                "task": card.task,
+                "channels": card.channels,
+                "size": card.network.size,
+                "data": about["data"],
+                "figures": about["figures"],
+            }
+        )
+    return models
+
+
 def _last_record(log: Path) -> dict[str, Any]:
+    """Return the last record that was written whole; a kill may have cut the line after it."""
     if not log.exists():
         return {}
-    lines = log.read_text(encoding="utf-8").splitlines()
-    return {"last": json.loads(lines[-1])} if lines else {}
+    for line in reversed(log.read_text(encoding="utf-8").splitlines()):
+        try:
+            # The loss of a skipped iteration is not a number, which JSON does not have.
+            return {"last": json.loads(line, parse_constant=lambda _: None)}
+        except ValueError:
+            continue
+    return {}

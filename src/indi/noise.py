@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from indi.errors import ConfigError
+
 BLOCK = 64  # side of a block in pixels; changing it changes all noise
 
 
@@ -34,7 +36,12 @@ def normal(
         draw: Which draw of this restoration: 0 at the start, then one a move.
         top: First row of the piece in the image.
         left: First column of the piece in the image.
+
+    Raises:
+        ConfigError: The seed is below 0.
     """
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; give 0 or more")
     noise = np.empty((channels, height, width), dtype=np.float32)
     for row in range(top // BLOCK, -(-(top + height) // BLOCK)):
         for column in range(left // BLOCK, -(-(left + width) // BLOCK)):

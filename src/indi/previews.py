@@ -9,6 +9,7 @@ import torch
 from indi.checkpoint import Model
 from indi.config import Config
 from indi.data import Pair, load_test_pair
+from indi.devices import Precision
 from indi.images import Image, Metadata, from_unit, to_unit, write
 from indi.metrics import psnr
 from indi.restoration import Pixels, Restorer
@@ -34,17 +35,24 @@ class Preview:
     def draw(self, model: Model, iteration: int, folder: Path, dtype: torch.dtype) -> dict[str, float]:
         """Write the picture and return the mean PSNR in dB by steps, and of the degraded crops as "0"."""
         device = next(model.network.parameters()).device
-        precision = "float32" if dtype == torch.float32 else "bfloat16"
+        precision: Precision = "float32" if dtype == torch.float32 else "bfloat16"
         restorer = Restorer(model, device=str(device), precision=precision)
         rows, values = [], []
         for clean, degraded in self._crops:
             restored = [restorer.restore(degraded, steps=steps, seed=self._seed) for steps in self._steps]
             values.append([_decibels(image, clean) for image in (degraded, *restored)])
-            rows.append([_display(image) for image in (degraded, *restored, clean)])
-        picture = np.concatenate([_line(row) for row in _same_sizes(rows)], axis=0)
+            rows.append([for_display(image) for image in (degraded, *restored, clean)])
+        picture = np.concatenate([np.concatenate(row, axis=1) for row in _same_sizes(rows)], axis=0)
         write(folder / f"{iteration:07d}.png", Image(picture, None, Metadata()))
         means = np.mean(values, axis=0)
         return {str(steps): float(mean) for steps, mean in zip((0, *self._steps), means, strict=True)}
+
+
+def for_display(image: Pixels) -> Pixels:
+    """Return (H, W, 3) uint8 of any image: gray repeated, the first three of more channels, the first of two."""
+    planes = np.atleast_3d(to_unit(image))
+    colour = planes[..., :3] if planes.shape[-1] >= 3 else planes[..., :1].repeat(3, axis=-1)
+    return from_unit(colour, np.dtype(np.uint8))
 
 
 def _middle(image: Pixels) -> Pixels:
@@ -53,19 +61,8 @@ def _middle(image: Pixels) -> Pixels:
 
 
 def _decibels(image: Pixels, clean: Pixels) -> float:
-    batch = [
-        torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1)[None]
-        for part in (image, clean)
-    ]
+    batch = [torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1)[None] for part in (image, clean)]
     return float(psnr(batch[0].clamp(0, 1), batch[1]).item())
-
-
-def _display(image: Pixels) -> Pixels:
-    """Return (H, W, 3) uint8: gray repeated, of more channels the first three, of two the first."""
-    planes = np.atleast_3d(to_unit(image))
-    return from_unit(
-        planes[..., :3] if planes.shape[-1] >= 3 else planes[..., :1].repeat(3, axis=-1), np.dtype(np.uint8)
-    )
 
 
 def _same_sizes(rows: list[list[Pixels]]) -> list[list[Pixels]]:
@@ -74,7 +71,3 @@ def _same_sizes(rows: list[list[Pixels]]) -> list[list[Pixels]]:
         [np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))) for image in row]
         for row in rows
     ]
-
-
-def _line(row: list[Pixels]) -> Pixels:
-    return np.concatenate(row, axis=1)

@@ -24,6 +24,7 @@ Source: Delbracio and Milanfar, "Inversion by Direct Iteration", TMLR 2023, arXi
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 import torch
@@ -149,7 +150,7 @@ def check_times(times: list[float]) -> list[float]:
     Raises:
         ConfigError: It is not.
     """
-    falling = all(s < t for t, s in zip(times, times[1:], strict=False))
+    falling = all(s < t for t, s in pairwise(times))
     if len(times) < 2 or times[0] != 1.0 or not falling or not times[-1] >= 0:
         raise ConfigError(f"times {times} must fall strictly from exactly 1 to 0; give such a list")
     return times

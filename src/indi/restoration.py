@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS, State, walk
 from indi.tiling import tiled
 
-Pixels = NDArray[np.generic]
+Pixels = NDArray[Any]
 
 DEFAULT_STEPS = 10
 DEFAULT_TILE = 1024
@@ -53,9 +54,7 @@ class Walk:
                 raise ConfigError(f"times end at {times[-1]}, which leaves the image half restored; end at 0")
             return times
         if self.times not in TIMES:
-            raise ConfigError(
-                f"unknown times {self.times!r}; there are {', '.join(TIMES)}, or a list from 1 to 0"
-            )
+            raise ConfigError(f"unknown times {self.times!r}; there are {', '.join(TIMES)}, or a list from 1 to 0")
         if self.steps < 1:
             raise ConfigError(f"steps is {self.steps}; give 1 or more")
         return TIMES[self.times](self.steps)
@@ -90,7 +89,8 @@ class Restorer:
         self.precision = choose_precision(precision, self.device)
         network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
         halo, stride = model.network.halo, model.network.stride
-        self._network = network if halo is None else tiled(network, tile=tile, halo=halo, stride=stride)
+        pools = halo is None  # over the whole image, so that its tiles would not fit together
+        self._network = network if pools else tiled(network, tile=tile, halo=halo, stride=stride)
 
     @property
     def default_steps(self) -> int:
@@ -154,14 +154,10 @@ class Restorer:
             return self.method.clean(self._network(self.method.inputs(state, degraded), t), state)
 
         def draw(number: int) -> Tensor:
-            noise = normal(
-                seed, channels=shape[1], height=shape[2], width=shape[3], sample=sample, draw=number
-            )
+            noise = normal(seed, channels=shape[1], height=shape[2], width=shape[3], sample=sample, draw=number)
             return noise[None].to(self.device)
 
-        yield from walk(
-            predict, self.method.path, degraded, times, draw=draw, sampler=SAMPLERS[walk_.sampler]
-        )
+        yield from walk(predict, self.method.path, degraded, times, draw=draw, sampler=SAMPLERS[walk_.sampler])
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 in [0, 1] on the device."""

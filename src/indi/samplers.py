@@ -39,9 +39,7 @@ class Move:
     before: Estimate | None  # the network's estimate at the previous time, none at the first move
 
 
-Sampler = Callable[
-    [Move], tuple[Estimate, Tensor]
-]  # -> the network's estimate here, and the one to move with
+Sampler = Callable[[Move], tuple[Estimate, Tensor]]  # -> the network's estimate here, and the one to move with
 
 
 def euler(move: Move) -> tuple[Estimate, Tensor]:

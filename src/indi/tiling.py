@@ -40,9 +40,7 @@ class Box:
 
     def seen_from(self, outer: "Box") -> "Box":
         """Return this box in the coordinates of one that holds it."""
-        return Box(
-            self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left
-        )
+        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
 
 
 def cores(area: Box, tile: int) -> Iterator[Box]:
@@ -87,9 +85,7 @@ def tiled(network: Call, *, tile: int, halo: int, stride: int) -> Call:
                 if not is_out_of_memory(error):
                     raise
                 if side <= stride:
-                    message = (
-                        f"a tile of {side} px with a halo of {halo} px does not fit in memory; free memory"
-                    )
+                    message = f"a tile of {side} px with a halo of {halo} px does not fit in memory; free memory"
                     raise DeviceError(f"{message} or use a smaller model") from error
                 side = -(-extent // (2 * stride)) * stride
                 waiting.append(area)

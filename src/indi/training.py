@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from indi import process
 from indi.checkpoint import (
@@ -32,7 +33,7 @@ from indi.checkpoint import (
 from indi.config import Config, DataSettings, merged
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, split_pairs
 from indi.degradations import degradation
-from indi.devices import choose_device, choose_precision
+from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ModelError, TrainingError
 from indi.previews import Preview
 from indi.version import __version__
@@ -84,10 +85,9 @@ class Trainer:
         self.run = run
         self.device = device
         self.method = config.method.build()
-        torch.manual_seed(
-            config.training.seed
-        )  # the weights' beginning; the library draws nothing else from it
-        self.network: nn.Module = Model.new(card).network.to(device)
+        with torch.random.fork_rng(devices=[]):  # weights begin from torch's own generator: lend it, give it back
+            torch.manual_seed(config.training.seed)
+            self.network: nn.Module = Model.new(card).network.to(device)
         self.average = Model.new(card)
         self.average.network.to(device).requires_grad_(False).load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.Adam(
@@ -142,7 +142,7 @@ class Trainer:
         loss = process.loss(self.method.clean(output, state), clean, training.norm)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip)
+        size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip, foreach=True)
         rate = learning_rate(training.learning_rate, self.progress(), training.warmup, training.cooldown)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -170,8 +170,8 @@ class Trainer:
     def _average(self) -> None:
         # Early weights are poor: the window of the average opens with the iterations (as diffusers' warm-up does).
         decay = min(self.config.training.average, (1 + self.iteration) / (10 + self.iteration))
-        for mean, weight in zip(self.average.network.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(weight, 1 - decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average(list(self.average.network.parameters()), list(self.network.parameters()), self.iteration)
 
     def model(self) -> Model:
         """Return the averaged weights as a model, with what it has seen so far."""
@@ -190,7 +190,7 @@ class Trainer:
         tensors |= {f"average.{name}": value for name, value in self.average.network.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
-        header = {"iteration": self.iteration, "seconds": self.seconds, "skipped": self.skipped}
+        header: dict[str, Any] = {"iteration": self.iteration, "seconds": self.seconds, "skipped": self.skipped}
         header |= {"in_a_row": self.in_a_row, "precision": str(self.dtype).removeprefix("torch.")}
         write_tensors(self.run / STATE_FILE, tensors, header)
         save_model(self.model(), self.run)
@@ -242,11 +242,12 @@ def train(
     iterations: int | None = None,
     checkpoint_every: int | None = None,
     seed: int | None = None,
+    precision: Precision | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Train a restorer, and yield a record an iteration.
 
     The run folder gets config.json, model.safetensors (the averaged weights) and model.json,
@@ -265,6 +266,7 @@ def train(
         iterations: Budget: iterations; instead of ``minutes``.
         checkpoint_every: Iterations between checkpoints.
         seed: Of everything random.
+        precision: auto, float32 or bfloat16, of the convolutions.
         config: More settings, a TOML or JSON file or a tree (config.py); the arguments above go over it.
         start: A run folder or model file whose weights to start from.
         resume: Go on from the run's last checkpoint with its settings; from the start where there is none.
@@ -285,6 +287,7 @@ def train(
             "iterations": iterations,
             "checkpoint_every": checkpoint_every,
             "seed": seed,
+            "precision": precision,
         },
     }
     given = {part: {name: v for name, v in values.items() if v is not None} for part, values in given.items()}
@@ -308,7 +311,9 @@ def train(
     yield from _train(settings, run, resuming, None if start is None else load_model(Path(start)), device)
 
 
-def _train(config: Config, run: Path, resuming: bool, start: Model | None, device: str) -> Iterator[Record]:
+def _train(
+    config: Config, run: Path, resuming: bool, start: Model | None, device: str
+) -> Generator[Record, None, None]:
     report = _find_pairs(config.data)
     training_pairs, validation_pairs = split_pairs(
         report.pairs, validation=config.data.validation, seed=config.training.seed, group=config.data.group
@@ -336,9 +341,7 @@ def _train(config: Config, run: Path, resuming: bool, start: Model | None, devic
 def _find_pairs(data: DataSettings) -> PairReport:
     """Return the pairs to train on, after every image was read; say what is odd about them."""
     if data.clean is None or (data.degraded is None) == (data.task is None):
-        raise ConfigError(
-            "give the clean images, and the degraded ones or a task that makes them: one of the two"
-        )
+        raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if data.task is not None:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
@@ -349,7 +352,7 @@ def _find_pairs(data: DataSettings) -> PairReport:
     return report
 
 
-def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[Pair]) -> Iterator[Record]:
+def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[Pair]) -> Generator[Record, None, None]:
     config, run = trainer.config, trainer.run
     spent = trainer.seconds
     began = time.perf_counter()
@@ -428,9 +431,7 @@ def _check_unchanged(before: Config, now: Config, run: Path) -> None:
         for name, value in values:
             asked = getattr(getattr(now, part), name)
             if asked != value and name not in ("minutes", "iterations"):
-                raise ConfigError(
-                    f"{run}: begun with {part}.{name} {value}, not {asked}; leave it out, or start anew"
-                )
+                raise ConfigError(f"{run}: begun with {part}.{name} {value}, not {asked}; leave it out, or start anew")
 
 
 def _text(path: str | Path | None) -> str | None:

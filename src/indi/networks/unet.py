@@ -13,6 +13,7 @@ to which the state is added, begins as the identity.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -39,23 +40,16 @@ class UNet(nn.Module):
         blocks: Residual blocks of each level, each way; in the last, the middle, once.
     """
 
-    def __init__(
-        self, channels_in: int, channels_out: int, widths: tuple[int, ...], blocks: tuple[int, ...]
-    ) -> None:
+    def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
         features = 2 * widths[0]
         self.time = _Time(features)
         self.head = nn.Conv2d(4 * channels_in, widths[0], 3, padding=1)
         sides = list(zip(widths[:-1], blocks[:-1], strict=True))
         self.encoder = nn.ModuleList(_Level(width, count, features) for width, count in sides)
-        self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
         self.middle = _Level(widths[-1], blocks[-1], features)
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(coarse, fine, 2, stride=2)
-            for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairwise(widths))
         self.decoder = nn.ModuleList(_Level(width, count, features) for width, count in sides)
         self.tail = nn.Conv2d(widths[0], 4 * channels_out, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
@@ -160,5 +154,5 @@ def _halo(blocks: tuple[int, ...]) -> int:
         cell //= 2
         reach += 2 * count * cell
     reach += 2  # the first convolution
-    stride = 2 ** len(blocks)
+    stride: int = 2 ** len(blocks)
     return -(-reach // stride) * stride

@@ -1,0 +1,105 @@
+"""The rules of the layout that no other tool enforces."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import indi
+
+PACKAGE = Path(indi.__file__).parent
+
+ROWS = """
+    errors version
+    devices process noise metrics images degradations tiling
+    networks samplers
+    methods
+    config
+    data checkpoint
+    restoration
+    files previews
+    training
+    info report
+    evaluation
+    __init__
+    cli
+    __main__
+"""
+RANK = {part: row for row, parts in enumerate(ROWS.strip().splitlines()) for part in parts.split()}
+HEAVY = """
+    matplotlib cyclopts rich gradio onnx onnxruntime openvino dask torchvision torchmetrics zarr skimage scipy
+"""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+IDS = [str(file.relative_to(PACKAGE)) for file in FILES]
+
+
+def part_of(file: Path) -> str:
+    """Return the module, or the folder of modules, that a file belongs to."""
+    first = file.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return the parts of the package that a file imports, wherever in the file."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            dotted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole module"
+            dotted = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in dotted:
+            package, _, rest = name.partition(".")
+            if package == "indi":
+                part = rest.partition(".")[0]
+                is_module = (PACKAGE / f"{part}.py").exists() or (PACKAGE / part).is_dir()
+                found.add(part if part and is_module else "__init__")
+    return found
+
+
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def test_imports_are_found() -> None:
+    text = (
+        "import indi.cli\nfrom indi.images.png import decode\ndef f():\n    from indi import data, load\nimport indian"
+    )
+    assert imported(ast.parse(text)) == {"cli", "images", "data", "__init__"}
+
+
+def test_every_part_has_its_row() -> None:
+    assert {part_of(file) for file in FILES} == set(RANK)
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_imports_run_downwards(file: Path) -> None:
+    part = part_of(file)
+    upwards = {other for other in imported(parsed(file)) if other != part and RANK[other] >= RANK[part]}
+    assert not upwards, f"{part} imports {upwards}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_only_the_command_line_prints(file: Path) -> None:
+    calls = [node for node in ast.walk(parsed(file)) if isinstance(node, ast.Call)]
+    prints = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    assert not prints or part_of(file) == "cli", f"{file.name}: print in lines {prints}"
+
+
+def test_no_file_is_a_drawer_for_everything() -> None:
+    names = {part for file in FILES for part in (file.stem, *file.relative_to(PACKAGE).parts[:-1])}
+    assert not names & {"utils", "util", "misc", "common", "helpers", "helper", "tools", "core"}
+
+
+def test_importing_the_package_stays_light() -> None:
+    code = "import sys, indi; print(*(name for name in sys.modules if '.' not in name))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.split())
+    assert {"indi", "torch", "numpy"} <= loaded
+    assert not loaded & set(HEAVY.split())
+    assert done.stderr == ""

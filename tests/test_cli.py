@@ -1,0 +1,485 @@
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from indi import cli, training
+from indi.checkpoint import read_tensors, save_model
+from indi.config import Config
+from indi.degradations import DEGRADATIONS
+from indi.files import degrade_files, plan
+from indi.images import Image, read, write
+from indi.methods import METHODS
+from indi.metrics import METRICS
+from indi.restoration import Restorer, load
+from indi.version import __version__
+from problems import tiny_model, write_pairs
+
+COMMANDS = [name for name in cli.app if not name.startswith("-")]
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Put back what the command line sets for its whole process."""
+    threads, handlers = torch.get_num_threads(), list(logging.getLogger("indi").handlers)
+    yield
+    torch.set_num_threads(threads)
+    logging.getLogger("indi").handlers = handlers
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_model(tiny_model(1, epsilon=0.05), folder)
+    return folder
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> dict[str, Path]:
+    return write_pairs(tmp_path / "data", count=4, size=(32, 40))
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def train_options(pairs: dict[str, Path], folder: Path) -> list[object]:
+    settings = {"data": {"crop": 16, "batch": 2, "validation": 0.25}, "training": {"preview_steps": 2}}
+    config = folder.parent / "settings.json"
+    config.write_text(json.dumps(settings))
+    options = ["--clean", pairs["clean"], "--degraded", pairs["degraded"], "--run", folder, "--config", config]
+    return ["train", *options, "--size", "tiny"]
+
+
+# What every command has
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command: str, capsys: Captured) -> None:
+    assert run(command, "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for argument in cli.app[command].assemble_argument_collection(parse_docstring=True):
+        assert argument.name in shown
+        assert argument.parameter.help, argument.name
+        default = argument.field_info.default
+        if default not in (None, argument.field_info.empty):
+            assert argument.show_default, argument.name
+
+
+def test_help_names_every_choice_and_the_defaults_of_the_settings(capsys: Captured) -> None:
+    assert run("train", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for choice in (*DEGRADATIONS, *METHODS):
+        assert choice in shown
+    settings = Config()
+    defaults = [settings.method.name, settings.network.size, settings.method.epsilon, settings.training.seed]
+    for default in (*defaults, settings.training.checkpoint_every, settings.training.precision):
+        assert f"by default {default}" in shown
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+def test_version(capsys: Captured) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("restor", "Unknown command"),
+        ("restore MODEL.png", "--model"),
+        ("restore --model MODEL", "no input; give image files or folders"),
+        ("restore x.png --model nowhere", "nowhere: no such run folder or model file"),
+        ("restore x.png --model MODEL --nope", "--nope"),
+        ("restore x.png --model MODEL --steps many", "many"),
+        ("restore IMAGE --model MODEL --steps 0", "steps is 0"),
+        ("restore IMAGE --model MODEL --samples 0", "samples is 0"),
+        ("restore IMAGE --model MODEL --seed -1", "seed is -1"),
+        ("restore IMAGE --model MODEL --tile 0", "tile is 0"),
+        ("restore IMAGE --model MODEL --threads 0", "threads is 0"),
+        ("restore IMAGE --model MODEL --device tpu", "unknown device 'tpu'"),
+        ("restore IMAGE --model MODEL --precision float16", "float16"),
+        ("restore IMAGE --model MODEL --times 1,zero", "--times: 'zero' is not a number"),
+        ("restore IMAGE --model MODEL --times 1,0.5", "times end at 0.5"),
+        ("restore IMAGE --model MODEL --sampler magic", "unknown sampler 'magic'"),
+        ("degrade IMAGE", "--task"),
+        ("degrade IMAGE --task blur", "no task 'blur'; choose from"),
+        ("degrade --task jpeg", "no input"),
+        ("evaluate --model MODEL", "kept no validation pairs"),
+        ("evaluate --model MODEL --clean nowhere --task jpeg", "no such folder"),
+        ("evaluate --model MODEL --clean CLEAN --task jpeg --steps 1,two", "--steps: 'two' is not a number"),
+        ("evaluate --model MODEL --clean CLEAN --task jpeg --border 99 --json", "border of 99 px"),
+        ("train --clean CLEAN --task jpeg", "--run"),
+        ("train --clean CLEAN --task jpeg --run RUN", "no budget"),
+        ("train --clean CLEAN --run RUN --iterations 1", "the degraded ones or a task"),
+        ("train --clean CLEAN --task jpeg --run RUN --iterations 1 --method magic", "unknown method 'magic'"),
+        ("train --clean CLEAN --task jpeg --run RUN --iterations 1 --config nowhere.toml", "nowhere.toml"),
+        ("info nowhere --json", "nowhere: no such file"),
+        ("info", "PATH"),
+        ("info " + "long" * 100, "File name too long"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    arguments: str, says: str, model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured
+) -> None:
+    if sys.platform == "win32" and says == "File name too long":
+        pytest.skip("Windows says it otherwise")
+    places = {"MODEL": model, "CLEAN": pairs["clean"], "IMAGE": pairs["clean"] / "0.png", "RUN": tmp_path / "run"}
+    out = ["--out", tmp_path / "out"] if arguments.startswith(("restore", "degrade", "evaluate")) else []
+    assert run(*(places.get(word, word) for word in arguments.split()), *out) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    (line,) = [line for line in shown.err.splitlines() if "pairs, " not in line]
+    assert line.startswith("indi: ")
+    assert says in line
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is nobody's to mend leaves main, so that Python prints it and exits with 1."""
+    monkeypatch.setattr(cli, "facts_about", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("info", "x")
+
+
+def test_an_interrupt_and_a_termination_exit_with_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        monkeypatch.setattr(cli, "facts_about", lambda path, number=number: signal.raise_signal(number))
+        assert run("info", "x") == 130
+        assert capsys.readouterr().err == "interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_no_disk_space_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", "some/file")
+
+    monkeypatch.setattr(cli, "facts_about", full)
+    assert run("info", "x") == 2
+    assert capsys.readouterr().err.startswith("indi: some/file: No space left on device; ")
+
+
+def test_lines_are_never_wrapped_coloured_or_read_as_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "[red]a[/red] :smile: [link=x] " + "very " * 30 + "long.png"
+    assert run("info", tmp_path / name) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / name) in line
+    assert "\x1b" not in line
+
+
+def test_a_name_cannot_play_with_the_terminal(tmp_path: Path, capsys: Captured) -> None:
+    assert run("info", tmp_path / "a\n\x1b[31mb\udcff.png") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert r"a\n\x1b[31mb\udcff.png" in line
+
+
+# restore and degrade
+
+
+def test_restore_is_the_restorer_on_files(
+    model: Path, pairs: dict[str, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    options = ["--steps", 3, "--seed", 5, "--precision", "float32", "--sampler", "euler", "--times", "geometric"]
+    assert run("restore", pairs["degraded"], "--model", model, "--out", tmp_path / "out", *options) == 0
+    restorer = load(model, precision="float32")
+    for number in range(4):
+        image = read(pairs["degraded"] / f"{number}.png").pixels
+        wanted = restorer.restore(image, steps=3, seed=5, times="geometric")
+        np.testing.assert_array_equal(read(tmp_path / "out" / f"{number}.png").pixels, wanted)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"4 of 4 restored: see {tmp_path / 'out'}\n"
+
+
+def test_options_reach_the_restorer(
+    model: Path, pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def spy(model: str, **options: Any) -> Restorer:
+        made.append({**options, "threads": torch.get_num_threads()})
+        return load(model, **options)
+
+    monkeypatch.setattr(cli, "load", spy)
+    options = ["--model", model, "--device", "cpu", "--tile", 16, "--precision", "bfloat16", "--threads", 1]
+    assert run("restore", pairs["clean"] / "0.png", *options, "--steps", 1, "--out", tmp_path / "x.png") == 0
+    assert run("evaluate", "--clean", pairs["clean"], "--task", "jpeg", "--steps", 1, *options, "--out", tmp_path) == 0
+    assert made == [{"device": "cpu", "tile": 16, "precision": "bfloat16", "threads": 1}] * 2
+
+
+def test_a_list_of_times_is_walked(model: Path, pairs: dict[str, Path], tmp_path: Path) -> None:
+    image, out = pairs["clean"] / "0.png", tmp_path / "x.png"
+    assert run("restore", image, "--model", model, "--times", "1,0.4,0", "--precision", "float32", "--out", out) == 0
+    wanted = load(model, precision="float32").restore(read(image).pixels, times=[1.0, 0.4, 0.0])
+    np.testing.assert_array_equal(read(out).pixels, wanted)
+
+
+def test_the_default_folder_is_restored(
+    model: Path, pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run("restore", "--model", model, "--steps", 1, "data/degraded/0.png", "--samples", 2, "data/clean/1.png") == 0
+    )
+    stems = [f"{number}_{what}" for number in (0, 1) for what in ("mean", "s01", "s02", "spread")]
+    assert sorted(file.stem for file in (tmp_path / "restored").iterdir()) == stems
+
+
+def test_broken_inputs_are_named_and_the_rest_restored(
+    model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured
+) -> None:
+    folder = pairs["degraded"]
+    for number in (1, 2):
+        (folder / f"{number}.png").write_bytes((folder / f"{number}.png").read_bytes()[:100])
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    assert run("restore", folder, "nowhere.png", "--model", model, "--steps", 1, "--out", tmp_path / "out") == 2
+    *failures, last = capfd.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in failures] == [
+        ["indi", str(folder / "1.png")],
+        ["indi", str(folder / "2.png")],
+        ["indi", "nowhere.png"],
+    ]
+    assert last == f"2 of 5 restored: see {tmp_path / 'out'}"
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "3.png"]
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    assert run("restore", folder / "0.png", "--model", model, "--steps", 1, "--out", folder) == 2
+    assert (folder / "0.png").read_bytes() == before[folder / "0.png"]
+
+
+def test_degrade(pairs: dict[str, Path], tmp_path: Path, capsys: Captured) -> None:
+    (pairs["clean"] / "9.png").write_text("broken")
+    out = tmp_path / "out"
+    assert run("degrade", pairs["clean"], "--task", "denoise", "--seed", 2, "--out", out) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 2
+    assert sorted(file.name for file in out.iterdir()) == ["0.png", "1.png", "2.png", "3.png"]
+    (again,) = degrade_files(plan([pairs["clean"] / "1.png"], tmp_path / "again"), task="denoise", seed=2)
+    assert (out / "1.png").read_bytes() == again.written[0].read_bytes()
+
+
+# evaluate, info, models
+
+
+def test_evaluate_prints_one_json_object(model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured) -> None:
+    folders = ["--clean", pairs["clean"], "--degraded", pairs["degraded"]]
+    out = tmp_path / "out"
+    assert run("evaluate", "--model", model, *folders, "--steps", "1,3", "--border", 2, "--out", out, "--json") == 0
+    shown = capfd.readouterr()
+    table = json.loads(shown.out)
+    assert table == json.loads((out / "metrics.json").read_text())
+    assert [row["steps"] for row in table["rows"]] == [1, 3]
+    assert set(METRICS) < set(table["rows"][0])
+    assert table["settings"]["border"] == 2
+    assert shown.err == ""
+
+
+def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured) -> None:
+    out = tmp_path / "out"
+    options = ["--clean", pairs["clean"], "--task", "denoise", "--steps", "1", "--out", out]
+    assert run("evaluate", "--model", model, *options) == 0
+    shown = capfd.readouterr()
+    header, degraded, one = shown.out.splitlines()
+    assert re.split(r"  +", header.strip()) == ["steps", "calls", "PSNR (dB)", "SSIM", "swd", "s/MP"]
+    assert degraded.split()[0] == "degraded"
+    assert one.split()[:2] == ["1", "1"]
+    assert len(header) == len(one)
+    assert shown.err == f"report: {out / 'report.html'}\n"
+
+
+def test_info(model: Path, pairs: dict[str, Path], capsys: Captured) -> None:
+    assert run("info", model, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "run"
+    assert run("info", model) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["method.epsilon"] == "0.05"
+    assert run("info", pairs["clean"] / "0.png") == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (lines["height"], lines["width"], lines["type"]) == ("32", "40", "uint8")
+
+
+def test_models(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    shipped = [{"name": "jpeg", "task": "jpeg", "channels": 3, "size": "small", "data": "x", "figures": {"psnr": 30}}]
+    monkeypatch.setattr(cli, "shipped_models", list)
+    assert run("models", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"models": []}
+    assert run("models") == 0
+    assert "no models come with this version" in capsys.readouterr().out
+    monkeypatch.setattr(cli, "shipped_models", lambda: shipped)
+    assert run("models", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"models": shipped}
+    assert run("models") == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["name", "task", "channels", "size", "data", "figures"]
+    assert line.split()[:4] == ["jpeg", "jpeg", "3", "small"]
+
+
+# train
+
+
+def test_train_evaluate_and_go_on(pairs: dict[str, Path], tmp_path: Path, capfd: Captured) -> None:
+    folder = tmp_path / "[b]run"
+    options = train_options(pairs, folder)
+    several = ["--seed", 3, "--epsilon", 0.05, "--precision", "float32", "--checkpoint-every", 2, "--device", "cpu"]
+    assert run(*options, *several, "--iterations", 4) == 0
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    first, *checkpoints, done, hint = shown.err.splitlines()
+    assert first == "4 pairs, 1 channel"
+    assert [line.split(":")[0] for line in checkpoints] == ["iteration 2", "iteration 4"]
+    assert re.fullmatch(
+        r"iteration 4: loss [\d.]+; preview PSNR: degraded [\d.]+ dB, 1 step [\d.]+ dB, 2 steps [\d.]+ dB",
+        checkpoints[1],
+    )
+    assert done == "4 iterations in 0.0 min, 0 skipped"
+    assert hint == f"now try: indi restore IMAGE --model {folder}"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["method"]["epsilon"] == 0.05
+    assert config["network"]["size"] == "tiny"
+    found = config["training"]
+    assert (found["seed"], found["precision"], found["checkpoint_every"], found["iterations"]) == (3, "float32", 2, 4)
+
+    assert run(*options, "--iterations", 4) == 2  # never written over
+    assert "holds a run already" in capfd.readouterr().err
+    assert run("train", "--run", folder, "--resume") == 0
+    assert "its budget is spent" in capfd.readouterr().err
+    assert run("train", "--run", folder, "--resume", "--iterations", 5) == 0
+    assert "5 iterations" in capfd.readouterr().err
+    assert run(*train_options(pairs, tmp_path / "next"), "--from", folder, "--iterations", 1) == 0
+
+    assert run("evaluate", "--model", folder, "--steps", 1, "--out", tmp_path / "out", "--json") == 0
+    table = json.loads(capfd.readouterr().out)
+    kept = json.loads((folder / "split.json").read_text())["validation"]
+    assert [row["file"] for row in table["per_image"] if row["steps"] == 1] == kept
+    assert table["model"] == "[b]run"
+
+
+def record(iteration: int) -> training.Record:
+    return training.Record(iteration, 0.5, 1e-3, 1.0, 10.0, 0.1, 0)
+
+
+def test_an_interrupt_waits_for_the_end_of_the_iteration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
+) -> None:
+    done: list[str] = []
+
+    def records(**options: Any) -> Iterator[training.Record]:
+        try:
+            yield record(1)
+            signal.raise_signal(signal.SIGINT)
+            done.append("iteration 2")
+            yield record(2)
+            done.append("iteration 3")
+        finally:
+            done.append("saved")
+
+    monkeypatch.setattr(training, "train", records)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    (tmp_path / "state.safetensors").touch()
+    assert run("train", "--run", tmp_path) == 130
+    assert done == ["iteration 2", "saved"]
+    assert capsys.readouterr().err == (
+        f"interrupted; saved in {tmp_path}: go on with indi train --run {tmp_path} --resume\n"
+    )
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_second_interrupt_does_not_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured) -> None:
+    done: list[str] = []
+
+    def records(**options: Any) -> Iterator[training.Record]:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            done.append("still reading images")
+            signal.raise_signal(signal.SIGINT)
+            done.append("never")
+            yield record(1)
+        finally:
+            done.append("closed")
+
+    monkeypatch.setattr(training, "train", records)
+    assert run("train", "--run", tmp_path / "none") == 130
+    assert done == ["still reading images", "closed"]
+    assert capsys.readouterr().err == "interrupted; there was nothing to save yet\n"
+
+
+# In a process of its own
+
+
+def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+    command = [sys.executable, "-m", "indi", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, env=environment, text=True, encoding="utf-8", **pipes)
+
+
+def test_the_module_is_the_command() -> None:
+    process = start("--help")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err == ""
+    assert all(command in out for command in COMMANDS)
+    assert "\x1b" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_training_that_is_stopped_is_saved(pairs: dict[str, Path], tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "run"
+    process = start(*train_options(pairs, folder), "--minutes", 5, "--threads", 1)
+    log = folder / "training.jsonl"
+    until = time.monotonic() + 60
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-1] == f"interrupted; saved in {folder}: go on with indi train --run {folder} --resume"
+    assert "\x1b" not in err
+    assert "\r" not in err
+    iterations = len(log.read_text().splitlines())
+    assert iterations > 0
+    assert read_tensors(folder / "state.safetensors")[1]["iteration"] == iterations
+    assert run("train", "--run", folder, "--resume", "--iterations", iterations + 1) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = start("models", "--json", stdout=writing)
+    finally:
+        os.close(writing)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_a_large_image_and_a_small_tile(model: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((70, 90), dtype=np.float32)
+    write(tmp_path / "x.tif", Image(values))
+    for tile in (16, 1000):
+        options = ["--model", model, "--steps", 2, "--tile", tile, "--precision", "float32"]
+        assert run("restore", tmp_path / "x.tif", *options, "--out", tmp_path / f"{tile}.tif") == 0
+    small, whole = (read(tmp_path / f"{tile}.tif").pixels for tile in (16, 1000))
+    np.testing.assert_allclose(small, whole, atol=1e-5)

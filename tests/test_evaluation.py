@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from indi.checkpoint import save_model
+from indi.data import Pair, load_test_pair
+from indi.errors import ConfigError, DataError, ModelError
+from indi.evaluation import Evaluation, evaluate, find_test_pairs, liveliest_window
+from indi.images import Image, from_unit, read, to_unit, write
+from indi.metrics import METRICS, measure
+from indi.restoration import Restorer
+from problems import tiny_model, write_pairs
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return write_pairs(tmp_path_factory.mktemp("pairs"), count=3, size=(40, 48), channels=3)
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def table(restorer: Restorer, folders: dict[str, Any]) -> dict[str, Any]:
+    return evaluate(restorer, **folders, steps=[3, 1, 3])
+
+
+def pixels(file: Path) -> NDArray[Any]:
+    return read(file).pixels
+
+
+def values(image: Any, clean: Any, **options: Any) -> dict[str, float | None]:
+    batch = [torch.from_numpy(to_unit(part).copy()).permute(2, 0, 1)[None] for part in (image, clean)]
+    return {name: value[0] for name, value in measure(batch[0], batch[1], **options).items()}
+
+
+def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
+    assert list(table) == ["model", "method", "settings", "degraded", "rows", "per_image"]
+    assert (table["model"], table["method"]) == ("tiny", "indi")
+    assert list(table["degraded"]) == list(METRICS)
+    assert [row["steps"] for row in table["rows"]] == [1, 3]
+    assert [row["network_calls"] for row in table["rows"]] == [1, 3]
+    for row in table["rows"]:
+        assert list(row) == ["steps", "network_calls", *METRICS, "seconds_per_megapixel"]
+        assert row["seconds_per_megapixel"] > 0
+    for row in table["per_image"]:
+        assert list(row) == ["file", "steps", *METRICS]
+    assert [(row["file"], row["steps"]) for row in table["per_image"]] == [
+        (file, steps) for steps in (0, 1, 3) for file in ("0", "1", "2")
+    ]
+    settings = "clean degraded task images border data_range times sampler seed precision device"
+    assert set(table["settings"]) == set(settings.split())
+
+
+def test_the_values_are_those_of_the_restored_images(
+    table: dict[str, Any], restorer: Restorer, folders: dict[str, Any]
+) -> None:
+    for row in table["per_image"]:
+        clean = pixels(folders["clean"] / f"{row['file']}.png")
+        degraded = pixels(folders["degraded"] / f"{row['file']}.png")
+        image = restorer.restore(degraded, steps=row["steps"]) if row["steps"] else degraded
+        wanted = values(image, clean)
+        assert wanted["ms_ssim"] is None  # under its size limit
+        assert {name: row[name] for name in METRICS} == pytest.approx(wanted)
+
+
+def test_means_are_over_the_images(table: dict[str, Any]) -> None:
+    for row in ({"steps": 0, **table["degraded"]}, *table["rows"]):
+        for name in METRICS:
+            each = [image[name] for image in table["per_image"] if image["steps"] == row["steps"]]
+            assert row[name] == (None if None in each else pytest.approx(np.mean(each)))
+
+
+def test_border_and_peak(restorer: Restorer, folders: dict[str, Any]) -> None:
+    table = evaluate(restorer, **folders, steps=[1], border=5, data_range=127.5)
+    clean, degraded = (pixels(folders[side] / "0.png") for side in ("clean", "degraded"))
+    (first,) = (row for row in table["per_image"] if (row["file"], row["steps"]) == ("0", 0))
+    assert first["psnr"] == pytest.approx(values(degraded, clean, border=5, data_range=0.5)["psnr"])
+    inside = values(degraded[5:-5, 5:-5], clean[5:-5, 5:-5])
+    assert first["psnr"] == pytest.approx((inside["psnr"] or 0) + 20 * np.log10(0.5))
+    assert table["settings"]["border"] == 5
+    assert table["settings"]["data_range"] == 127.5
+    for steps in ([], [0], [1, -2]):
+        with pytest.raises(ConfigError, match="steps are"):
+            evaluate(restorer, **folders, steps=steps)
+
+
+def test_identical_images_have_no_psnr_in_json(tmp_path: Path, restorer: Restorer) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=1, size=(20, 20), channels=3))
+    write(folders["degraded"] / "0.png", Image(pixels(folders["clean"] / "0.png")))
+    table = evaluate(restorer, **folders, steps=[1], out=tmp_path / "out")
+    assert table["degraded"] == {"psnr": None, "psnr_y": None, "ssim": 1.0, "ms_ssim": None, "swd": None}
+    written = json.loads((tmp_path / "out/metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert written == table
+
+
+def test_a_task_is_measured_in_its_fixed_form(restorer: Restorer, folders: dict[str, Any]) -> None:
+    table = evaluate(restorer, clean=folders["clean"], task="denoise", steps=[1])
+    assert table["settings"]["task"] == "denoise"
+    clean, degraded = load_test_pair(Pair("1", folders["clean"] / "1.png"), channels=3, task="denoise")
+    stored = from_unit(to_unit(degraded), np.uint8)
+    noisy, restored = (row for row in table["per_image"] if row["file"] == "1")
+    assert noisy["psnr"] == pytest.approx(values(stored, clean)["psnr"])
+    # The network is given what the task makes, which no file has clipped; its answer is stored as clean is.
+    answer = from_unit(restorer.restore(degraded, steps=1), np.uint8)
+    assert restored["psnr"] == pytest.approx(values(answer, clean)["psnr"])
+
+
+def test_a_method_of_one_step_has_one_row(folders: dict[str, Any]) -> None:
+    regression = Restorer(tiny_model(3, name="regression"), precision="float32")
+    table = evaluate(regression, **folders)
+    assert [row["steps"] for row in table["rows"]] == [1]
+
+
+def test_a_list_of_times_is_its_own_number_of_steps(restorer: Restorer, folders: dict[str, Any]) -> None:
+    evaluation = Evaluation(restorer, *find_test_pairs(None, **folders, task=None), steps=(1, 5), times=[1.0, 0.4, 0.0])
+    table = evaluation.table(evaluation.measurements())
+    assert [(row["steps"], row["network_calls"]) for row in table["rows"]] == [(2, 2)]
+
+
+def test_what_is_written(tmp_path: Path, restorer: Restorer, folders: dict[str, Any]) -> None:
+    table = evaluate(restorer, **folders, steps=[1, 2], out=tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["curve.png", "metrics.json", "report.html"]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == table
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<h3>") == 3  # a strip an image
+    assert page.count("<figure>") == 3 * 4  # degraded, 1 step, 2 steps, clean
+
+
+def run_with(folder: Path, folders: dict[str, Any], kept: list[str], **data: Any) -> Path:
+    save_model(tiny_model(3), folder)
+    data |= {side: str(path) for side, path in folders.items()}
+    (folder / "config.json").write_text(json.dumps({"data": data}))
+    (folder / "split.json").write_text(json.dumps({"training": [], "validation": kept}))
+    return folder
+
+
+def test_without_folders_a_run_is_measured_on_what_it_kept(tmp_path: Path, folders: dict[str, Any]) -> None:
+    run = run_with(tmp_path / "run", folders, ["2", "0"])
+    table = evaluate(run, steps=[1])
+    assert {row["file"] for row in table["per_image"]} == {"0", "2"}
+    assert table["settings"]["pairs"] == "kept for validation"
+
+
+def test_a_run_that_resampled_is_measured_so(tmp_path: Path, folders: dict[str, Any]) -> None:
+    for number in range(3):
+        image = Image(pixels(folders["degraded"] / f"{number}.png")[::2, ::2])
+        write(tmp_path / "small" / f"{number}.png", image)
+    halves = {"clean": folders["clean"], "degraded": tmp_path / "small"}
+    with pytest.raises(DataError, match="resample"):
+        evaluate(run_with(tmp_path / "without", halves, ["1"]), steps=[1])
+    table = evaluate(run_with(tmp_path / "with", halves, ["1"], resample=True), steps=[1])
+    assert table["degraded"]["psnr"] is not None
+
+
+def test_pairs_that_cannot_be_found_are_said(tmp_path: Path, restorer: Restorer, folders: dict[str, Any]) -> None:
+    clean, degraded = folders["clean"], folders["degraded"]
+    both = {"clean": clean, "degraded": degraded}
+    for options in ({"clean": clean}, {"degraded": degraded}, {**both, "task": "jpeg"}):
+        with pytest.raises(ConfigError, match="give the clean images, and the degraded ones or a task"):
+            evaluate(restorer, **options)
+    with pytest.raises(ConfigError, match="no task 'blur'"):
+        evaluate(restorer, clean=clean, task="blur")
+    with pytest.raises(ConfigError, match="this model: kept no validation pairs"):
+        evaluate(restorer)
+    with pytest.raises(ConfigError, match="kept no validation pairs"):
+        evaluate(run_with(tmp_path / "none", folders, []))
+    with pytest.raises(ConfigError, match=r"are not in .*clean any more"):
+        evaluate(run_with(tmp_path / "gone", folders, ["9"]))
+    damaged = run_with(tmp_path / "damaged", folders, [])
+    (damaged / "split.json").write_text("{")
+    with pytest.raises(ModelError, match=r"split\.json: damaged"):
+        evaluate(damaged)
+
+
+def test_images_that_cannot_fit_the_model_stop_before_anything_is_measured(
+    tmp_path: Path, restorer: Restorer, folders: dict[str, Any]
+) -> None:
+    for side in ("clean", "degraded"):
+        for number in range(3):
+            write(tmp_path / side / f"{number}.png", Image(pixels(folders[side] / f"{number}.png")))
+        write(tmp_path / side / "x.tif", Image(np.zeros((30, 30, 5), np.uint8)))
+    with pytest.raises(DataError, match=r"x\.tif has 5 channels where 3 are needed"):
+        evaluate(restorer, clean=tmp_path / "clean", degraded=tmp_path / "degraded")
+
+
+def test_the_liveliest_window_is_where_the_detail_is() -> None:
+    image = np.zeros((64, 100, 3), np.uint8)
+    image[40:56:2, 80:96:2] = 255
+    assert liveliest_window(image, 32) == (slice(32, 64), slice(64, 96))
+    small = np.zeros((5, 7))
+    assert small[liveliest_window(small, 32)].shape == (5, 7)

@@ -1,0 +1,96 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from indi.checkpoint import Model
+from indi.config import Config
+from indi.data import Pair
+from indi.images import Image, read, write
+from indi.previews import Preview, for_display
+from indi.restoration import Restorer
+from problems import tiny_model, write_pairs
+
+
+def pairs_in(folders: dict[str, Path]) -> list[Pair]:
+    files = sorted(folders["clean"].iterdir())
+    return [Pair(file.stem, file, folders["degraded"] / file.name) for file in files]
+
+
+def settings(**method: Any) -> Config:
+    return Config.model_validate({"method": method, "training": {"preview_steps": 3, "seed": 7}})
+
+
+def decibels(image: Any, clean: Any) -> float:
+    error = (image.astype(float) - clean.astype(float)) / 255
+    return float(10 * np.log10(1 / np.mean(error**2)))
+
+
+def model_of(config: Config) -> Model:
+    return tiny_model(1, **config.method.model_dump())
+
+
+def test_a_row_an_image_and_a_column_a_stage(tmp_path: Path) -> None:
+    config = settings()
+    pairs = pairs_in(write_pairs(tmp_path, count=3, size=(40, 48)))
+    model = model_of(config)
+    values = Preview(pairs, config, 1).draw(model, 42, tmp_path / "out", torch.float32)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["0000042.png"]
+    picture = read(tmp_path / "out/0000042.png").pixels
+    assert picture.shape == (3 * 40, 4 * 48, 3)
+
+    restorer = Restorer(model, precision="float32")
+    wanted: dict[str, list[float]] = {"0": [], "1": [], "3": []}
+    for row, pair in enumerate(pairs):
+        assert pair.degraded is not None
+        clean, degraded = read(pair.clean).pixels, read(pair.degraded).pixels
+        restored = {steps: restorer.restore(degraded, steps=steps, seed=7) for steps in (1, 3)}
+        stages = [degraded, restored[1], restored[3], clean]
+        line = np.concatenate([for_display(stage) for stage in stages], axis=1)
+        np.testing.assert_array_equal(picture[row * 40 : (row + 1) * 40], line)
+        for name, image in zip(wanted, stages, strict=False):
+            wanted[name].append(decibels(image, clean))
+    assert values == pytest.approx({name: np.mean(each) for name, each in wanted.items()}, abs=1e-3)
+
+
+def test_a_method_of_one_step_shows_one(tmp_path: Path) -> None:
+    config = settings(name="regression")
+    pairs = pairs_in(write_pairs(tmp_path, count=1))
+    values = Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
+    assert list(values) == ["0", "1"]
+    assert read(tmp_path / "out/0000001.png").pixels.shape == (40, 3 * 48, 3)
+
+
+def test_large_images_are_cut_and_many_are_thinned(tmp_path: Path) -> None:
+    config = settings(name="regression")
+    pairs = pairs_in(write_pairs(tmp_path, count=9, size=(150, 140)))
+    Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
+    picture = read(tmp_path / "out/0000001.png").pixels
+    assert picture.shape == (4 * 128, 3 * 128, 3)
+    middle = read(pairs[2].clean).pixels[11:139, 6:134]  # the second of every other image
+    np.testing.assert_array_equal(picture[128:256, 256:, 0], middle)
+
+
+def test_images_of_several_sizes_fit_into_one_picture(tmp_path: Path) -> None:
+    pairs = []
+    for name, size in (("a", (20, 30)), ("b", (40, 10))):
+        image = Image(np.full(size, 90, np.uint8))
+        for side in ("clean", "degraded"):
+            write(tmp_path / side / f"{name}.png", image)
+        pairs.append(Pair(name, tmp_path / "clean" / f"{name}.png", tmp_path / "degraded" / f"{name}.png"))
+    config = settings(name="regression")
+    Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.bfloat16)
+    assert read(tmp_path / "out/0000001.png").pixels.shape == (2 * 40, 3 * 30, 3)
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])])
+def test_any_image_can_be_displayed(channels: int, shown: list[int]) -> None:
+    values = np.random.default_rng(0).random((4, 5, channels), dtype=np.float32)
+    wanted = np.rint(values[..., shown] * 255).astype(np.uint8)
+    np.testing.assert_array_equal(for_display(values), wanted)
+    if channels == 1:
+        np.testing.assert_array_equal(for_display(values[..., 0]), wanted)
+    out_of_range = for_display(np.array([[-1.0, 2.0]], np.float32))
+    assert out_of_range[0, :, 0].tolist() == [0, 255]

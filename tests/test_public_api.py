@@ -1,0 +1,90 @@
+"""What a user of the library meets: names, documentation, options by keyword."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+import indi
+
+MODULES = [
+    importlib.import_module(found.name)
+    for found in pkgutil.walk_packages(indi.__path__, "indi.")
+    if not found.name.endswith("__main__")
+]
+
+
+def test_all_is_sorted_and_complete() -> None:
+    assert indi.__all__ == sorted(indi.__all__)
+    tree = ast.parse(Path(indi.__file__).read_text(encoding="utf-8"))
+    made = {
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert set(indi.__all__) == made
+    assert all(hasattr(indi, name) for name in indi.__all__)
+
+
+def test_the_names_that_other_programs_rely_on() -> None:
+    promised: dict[Callable[..., Any], str] = {
+        indi.load: "model",
+        indi.Restorer.restore: "image steps samples seed",
+        indi.train: "clean degraded run minutes",
+        indi.evaluate: "model clean degraded steps",
+    }
+    for function, names in promised.items():
+        assert set(names.split()) <= set(inspect.signature(function).parameters), function
+
+
+def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield the public functions, classes and methods that a module defines."""
+    for name, thing in vars(module).items():
+        if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if isinstance(thing, FunctionType | type):
+            yield f"{module.__name__}.{name}", thing
+        if isinstance(thing, type):
+            for method, member in vars(thing).items():
+                inner = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if isinstance(inner, FunctionType) and not method.startswith("_"):
+                    yield f"{module.__name__}.{name}.{method}", inner
+
+
+PUBLIC = dict(item for module in MODULES for item in public(module))
+OPEN = {name: thing for name, thing in PUBLIC.items() if not name.startswith("indi.cli.")}
+
+
+def test_there_is_something_to_check() -> None:
+    for name in ("indi.restoration.Restorer.restore", "indi.metrics.psnr", "indi.images.files.read"):
+        assert name in PUBLIC
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_module_says_what_it_is(module: ModuleType) -> None:
+    assert module.__doc__
+    assert module.__doc__.strip()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_everything_public_is_documented(name: str) -> None:
+    written = PUBLIC[name].__dict__.get("__doc__") if isinstance(PUBLIC[name], type) else PUBLIC[name].__doc__
+    overrides = name.rpartition(".")[2] in ("forward", "emit")  # a base class says what these do
+    assert overrides or (written or "").strip()
+
+
+def by_place(function: Callable[..., Any]) -> list[str]:
+    """Return the parameters that have a default and can be given without their name."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.default is not p.empty and p.kind is not p.KEYWORD_ONLY]
+
+
+@pytest.mark.parametrize("name", [name for name, thing in OPEN.items() if isinstance(thing, FunctionType)])
+def test_options_are_given_by_keyword(name: str) -> None:
+    """Of several values by place, nobody could read which means what."""
+    *_, function = name.split(".")
+    assert len(by_place(OPEN[name])) <= (0 if function in (*indi.__all__, "restore") else 1)

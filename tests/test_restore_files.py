@@ -1,0 +1,248 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from indi.data import Pair, load_test_pair
+from indi.degradations import DEGRADATIONS
+from indi.errors import ConfigError, ImageError
+from indi.files import Job, degrade_files, plan, restore_files
+from indi.images import Image, Metadata, Resolution, from_unit, read, to_unit, write
+from indi.restoration import Restorer
+from problems import tiny_model
+
+
+@pytest.fixture(scope="module")
+def gray() -> Restorer:
+    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def colour() -> Restorer:
+    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
+
+
+def pixels(channels: int = 1, dtype: str = "uint8", seed: int = 0) -> NDArray[np.generic]:
+    shape = (20, 27) if channels == 1 else (20, 27, channels)
+    values = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    return from_unit(values * 0.8 + 0.1, dtype)
+
+
+def save(path: Path, channels: int = 1, dtype: str = "uint8", seed: int = 0) -> Path:
+    write(path, Image(pixels(channels, dtype, seed)))
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_folders_and_files_keep_their_names(tmp_path: Path) -> None:
+    for name in ("2.png", "10.png", "1.jpg"):
+        save(tmp_path / "in" / name)
+    other = save(tmp_path / "other.tif")
+    jobs = plan([tmp_path / "in", other], tmp_path / "out")
+    assert [job.target.name for job in jobs] == ["1.jpg", "2.png", "10.png", "other.tif"]
+    assert all(job.target.parent == tmp_path / "out" for job in jobs)
+    assert [job.source.name for job in jobs] == [job.target.name for job in jobs]
+
+
+def test_out_is_a_file_for_one_input_with_an_image_suffix(tmp_path: Path) -> None:
+    one, two = save(tmp_path / "one.png"), save(tmp_path / "two.png")
+    assert plan([one], tmp_path / "x.TIF") == [Job(one, tmp_path / "x.TIF")]
+    assert plan([one], tmp_path / "x.d") == [Job(one, tmp_path / "x.d" / "one.png")]
+    assert plan([one, two], tmp_path / "x.png")[1] == Job(two, tmp_path / "x.png" / "two.png")
+    (tmp_path / "folder.png").mkdir()
+    assert plan([one], tmp_path / "folder.png") == [Job(one, tmp_path / "folder.png" / "one.png")]
+
+
+def test_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [save(tmp_path / folder / "same.png") for folder in "ab"]
+    with pytest.raises(ConfigError, match=r"2 inputs are named same\.png"):
+        plan(paths, tmp_path / "out")
+    with pytest.raises(ConfigError, match="no input"):
+        plan([], tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no images in this folder"):
+        plan([tmp_path / "empty"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "dtype"),
+    [("x.jpg", 3, "uint8"), ("x.png", 3, "uint16"), ("x.png", 1, "uint8"), ("x.tif", 3, "float32")],
+)
+def test_what_goes_in_comes_out(
+    tmp_path: Path, gray: Restorer, colour: Restorer, name: str, channels: int, dtype: str
+) -> None:
+    save(tmp_path / name, channels, dtype)
+    restorer = gray if channels == 1 else colour
+    (outcome,) = restore_files(restorer, plan([tmp_path / name], tmp_path / "out"), steps=2, seed=5)
+    assert outcome.error is None
+    assert outcome.written == (tmp_path / "out" / name,)
+    before, after = read(tmp_path / name), read(tmp_path / "out" / name)
+    wanted = restorer.restore(before.pixels, steps=2, seed=5)
+    assert after.pixels.dtype == dtype
+    if name == "x.jpg":
+        assert (tmp_path / "out" / name).read_bytes()[:3] == b"\xff\xd8\xff"
+        write(tmp_path / "wanted.jpg", replace(before, pixels=wanted))
+        np.testing.assert_array_equal(after.pixels, read(tmp_path / "wanted.jpg").pixels)
+    else:
+        np.testing.assert_array_equal(after.pixels, wanted)
+        assert not np.array_equal(after.pixels, before.pixels)
+
+
+@pytest.mark.parametrize("what", ["restore", "degrade"])
+def test_alpha_and_metadata_go_over(tmp_path: Path, colour: Restorer, what: str) -> None:
+    metadata = Metadata(resolution=Resolution(3000, 2000, "metre"), exif=exif("a camera"))
+    image = Image(pixels(3, "uint16"), pixels(1, "uint16", seed=1), metadata)
+    write(tmp_path / "x.png", image)
+    jobs = plan([tmp_path / "x.png"], tmp_path / "out")
+    outcomes = restore_files(colour, jobs, steps=1) if what == "restore" else degrade_files(jobs, task="denoise")
+    assert [outcome.error for outcome in outcomes] == [None]
+    before, after = read(tmp_path / "x.png"), read(tmp_path / "out/x.png")
+    assert before.alpha is not None
+    assert after.alpha is not None
+    np.testing.assert_array_equal(after.alpha, before.alpha)
+    assert after.metadata.resolution == before.metadata.resolution == metadata.resolution
+    assert after.metadata.exif == before.metadata.exif
+    assert b"a camera" in (after.metadata.exif or b"")
+    assert not np.array_equal(after.pixels, before.pixels)
+
+
+def exif(make: str) -> bytes:
+    from PIL.Image import Exif
+
+    tags = Exif()
+    tags[0x010F] = make
+    return tags.tobytes().removeprefix(b"Exif\0\0")
+
+
+def test_an_input_is_never_written_over(tmp_path: Path, gray: Restorer) -> None:
+    image = save(tmp_path / "x.png")
+    before = image.read_bytes()
+    (tmp_path / "linked").mkdir()
+    os.link(image, tmp_path / "linked" / "x.png")
+    for out in (tmp_path, tmp_path / "x.png", tmp_path / "linked"):
+        (outcome,) = restore_files(gray, plan([image], out), steps=1)
+        assert "choose another --out" in str(outcome.error)
+    assert image.read_bytes() == before
+
+    sampled = [image, save(tmp_path / "x_s01.png", seed=1)]  # the second is what the first would write
+    before = sampled[1].read_bytes()
+    first, second = restore_files(gray, plan(sampled, tmp_path), steps=1, samples=1)
+    assert "x_s01.png: is an input" in str(first.error)
+    assert sampled[1].read_bytes() == before
+    assert second.error is None
+    assert second.written[0].name == "x_s01_s01.png"
+
+
+def test_what_one_input_gave_is_not_written_over_by_the_next(tmp_path: Path, gray: Restorer) -> None:
+    """Both would write their spread to x_spread.tif."""
+    paths = [save(tmp_path / "x.png"), save(tmp_path / "x.tif", seed=1)]
+    first, second = restore_files(gray, plan(paths, tmp_path / "out"), steps=1, samples=2)
+    assert first.error is None
+    assert "x_spread.tif: is an input or was just written" in str(second.error)
+    assert names(tmp_path / "out") == ["x_mean.png", "x_s01.png", "x_s02.png", "x_spread.tif"]
+    again, _ = restore_files(gray, plan(paths, tmp_path / "out"), steps=1, samples=2)
+    assert again.error is None  # an earlier run's results are replaced
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), [("uint8", "png"), ("uint16", "png"), ("float32", "tif")])
+def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer, dtype: str, suffix: str) -> None:
+    image = save(tmp_path / f"x.{suffix}", dtype=dtype)
+    out = tmp_path / "out"
+    (outcome,) = restore_files(gray, plan([image], out), steps=2, samples=3, seed=4)
+    stems = ["x_s01", "x_s02", "x_s03", "x_mean"]
+    assert [file.name for file in outcome.written] == [*(f"{stem}.{suffix}" for stem in stems), "x_spread.tif"]
+    assert names(out) == sorted(file.name for file in outcome.written)
+    *samples, mean, spread = (read(file).pixels for file in outcome.written)
+    for written, wanted in zip(samples, gray.restore(read(image).pixels, steps=2, samples=3, seed=4), strict=True):
+        np.testing.assert_array_equal(written, wanted)
+    values = np.stack([to_unit(sample) for sample in samples]).astype(np.float64)
+    assert mean.dtype == dtype
+    np.testing.assert_array_equal(mean, from_unit(values.mean(axis=0).astype(np.float32), dtype))
+    assert spread.dtype == np.float32
+    np.testing.assert_allclose(spread, np.sqrt(((values - values.mean(axis=0)) ** 2).mean(axis=0)), atol=1e-6)
+    assert spread.max() > 0.001
+
+
+def test_samples_of_a_named_file(tmp_path: Path, gray: Restorer) -> None:
+    image = save(tmp_path / "x.jpg")
+    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), steps=1, samples=1)
+    assert [file.name for file in outcome.written] == ["y_s01.png", "y_mean.png", "y_spread.tif"]
+    assert not read(outcome.written[2]).pixels.any()  # one restoration does not spread
+
+
+@pytest.mark.parametrize("what", ["restore", "degrade"])
+def test_broken_files_do_not_stop_the_rest(tmp_path: Path, gray: Restorer, what: str) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for number in range(4):
+        save(folder / f"{number}.png", seed=number)
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "2.png").write_text("not an image")
+    values = np.full((9, 9, 5), 0.5, np.float32)
+    write(folder / "4.tif", Image(values))  # channels that neither the model nor JPEG takes
+    jobs = plan([folder, tmp_path / "missing.png"], out)
+    outcomes = list(restore_files(gray, jobs, steps=1) if what == "restore" else degrade_files(jobs, task="jpeg"))
+    assert [outcome.source.name for outcome in outcomes if outcome.error is None] == ["0.png", "3.png"]
+    assert names(out) == ["0.png", "3.png"]
+    for outcome in outcomes:
+        if outcome.error is not None:
+            message = str(outcome.error)
+            assert str(outcome.source) in message
+            assert "\n" not in message
+            assert outcome.written == ()
+
+
+def test_not_a_number_is_refused_by_name(tmp_path: Path, gray: Restorer) -> None:
+    values = np.full((9, 9), 0.5, np.float32)
+    values[3, 4] = np.nan
+    write(tmp_path / "x.tif", Image(values))
+    (outcome,) = restore_files(gray, plan([tmp_path / "x.tif"], tmp_path / "out"))
+    assert str(tmp_path / "x.tif") in str(outcome.error)
+    assert "NaN" in str(outcome.error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_option_stops_at_once(tmp_path: Path, gray: Restorer) -> None:
+    jobs = plan([save(tmp_path / f"{number}.png") for number in range(2)], tmp_path / "out")
+    wrong: list[dict[str, Any]] = [{"steps": 0}, {"samples": 0}, {"seed": -1}, {"sampler": "magic"}]
+    for options in wrong:
+        with pytest.raises(ConfigError, match=next(iter(options))):
+            list(restore_files(gray, jobs, **options))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="no task 'blur'"):
+        degrade_files(jobs, task="blur")
+
+
+@pytest.mark.parametrize("task", DEGRADATIONS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_degraded_files_are_those_of_an_evaluation(tmp_path: Path, task: str, dtype: str) -> None:
+    clean = save(tmp_path / "in" / ("x.tif" if dtype == "float32" else "x.png"), 3, dtype)
+    (outcome,) = degrade_files(plan([clean], tmp_path / "out"), task=task, seed=3)
+    _, degraded = load_test_pair(Pair("x", clean), channels=3, task=task, seed=3)
+    written = read(outcome.written[0]).pixels
+    np.testing.assert_array_equal(written, from_unit(to_unit(degraded), dtype))
+
+
+def test_the_seed_and_the_name_decide_the_noise(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.png")
+    image = read(source)
+    write(tmp_path / "b.png", image)
+    write(tmp_path / "elsewhere/a.png", replace(image))
+    results = {
+        (path, seed): read(
+            next(degrade_files([Job(tmp_path / path, out)], task="denoise", seed=seed)).written[0]
+        ).pixels
+        for number, (path, seed) in enumerate([("a.png", 0), ("elsewhere/a.png", 0), ("b.png", 0), ("a.png", 1)])
+        for out in [tmp_path / "out" / f"{number}.png"]
+    }
+    first = results["a.png", 0]
+    np.testing.assert_array_equal(first, results["elsewhere/a.png", 0])
+    assert not np.array_equal(first, results["b.png", 0])
+    assert not np.array_equal(first, results["a.png", 1])

@@ -36,7 +36,7 @@ from indi.data import Crops, Pair, match_pairs
 from indi.devices import Precision, choose_device, choose_precision, set_threads
 from indi.errors import DeviceError
 from indi.restoration import Restorer
-from indi.training import Trainer
+from indi.trainer import Trainer
 from indi.version import __version__
 
 ROUNDS = 5

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import skimage.data
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import indi
-from indi.evaluation import liveliest_window
+from indi.display import liveliest_window, sheet
 from indi.files import degrade_files, plan
 from indi.images import Image, read, write
 from indi.report import table_rows
@@ -30,6 +29,7 @@ TASK = "denoise"
 STEPS = (1, 2, 5, 10, 20)
 TRAINING = ("astronaut", "brick", "camera", "grass", "gravel", "hubble_deep_field", "immunohistochemistry", "rocket")
 TESTING = ("chelsea", "coffee")
+SHOWN = 160  # pixels, side of what the picture shows
 SIDE = 512  # the largest photographs are cut, so that none outweighs the others
 
 
@@ -91,13 +91,10 @@ def main() -> int:
 def draw(restorer: indi.Restorer, name: str, folders: dict[str, Path], out: Path) -> Path:
     """Write degraded | 1 step | 20 steps | clean for the liveliest part of an image, twice as large; return where."""
     clean, degraded = (read(folders[side] / f"{name}.png").pixels for side in ("clean", "degraded"))
-    window = liveliest_window(clean, 160)
+    window = liveliest_window(clean, SHOWN)
     restored = [restorer.restore(degraded, steps=steps) for steps in (1, 20)]
-    gap: NDArray[np.uint8] = np.full((320, 8, 3), 255, dtype=np.uint8)
-    panels = [image[window].repeat(2, axis=0).repeat(2, axis=1) for image in (degraded, *restored, clean)]
-    line = [part for panel in panels for part in (panel, gap)][:-1]
     path = out / f"{name}.png"
-    write(path, Image(np.concatenate(line, axis=1)))
+    write(path, Image(sheet([[image[window] for image in (degraded, *restored, clean)]], enlarge=2)))
     return path
 
 

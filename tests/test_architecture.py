@@ -14,12 +14,12 @@ PACKAGE = Path(indi.__file__).parent
 ROWS = """
     errors version
     devices process noise metrics images degradations tiling
-    networks samplers
+    networks samplers display
     methods
     config
     data checkpoint
     restoration
-    files previews
+    files previews trainer
     training
     info report
     evaluation

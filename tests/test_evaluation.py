@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from indi.checkpoint import save_model
 from indi.data import Pair, load_test_pair
 from indi.errors import ConfigError, DataError, ModelError
-from indi.evaluation import Evaluation, evaluate, find_test_pairs, liveliest_window
+from indi.evaluation import Evaluation, evaluate, find_test_pairs
 from indi.images import Image, from_unit, read, to_unit, write
 from indi.metrics import METRICS, measure
 from indi.restoration import Restorer
@@ -189,11 +189,3 @@ def test_images_that_cannot_fit_the_model_stop_before_anything_is_measured(
         write(tmp_path / side / "x.tif", Image(np.zeros((30, 30, 5), np.uint8)))
     with pytest.raises(DataError, match=r"x\.tif has 5 channels where 3 are needed"):
         evaluate(restorer, clean=tmp_path / "clean", degraded=tmp_path / "degraded")
-
-
-def test_the_liveliest_window_is_where_the_detail_is() -> None:
-    image = np.zeros((64, 100, 3), np.uint8)
-    image[40:56:2, 80:96:2] = 255
-    assert liveliest_window(image, 32) == (slice(32, 64), slice(64, 96))
-    small = np.zeros((5, 7))
-    assert small[liveliest_window(small, 32)].shape == (5, 7)

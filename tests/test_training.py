@@ -15,7 +15,8 @@ import torch
 
 from indi.checkpoint import load_model, read_tensors
 from indi.errors import ConfigError, DataError, ModelError, TrainingError
-from indi.training import CLOCK_FIELDS, Record, Trainer, learning_rate, train
+from indi.trainer import Trainer, learning_rate
+from indi.training import CLOCK_FIELDS, Record, train
 from problems import write_pairs
 
 TINY = {

@@ -16,10 +16,10 @@ from indi.checkpoint import write_text
 from indi.config import Config
 from indi.data import Pair, load_test_pair, match_pairs
 from indi.degradations import degradation
+from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError, ModelError
 from indi.images import from_unit, to_unit
 from indi.metrics import METRICS, measure
-from indi.previews import for_display
 from indi.report import Strip, draw_curve, steps_label, write_report
 from indi.restoration import Pixels, Restorer, Walk, load
 from indi.training import CONFIG_FILE, SPLIT_FILE
@@ -275,19 +275,6 @@ def evaluate(
     evaluation = Evaluation(restorer, *found, steps=tuple(steps), border=border, data_range=data_range)
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
-
-
-def liveliest_window(image: Pixels, side: int) -> tuple[slice, slice]:
-    """Return the rows and columns of the square with the largest variance, on a coarse grid: where there is detail.
-
-    Args:
-        image: (H, W) or (H, W, C).
-        side: Of the square in pixels; a smaller image is taken whole.
-    """
-    height, width = image.shape[:2]
-    tops, lefts = (range(0, max(1, size - side + 1), max(1, side // 2)) for size in (height, width))
-    windows = [(slice(top, top + side), slice(left, left + side)) for top in tops for left in lefts]
-    return max(windows, key=lambda window: float(image[window].var()))
 
 
 def _means(measurements: Sequence[Measurement]) -> dict[str, float | None]:

@@ -10,7 +10,8 @@ from indi.checkpoint import Model
 from indi.config import Config
 from indi.data import Pair, load_test_pair
 from indi.devices import Precision
-from indi.images import Image, Metadata, from_unit, to_unit, write
+from indi.display import liveliest_window, sheet
+from indi.images import Image, to_unit, write
 from indi.metrics import psnr
 from indi.restoration import Pixels, Restorer
 
@@ -29,7 +30,8 @@ class Preview:
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=config.data.task, resample=config.data.resample
             )
-            crops.append((_middle(clean), _middle(degraded)))
+            window = liveliest_window(clean, _SIDE)
+            crops.append((clean[window], degraded[window]))
         self._crops = crops
 
     def draw(self, model: Model, iteration: int, folder: Path, dtype: torch.dtype) -> dict[str, float]:
@@ -41,33 +43,12 @@ class Preview:
         for clean, degraded in self._crops:
             restored = [restorer.restore(degraded, steps=steps, seed=self._seed) for steps in self._steps]
             values.append([_decibels(image, clean) for image in (degraded, *restored)])
-            rows.append([for_display(image) for image in (degraded, *restored, clean)])
-        picture = np.concatenate([np.concatenate(row, axis=1) for row in _same_sizes(rows)], axis=0)
-        write(folder / f"{iteration:07d}.png", Image(picture, None, Metadata()))
+            rows.append([degraded, *restored, clean])
+        write(folder / f"{iteration:07d}.png", Image(sheet(rows)))
         means = np.mean(values, axis=0)
         return {str(steps): float(mean) for steps, mean in zip((0, *self._steps), means, strict=True)}
-
-
-def for_display(image: Pixels) -> Pixels:
-    """Return (H, W, 3) uint8 of any image: gray repeated, the first three of more channels, the first of two."""
-    planes = np.atleast_3d(to_unit(image))
-    colour = planes[..., :3] if planes.shape[-1] >= 3 else planes[..., :1].repeat(3, axis=-1)
-    return from_unit(colour, np.dtype(np.uint8))
-
-
-def _middle(image: Pixels) -> Pixels:
-    top, left = (max(0, (size - _SIDE) // 2) for size in image.shape[:2])
-    return image[top : top + _SIDE, left : left + _SIDE]
 
 
 def _decibels(image: Pixels, clean: Pixels) -> float:
     batch = [torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1)[None] for part in (image, clean)]
     return float(psnr(batch[0].clamp(0, 1), batch[1]).item())
-
-
-def _same_sizes(rows: list[list[Pixels]]) -> list[list[Pixels]]:
-    height, width = (max(row[0].shape[axis] for row in rows) for axis in (0, 1))
-    return [
-        [np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))) for image in row]
-        for row in rows
-    ]

@@ -10,32 +10,25 @@ import logging
 import math
 import time
 from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
-
-from indi import process
 from indi.checkpoint import (
     STATE_FILE,
     Card,
     Model,
     load_model,
-    read_tensors,
-    save_model,
-    write_tensors,
     write_text,
 )
 from indi.config import Config, DataSettings, merged
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, split_pairs
 from indi.degradations import degradation
-from indi.devices import Precision, choose_device, choose_precision
-from indi.errors import ConfigError, ModelError, TrainingError
+from indi.devices import Precision, choose_device
+from indi.errors import ConfigError, TrainingError
 from indi.previews import Preview
+from indi.trainer import Trainer
 from indi.version import __version__
 
 log = logging.getLogger("indi")
@@ -44,7 +37,6 @@ CONFIG_FILE = "config.json"
 LOG_FILE = "training.jsonl"
 PREVIEWS = "previews"
 SPLIT_FILE = "split.json"
-_GIVE_UP = 10  # iterations in a row that were not finite
 _SPEED_WINDOW = 5.0  # seconds over which the speed is measured
 
 
@@ -76,159 +68,6 @@ class Record:
 CLOCK_FIELDS = ("seconds", "crops_per_second")  # the fields of a record that a clock decides
 
 
-class Trainer:
-    """One run: its network, its optimiser, its place on the way. Use ``train``, which drives it."""
-
-    def __init__(self, config: Config, card: Card, run: Path, device: torch.device) -> None:
-        self.config = config
-        self.card = card
-        self.run = run
-        self.device = device
-        self.method = config.method.build()
-        with torch.random.fork_rng(devices=[]):  # weights begin from torch's own generator: lend it, give it back
-            torch.manual_seed(config.training.seed)
-            self.network: nn.Module = Model.new(card).network.to(device)
-        self.average = Model.new(card)
-        self.average.network.to(device).requires_grad_(False).load_state_dict(self.network.state_dict())
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=config.training.learning_rate, betas=(0.9, 0.99), fused=True
-        )
-        self.dtype = choose_precision(config.training.precision, device)
-        self.iteration = 0
-        self.seconds = 0.0
-        self.skipped = 0
-        self.in_a_row = 0
-
-    def begin_from(self, model: Model) -> None:
-        """Start from another model's weights.
-
-        Raises:
-            ModelError: Its network is another.
-        """
-        theirs, ours = model.card, self.card
-        if (theirs.network, theirs.channels) != (ours.network, ours.channels) or (
-            theirs.method.build().conditioned != self.method.conditioned
-        ):
-            raise ModelError(
-                f"cannot start from {theirs.name}: its network is {theirs.network.size} with {theirs.channels} "
-                f"channels, this run's {ours.network.size} with {ours.channels}; choose the same size and mode"
-            )
-        self.network.load_state_dict(model.network.state_dict())
-        self.average.network.load_state_dict(model.network.state_dict())
-
-    def progress(self) -> float:
-        """Return the share of the budget that is spent."""
-        training = self.config.training
-        if training.iterations is not None:
-            return min(self.iteration / training.iterations, 1.0)
-        assert training.minutes is not None
-        return min(self.seconds / (60 * training.minutes), 1.0)
-
-    def learn(self, clean: Tensor, degraded: Tensor) -> tuple[float, float]:
-        """Take one optimiser step on a batch; return its loss and learning rate.
-
-        Raises:
-            TrainingError: Ten iterations in a row were not finite.
-        """
-        training = self.config.training
-        generator = torch.Generator().manual_seed(_mixed(training.seed, self.iteration))
-        t = process.draw_times(len(clean), self.method.share_at_one, generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        clean, degraded, t, noise = (part.to(self.device) for part in (clean, degraded, t, noise))
-
-        state = self.method.path.state(clean, degraded, t, noise)
-        with self._autocast():
-            output = self.network(self.method.inputs(state, degraded), t)
-        loss = process.loss(self.method.clean(output, state), clean, training.norm)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip, foreach=True)
-        rate = learning_rate(training.learning_rate, self.progress(), training.warmup, training.cooldown)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        if bool(size.isfinite() & loss.isfinite()):
-            self.in_a_row = 0
-            self.optimiser.step()
-            self._average()
-        else:
-            self.skipped += 1
-            self.in_a_row += 1
-        self.iteration += 1
-        if self.in_a_row >= _GIVE_UP:
-            raise TrainingError(
-                f"{self.run}: loss or gradient was not finite {_GIVE_UP} times in a row at iteration "
-                f"{self.iteration}; the last checkpoint is kept: lower the learning rate and resume"
-            )
-        return loss.item(), rate
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        # Early weights are poor: the window of the average opens with the iterations (as diffusers' warm-up does).
-        decay = min(self.config.training.average, (1 + self.iteration) / (10 + self.iteration))
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        average(list(self.average.network.parameters()), list(self.network.parameters()), self.iteration)
-
-    def model(self) -> Model:
-        """Return the averaged weights as a model, with what it has seen so far."""
-        card = self.card.model_copy(
-            update={
-                "iterations": self.iteration,
-                "images_seen": self.iteration * self.config.data.batch,
-                "seconds": round(self.seconds, 3),
-            }
-        )
-        return Model(card, self.average.network)
-
-    def save(self) -> None:
-        """Write the state first, which resuming reads, then the model, which everything else reads."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self.average.network.state_dict().items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
-        header: dict[str, Any] = {"iteration": self.iteration, "seconds": self.seconds, "skipped": self.skipped}
-        header |= {"in_a_row": self.in_a_row, "precision": str(self.dtype).removeprefix("torch.")}
-        write_tensors(self.run / STATE_FILE, tensors, header)
-        save_model(self.model(), self.run)
-
-    def resume(self) -> None:
-        """Read the state that ``save`` wrote.
-
-        Raises:
-            ModelError: It is damaged, or of another network.
-        """
-        tensors, header = read_tensors(self.run / STATE_FILE)
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = value
-        weights = list(self.network.parameters())
-        optimiser: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimiser"].items():
-            number, _, rest = name.partition(".")
-            weight = weights[int(number)]
-            # The fused optimiser walks memory, so its averages must lie as the weights do (channels last).
-            laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
-            optimiser.setdefault(int(number), {})[rest] = laid
-        self.network.load_state_dict(parts["network"])
-        self.average.network.load_state_dict(parts["average"])
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": optimiser})
-        self.dtype = getattr(torch, header.pop("precision"))
-        for name, value in header.items():
-            setattr(self, name, value)
-
-
-def learning_rate(highest: float, progress: float, warmup: float, cooldown: float) -> float:
-    """Return the learning rate at a share of the budget: a rise, a plateau, and half a cosine to 1 % of it."""
-    rise = min(1.0, (progress + 1e-3) / max(warmup, 1e-3))
-    fall = max(0.0, (progress - (1 - cooldown)) / cooldown) if cooldown else 0.0
-    return highest * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * fall)) / 2)
-
-
 def train(
     *,
     run: str | Path,
@@ -251,8 +90,8 @@ def train(
     """Train a restorer, and yield a record an iteration.
 
     The run folder gets config.json, model.safetensors (the averaged weights) and model.json,
-    training.jsonl, previews/, and state.safetensors for resuming. Closing the generator early, or
-    an interrupt, saves a checkpoint first. Loop over it: it does nothing before.
+    training.jsonl, previews/, and state.safetensors for resuming. Closing the generator early saves
+    a checkpoint first; an interrupt amid an iteration keeps the last one. Loop over it: it does nothing before.
 
     Args:
         run: The run folder; made if it is not there.
@@ -397,16 +236,15 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
                 )
                 _write_record(records, record)
                 yield record
-        except TrainingError:
-            raise  # the last checkpoint, from before it went wrong, is the one to keep
-        except BaseException:
+        except GeneratorExit:  # between two iterations; an error or interrupt amid one keeps the last checkpoint
             trainer.save()
             raise
 
 
 def _write_record(records: TextIO, record: Record) -> None:
     values = {name: value for name, value in asdict(record).items() if value is not None}
-    records.write(json.dumps(values) + "\n")
+    values["loss"] = record.loss if math.isfinite(record.loss) else None  # JSON has no NaN
+    records.write(json.dumps(values, allow_nan=False) + "\n")
     records.flush()
 
 
@@ -436,10 +274,3 @@ def _check_unchanged(before: Config, now: Config, run: Path) -> None:
 
 def _text(path: str | Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _mixed(seed: int, iteration: int) -> int:
-    """Return one 63-bit seed for an iteration of a run (SplitMix64's mixing step)."""
-    value = (seed * 0x9E3779B97F4A7C15 + iteration + 1) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
-    value = (value ^ value >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
-    return (value ^ value >> 31) >> 1

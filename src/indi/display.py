@@ -1,0 +1,49 @@
+"""Images as people look at them: 8 bit, in colour, the interesting part, side by side."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indi.images import from_unit, to_unit
+
+Pixels = NDArray[np.generic]
+
+_GAP = 4  # white pixels between panels
+
+
+def for_display(image: Pixels) -> Pixels:
+    """Return (H, W, 3) uint8 of any image: gray repeated, the first three of more channels, the first of two."""
+    planes = np.atleast_3d(to_unit(image))
+    colour = planes[..., :3] if planes.shape[-1] >= 3 else planes[..., :1].repeat(3, axis=-1)
+    return from_unit(colour, np.dtype(np.uint8))
+
+
+def liveliest_window(image: Pixels, side: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the square with the largest variance, on a coarse grid: where there is detail.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        side: Of the square in pixels; a smaller image is taken whole.
+    """
+    height, width = image.shape[:2]
+    tops, lefts = (range(0, max(1, size - side + 1), max(1, side // 2)) for size in (height, width))
+    windows = [(slice(top, top + side), slice(left, left + side)) for top in tops for left in lefts]
+    return max(windows, key=lambda window: float(image[window].var()))
+
+
+def sheet(rows: Sequence[Sequence[Pixels]], *, enlarge: int = 1) -> Pixels:
+    """Return one (H, W, 3) uint8 picture of rows of images, with white between them.
+
+    Args:
+        rows: Images of any kind and size, as many in each row; smaller ones are filled up with white.
+        enlarge: How many times as large, by repeating pixels.
+    """
+    panels = [[for_display(image).repeat(enlarge, axis=0).repeat(enlarge, axis=1) for image in row] for row in rows]
+    height, width = (max(image.shape[axis] for row in panels for image in row) + _GAP for axis in (0, 1))
+    picture = np.full((len(rows) * height - _GAP, len(rows[0]) * width - _GAP, 3), 255, dtype=np.uint8)
+    for y, row in enumerate(panels):
+        for x, image in enumerate(row):
+            top, left = y * height, x * width
+            picture[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return picture

@@ -1,0 +1,101 @@
+"""What the documents say is true: their links lead somewhere, their commands parse, their Python runs."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indi.cli import app
+from indi.config import Config
+from indi.errors import IndiError
+from problems import write_pairs
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("*/*.md"))]
+DOCUMENTS = [document for document in DOCUMENTS if not document.relative_to(ROOT).parts[0].startswith((".", "demo"))]
+RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def commands() -> list[str]:
+    found = []
+    for text in [document.read_text(encoding="utf-8") for document in DOCUMENTS] + [
+        recipe.read_text(encoding="utf-8") for recipe in RECIPES
+    ]:
+        found += re.findall(r"^(?:#  ?|    )? *(?:\$ )?(indi [a-z].*)$", text, re.MULTILINE)
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_parse(command: str) -> None:
+    words = shlex.split(command.replace("…", "x"), comments=True)
+    function, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    assert function.__name__ == words[1]
+    assert bound.arguments
+
+
+def test_there_are_commands_to_parse() -> None:
+    assert {command.split()[1] for command in commands()} >= {"train", "restore", "evaluate"}
+
+
+def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pairs(tmp_path / "data", channels=3)
+    write_pairs(tmp_path / "test", count=1, channels=3)
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "README.md", "python")
+    assert "minutes=10" in code
+    names = {"image": np.zeros((20, 30, 3), dtype=np.uint8)}
+    exec(code.replace("minutes=10", "iterations=1"), names)
+    assert names["restored"].shape == (20, 30, 3)
+    assert names["samples"].shape == (8, 20, 30, 3)
+    assert [row["steps"] for row in names["table"]["rows"]] == [1, 5, 20]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_recipes_are_settings(recipe: Path) -> None:
+    config = Config.parse(tomllib.loads(recipe.read_text(encoding="utf-8")), source=recipe.name)
+    if config.data.group:
+        re.compile(config.data.group)
+
+
+def test_every_error_of_the_tree_is_drawn() -> None:
+    from indi import errors
+
+    drawn = errors.__doc__ or ""
+    classes = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, IndiError)]
+    assert all(name in drawn for name in classes)
+
+
+def test_version_is_the_changelogs_and_the_citations() -> None:
+    from indi import __version__
+
+    changes = re.search(r"^## ([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert changes is not None
+    assert changes[1] == __version__
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_demo_runs(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "examples" / "demo.py", "--minutes", "0.1", "--out", tmp_path / "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (tmp_path / "demo" / "chelsea.png").exists()
+    assert (tmp_path / "demo" / "report" / "report.html").exists()
+    assert str(tmp_path / "demo" / "report" / "report.html") in "".join(done.stdout.split())

@@ -20,7 +20,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import indi
+from indi.devices import set_threads
 from indi.display import liveliest_window, sheet
+from indi.evaluation import Evaluation, find_test_pairs
 from indi.files import degrade_files, plan
 from indi.images import Image, read, write
 from indi.report import table_rows
@@ -29,11 +31,12 @@ TASK = "denoise"
 STEPS = (1, 2, 5, 10, 20)
 TRAINING = ("astronaut", "brick", "camera", "grass", "gravel", "hubble_deep_field", "immunohistochemistry", "rocket")
 TESTING = ("chelsea", "coffee")
+MARK = ".indi-demo"  # in a folder that the demo made, and may make anew
 SHOWN = 160  # pixels, side of what the picture shows
 SIDE = 512  # the largest photographs are cut, so that none outweighs the others
 
 
-def write_pairs(names: tuple[str, ...], folder: Path) -> dict[str, Path]:
+def write_pairs(names: tuple[str, ...], folder: Path) -> dict[str, Any]:
     """Write each photograph to clean/ and what the task makes of it to degraded/; return both folders."""
     folders: dict[str, Any] = {"clean": folder / "clean", "degraded": folder / "degraded"}
     for name in names:
@@ -55,24 +58,33 @@ def main() -> int:
     began = time.perf_counter()
     console = Console(highlight=False)
     out: Path = options.out
+    set_threads(None)
     if out.exists():
+        if not (out / MARK).exists():
+            parser.error(f"{out} is there already and not of this demo; give another --out")
         shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / MARK).touch()
 
     console.print(f"1  pairs: {len(TRAINING)} photographs to train on, {len(TESTING)} to test on ({TASK})")
     training = write_pairs(TRAINING, out / "training")
     test = write_pairs(TESTING, out / "test")
 
     console.print(f"2  indi train --clean … --degraded … --minutes {options.minutes:g}")
-    columns = (TextColumn("   {task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("training", total=1.0)
+    with bar(console) as progress:
+        shown = progress.add_task("reading images", total=None)
         for record in indi.train(**training, run=out / "run", minutes=options.minutes):
             loss = f"loss {record.loss:.4f}, {record.crops_per_second:.0f} crops/s"
-            progress.update(bar, completed=record.progress, description=loss)
+            progress.update(shown, total=1.0, completed=record.progress, description=loss)
 
-    console.print("3  indi evaluate: photographs it has never seen")
-    report = out / "report"
-    rows = table_rows(indi.evaluate(out / "run", **test, steps=STEPS, out=report))
+    console.print("3  indi evaluate --clean … --degraded …: photographs it has never seen")
+    restorer, report = indi.load(out / "run"), out / "report"
+    found = find_test_pairs(None, **test, task=None)
+    evaluation = Evaluation(restorer, *found, steps=STEPS)
+    with bar(console) as progress:
+        total = len(found.pairs) * (1 + len(STEPS))
+        measured = list(progress.track(evaluation.measurements(), total=total, description="measuring"))
+    rows = table_rows(evaluation.write(report, measured))
     table = Table(*next(rows), box=None, pad_edge=False)
     for column in table.columns:
         column.justify = "right"
@@ -81,11 +93,17 @@ def main() -> int:
     console.print(table)
     console.print("swd is the distance between the statistics of restored and clean detail: lower looks more real.")
 
-    restorer = indi.load(out / "run")
     for name in TESTING:
         console.print(f"picture: {draw(restorer, name, test, out)}")
     console.print(f"report:  {report / 'report.html'}\nall in {(time.perf_counter() - began) / 60:.1f} minutes")
     return 0
+
+
+def bar(console: Console) -> Progress:
+    """Return a progress bar that goes when it is done."""
+    return Progress(
+        TextColumn("   {task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
+    )
 
 
 def draw(restorer: indi.Restorer, name: str, folders: dict[str, Path], out: Path) -> Path:

@@ -103,7 +103,9 @@ def test_gray_through_a_colour_model_and_the_reverse(gray: Restorer, colour: Res
     image = picture(12, 13)
     assert colour.restore(image, steps=1).shape == (12, 13)
     repeated = np.repeat(image[..., None], 3, axis=-1)
-    assert np.array_equal(gray.restore(repeated, steps=1)[..., 0], gray.restore(image, steps=1))
+    restored = gray.restore(repeated, steps=1)
+    assert restored.shape == repeated.shape
+    assert all(np.array_equal(restored[..., channel], gray.restore(image, steps=1)) for channel in range(3))
     with pytest.raises(IndiError, match="colour"):
         gray.restore(picture(12, 13, 3))
 
@@ -178,3 +180,16 @@ def test_the_model_itself_is_left_as_it_was() -> None:
     before = [weight.clone() for weight in model.network.parameters()]
     Restorer(model, precision="bfloat16").restore(picture(8, 8))
     assert all(torch.equal(a, b) for a, b in zip(before, model.network.parameters(), strict=True))
+
+
+def test_samples_of_a_model_without_noise_are_refused() -> None:
+    """Their spread would be zero, and read as certainty."""
+    restorer = Restorer(tiny_model(1, epsilon=0.0), precision="float32")
+    with pytest.raises(ConfigError, match="no noise"):
+        restorer.restore(picture(8, 8), samples=2)
+
+
+def test_progress_is_told_after_each_move(gray: Restorer) -> None:
+    shares: list[float] = []
+    gray.restore(picture(8, 8), steps=2, samples=2, progress=shares.append)
+    assert shares == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]

@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from indi.checkpoint import load_model, read_tensors
+from indi.checkpoint import load_model, read_tensors, write_tensors
 from indi.errors import ConfigError, DataError, ModelError, TrainingError
 from indi.trainer import Trainer, learning_rate
 from indi.training import CLOCK_FIELDS, Record, train
@@ -235,23 +236,122 @@ def test_pairs_that_do_not_fit_stop_before_anything_is_written(pairs: dict[str, 
     assert not (tmp_path / "run").exists()
 
 
-def test_training_mixes_noise_as_sampling_does(
-    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_network_sees_in_training_what_it_sees_in_restoring(
+    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The states that the network is trained on lie off the line between clean and degraded by t epsilon n."""
+    """States off the line between clean and degraded by t epsilon n, and their times in float32, up to exactly 1."""
+    from indi.networks import UNet
     from indi.process import Path as Process
 
+    mixed: list[tuple[torch.Tensor, torch.Tensor]] = []
+    spreads: list[torch.Tensor] = []
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    state = Process.state
+    state, forward = Process.state, UNet.forward
 
-    def spy(self: Process, x: torch.Tensor, y: torch.Tensor, t: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
-        mixed = state(self, x, y, t, n)
+    def spy_state(self: Process, x: torch.Tensor, y: torch.Tensor, t: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        made = state(self, x, y, t, n)
         line = (1 - t[:, None, None, None]) * x + t[:, None, None, None] * y
-        seen.append((t, (mixed - line).flatten(1).std(dim=1)))
-        return mixed
+        mixed.append((made, t))
+        spreads.append((made - line).flatten(1).std(dim=1))
+        return made
 
-    monkeypatch.setattr(Process, "state", spy)
-    list(train(**pairs, run=tmp_path / "run", iterations=8, config=TINY, epsilon=0.2))
-    times, spreads = (torch.cat(part) for part in zip(*seen, strict=True))
+    def spy_forward(self: UNet, inputs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            seen.append((inputs, t))
+        return forward(self, inputs, t)
+
+    monkeypatch.setattr(Process, "state", spy_state)
+    monkeypatch.setattr(UNet, "forward", spy_forward)
+    config = {**TINY, "training": {**TINY["training"], "checkpoint_every": 100}}
+    for _ in itertools.islice(train(**pairs, run=tmp_path / "run", iterations=9, config=config, epsilon=0.2), 8):
+        pass
+    assert len(seen) == len(mixed) == 8
+    for (inputs, t), (made, drawn) in zip(seen, mixed, strict=True):
+        assert t.dtype == torch.float32
+        torch.testing.assert_close(t, drawn, rtol=0, atol=0)
+        torch.testing.assert_close(inputs, made, rtol=0, atol=0)
+    times = torch.cat([t for _, t in mixed])
     assert (times == 1).sum() == len(times) / 2, "t = 1 must be trained: every restoration begins there"
-    torch.testing.assert_close(spreads, 0.2 * times, atol=0.03, rtol=0.15)
+    torch.testing.assert_close(torch.cat(spreads), 0.2 * times, atol=0.03, rtol=0.15)
+
+
+@pytest.mark.parametrize("moment", ["indi.trainer.save_model", "indi.training.Preview.draw"])
+def test_a_kill_amid_a_checkpoint_leaves_no_hole(
+    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Between any two writes of the second checkpoint: the resumed run ends with the log of an unbroken one."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    list(train(**pairs, run=whole, iterations=14, config=TINY))
+    stream = train(**pairs, run=killed, iterations=14, config=TINY)
+    for record in stream:
+        if record.iteration == 9:
+            break
+    with monkeypatch.context() as patch:
+
+        def die(*_: object, **__: object) -> None:
+            raise MemoryError("as a kill would, without a word")
+
+        patch.setattr(moment, die)
+        with pytest.raises(MemoryError):
+            next(stream)
+    list(train(run=killed, resume=True))
+    assert same_weights(whole, killed)
+    assert without_clock(records(whole)) == without_clock(records(killed))
+
+
+def test_resuming_with_other_images_is_refused(pairs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=2, config=TINY))
+    (pairs["clean"] / "3.png").rename(tmp_path / "3.png")
+    with pytest.raises(DataError, match="3 came or went"):
+        list(train(run=run, resume=True, iterations=4))
+    (tmp_path / "3.png").rename(pairs["clean"] / "3.png")
+    assert len(list(train(run=run, resume=True, iterations=4))) == 2
+
+
+def test_a_run_finds_its_images_from_any_folder(
+    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    list(train(clean="data/clean", degraded="data/degraded", run="run", iterations=2, config=TINY))
+    monkeypatch.chdir(pairs["clean"])
+    assert len(list(train(run=tmp_path / "run", resume=True, iterations=3))) == 1
+
+
+def test_a_budget_takes_the_place_of_the_other_kind(pairs: dict[str, Path], tmp_path: Path) -> None:
+    config = {**TINY, "training": {**TINY["training"], "iterations": 3}}
+    made = list(train(**pairs, run=tmp_path / "run", minutes=0.01, config=config))
+    assert made[-1].seconds >= 0.6
+    assert list(train(run=tmp_path / "run", resume=True, iterations=1)) == []
+
+
+def test_resume_before_the_first_checkpoint_needs_no_settings(pairs: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=3, config=TINY))
+    for name in ("state.safetensors", "model.safetensors", "training.jsonl"):
+        (run / name).unlink()
+    assert [record.iteration for record in train(run=run, resume=True)] == [1, 2, 3]
+
+
+def test_equal_images_do_not_stop_a_preview(tmp_path: Path) -> None:
+    clean = write_pairs(tmp_path / "data")["clean"]
+    degraded = Path(shutil.copytree(clean, tmp_path / "same"))
+    made = list(train(clean=clean, degraded=degraded, run=tmp_path / "run", iterations=1, config=TINY))
+    assert made[-1].psnr is not None
+    assert made[-1].psnr["0"] == 100.0
+
+
+@pytest.mark.parametrize("change", ["cut", "another network", "no header"])
+def test_a_damaged_state_is_named(pairs: dict[str, Path], tmp_path: Path, change: str) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=2, config=TINY))
+    file = run / "state.safetensors"
+    tensors, header = read_tensors(file)
+    if change == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif change == "another network":
+        write_tensors(file, {name: value for name, value in tensors.items() if "tail" not in name}, header)
+    else:
+        write_tensors(file, tensors, {})
+    with pytest.raises(ModelError, match=r"state\.safetensors"):
+        list(train(run=run, resume=True, iterations=4))

@@ -51,10 +51,12 @@ class Model:
     network: UNet
 
     @classmethod
-    def new(cls, card: Card) -> "Model":
-        """Return an untrained model as the card describes it."""
+    def new(cls, card: Card, *, seed: int = 0) -> "Model":
+        """Return an untrained model as the card describes it; the seed decides its weights."""
         inputs = card.channels * (2 if card.method.build().conditioned else 1)
-        return cls(card, NETWORKS[card.network.name](inputs, card.channels, card.network.size))
+        with torch.random.fork_rng(devices=[]):  # layers draw from torch's own generator: lend it, give it back
+            torch.manual_seed(seed)
+            return cls(card, NETWORKS[card.network.name](inputs, card.channels, card.network.size))
 
 
 def save_model(model: Model, folder: Path) -> None:

@@ -74,6 +74,7 @@ def train(
         float | None,
         Parameter(help=f"strength of the noise, in intensities of [0, 1]; by default {_DEFAULTS.method.epsilon}"),
     ] = None,
+    resample: Annotated[bool, Parameter(negative="")] = False,
     config: Path | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     seed: Annotated[int | None, Parameter(help=f"of everything random; by default {_DEFAULTS.training.seed}")] = None,
@@ -99,6 +100,7 @@ def train(
         degraded: folder of degraded images, with the names of the clean ones
         minutes: budget in minutes of training
         iterations: budget in iterations, instead of minutes
+        resample: bring degraded images of a lower size to the clean grid
         config: more settings, a TOML or JSON file; the options go over it
         from_: a run folder or a model file whose weights to start from
         resume: go on from the last checkpoint, with the run's settings
@@ -114,6 +116,7 @@ def train(
         method=method,
         size=size,
         epsilon=epsilon,
+        resample=resample,
         config=config,
         start=from_,
         seed=seed,
@@ -138,10 +141,10 @@ def train(
             _bar(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
             closing(records),
         ):
-            shown = bar.add_task("training", total=1.0, note="reading images")
+            shown = bar.add_task("training", total=None, note="reading images")
             with _on_signals(stop, signal.SIGINT, signal.SIGTERM):
                 for last in records:
-                    bar.update(shown, completed=last.progress, note=_note(last))
+                    bar.update(shown, total=1.0, completed=last.progress, note=_note(last))
                     if last.psnr is not None:
                         psnr = ", ".join(f"{steps_label(int(n))} {value:.2f} dB" for n, value in last.psnr.items())
                         _say(f"iteration {last.iteration}: loss {last.loss:.4f}; preview PSNR: {psnr}")
@@ -191,10 +194,20 @@ def restore(
     set_threads(threads)
     jobs = plan(inputs, out)
     restorer = load(model, device=device, precision=precision, tile=tile)
-    outcomes = restore_files(
-        restorer, jobs, steps=steps, samples=samples, seed=seed, times=_times(times), sampler=sampler
-    )
-    return _follow(outcomes, len(jobs), "restored", out)
+
+    def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
+        return restore_files(
+            restorer,
+            jobs,
+            steps=steps,
+            samples=samples,
+            seed=seed,
+            times=_times(times),
+            sampler=sampler,
+            progress=progress,
+        )
+
+    return _follow(work, len(jobs), "restored", out)
 
 
 @app.command
@@ -213,7 +226,7 @@ def degrade(
     """
     set_threads(threads)
     jobs = plan(inputs, out)
-    return _follow(degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
+    return _follow(lambda progress: degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
 
 
 @app.command
@@ -358,11 +371,15 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _follow(outcomes: Iterator[Outcome], total: int, done: str, out: Path) -> int:
+def _follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, done: str, out: Path) -> int:
     """Work through files; say what failed and how many did not; return the exit code."""
     failed = 0
     with _bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        for outcome in bar.track(outcomes, total=total, description="images"):
+        shown = bar.add_task("images", total=total)
+        outcomes = work(lambda share: bar.update(shown, completed=finished + share))
+        finished = 0
+        for finished, outcome in enumerate(outcomes, start=1):
+            bar.update(shown, completed=finished)
             if outcome.error is not None:
                 failed += 1
                 _complain(outcome.error)

@@ -95,12 +95,16 @@ class Evaluation:
     def measurements(self) -> Iterator[Measurement]:
         """Yield one measurement for each image and number of steps, image by image, the degraded first."""
         channels = self.restorer.card.channels
+        warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(self.pairs):
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
             window = liveliest_window(clean, _CROP) if index < _STRIPS else None
             yield self._measured(pair.name, 0, 0, 0.0, _as_stored(degraded, clean), clean, window)
+            if clean.shape not in warm:
+                self.restorer.restore(degraded, steps=1)
+                warm.add(clean.shape)
             for steps in self.walked():
                 began = time.perf_counter()
                 *_, last = self.restorer.trajectory(degraded, Walk(steps, self.times, self.sampler), seed=self.seed)
@@ -248,9 +252,13 @@ def evaluate(
     clean: str | Path | None = None,
     degraded: str | Path | None = None,
     task: str | None = None,
+    resample: bool = False,
     steps: Sequence[int] = STEPS,
     border: int = 0,
     data_range: float | None = None,
+    times: str | Sequence[float] = "uniform",
+    sampler: str = "euler",
+    seed: int = 0,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
@@ -260,9 +268,13 @@ def evaluate(
         clean: Folder of clean images; without any folder, a run's own validation pairs.
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
         steps: Numbers of steps to compare.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+        times: As ``Restorer.restore``.
+        sampler: As ``Restorer.restore``.
+        seed: As ``Restorer.restore``.
         out: Folder for metrics.json, curve.png and report.html.
 
     Raises:
@@ -271,8 +283,19 @@ def evaluate(
     """
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model
-    found = find_test_pairs(run, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels)
-    evaluation = Evaluation(restorer, *found, steps=tuple(steps), border=border, data_range=data_range)
+    found = find_test_pairs(
+        run, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
+    )
+    evaluation = Evaluation(
+        restorer,
+        *found,
+        steps=tuple(steps),
+        border=border,
+        data_range=data_range,
+        times=times,
+        sampler=sampler,
+        seed=seed,
+    )
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
 

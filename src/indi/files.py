@@ -10,17 +10,22 @@ import numpy as np
 import torch
 
 from indi.degradations import degradation, seed_for
-from indi.errors import ConfigError, ImageError, IndiError
+from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, read, to_unit, write
 from indi.restoration import Pixels, Restorer
+from indi.tiling import is_out_of_memory
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to work on: where it is, and the file to write (samples add to its name)."""
+    """One image to work on: where it is, and the file to write (samples add to its name).
+
+    A folder that cannot be used is a job too, with the error, so that it is reported among the rest.
+    """
 
     source: Path
     target: Path
+    error: IndiError | None = None
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,25 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
 
     Raises:
         ConfigError: Nothing to do, or two inputs would be written to one file.
-        ImageError: A folder holds no image.
     """
     out = Path(out)
     sources: list[Path] = []
+    unusable: list[Job] = []
     for item in map(Path, inputs):
-        sources += find_images(item) if item.is_dir() else [item]
-    if not sources:
+        try:
+            sources += find_images(item) if item.is_dir() else [item]
+        except ImageError as error:
+            unusable.append(Job(item, out, error))
+    if not sources and not unusable:
         raise ConfigError("no input; give image files or folders")
     if len(sources) == 1 and out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir():
-        return [Job(sources[0], out)]
+        return [Job(sources[0], out), *unusable]
     jobs = [Job(source, out / source.name) for source in sources]
-    name, count = Counter(job.target.name for job in jobs).most_common(1)[0]
-    if count > 1:
-        raise ConfigError(f"{count} inputs are named {name} and would be written to one file; give them one at a time")
-    return jobs
+    for name, count in Counter(job.target.name for job in jobs).most_common(1):
+        if count > 1:
+            message = f"{count} inputs are named {name} and would be written to one file"
+            raise ConfigError(f"{message}; give them one at a time")
+    return jobs + unusable
 
 
 def restore_files(
@@ -67,19 +76,29 @@ def restore_files(
     seed: int = 0,
     times: str | Sequence[float] = "uniform",
     sampler: str = "euler",
+    progress: Callable[[float], None] | None = None,
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
     With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and their standard
     deviation NAME_spread.tif in float32, on the scale where the type's range is 1. Alpha, colour
-    profile and EXIF go over unchanged. An input is never overwritten.
+    profile and EXIF go over unchanged. An input is never overwritten. ``progress`` is called after each move
+    with the share of the image at hand that is done.
 
     Raises:
         ConfigError: Steps, samples, times, sampler or seed are not ones there are.
     """
 
     def restored(image: Image, source: Path) -> list[Image]:
-        pixels = restorer.restore(image.pixels, steps=steps, samples=samples, seed=seed, times=times, sampler=sampler)
+        pixels = restorer.restore(
+            image.pixels,
+            steps=steps,
+            samples=samples,
+            seed=seed,
+            times=times,
+            sampler=sampler,
+            progress=progress,
+        )
         results = [pixels] if samples is None else [*pixels, *_mean_and_spread(pixels)]
         return [_like(image, result) for result in results]
 
@@ -115,6 +134,8 @@ def _work(
     taken = {_identity(job.source) for job in jobs} - {None}
     for job in jobs:
         try:
+            if job.error is not None:
+                raise job.error
             paths = targets(job)
             for path in paths:
                 if _identity(path) in taken:
@@ -129,6 +150,11 @@ def _work(
             raise
         except IndiError as error:
             yield Outcome(job.source, error=error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            advice = "cut the image, or free memory"
+            yield Outcome(job.source, error=DeviceError(f"{job.source}: does not fit in memory; {advice}"))
         else:
             yield Outcome(job.source, tuple(paths))
 

@@ -17,6 +17,7 @@ from indi.restoration import Pixels, Restorer
 
 _ROWS = 4
 _SIDE = 128
+_MOST_DECIBELS = 100.0  # of equal images, whose PSNR is infinite, so that a mean has a meaning
 
 
 class Preview:
@@ -51,4 +52,4 @@ class Preview:
 
 def _decibels(image: Pixels, clean: Pixels) -> float:
     batch = [torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1)[None] for part in (image, clean)]
-    return float(psnr(batch[0].clamp(0, 1), batch[1]).item())
+    return min(float(psnr(batch[0].clamp(0, 1), batch[1]).item()), _MOST_DECIBELS)

@@ -1,7 +1,7 @@
 """The restorer: a model, ready to restore images of any size."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ class Restorer:
         seed: int = 0,
         times: str | Sequence[float] = "uniform",
         sampler: str = "euler",
+        progress: Callable[[float], None] | None = None,
     ) -> Pixels:
         """Restore one image of any size.
 
@@ -116,25 +117,30 @@ class Restorer:
             seed: Of the noise; the same seed gives the same image.
             times: uniform, geometric, power, or a list of times from 1 down to 0.
             sampler: euler, heun or multistep.
+            progress: Called after each move with the share that is done.
 
         Returns:
             The restored image, of the shape and type of ``image``; with ``samples`` (K, H, W[, C]).
 
         Raises:
-            ConfigError: Steps, times, sampler or samples are not ones there are.
+            ConfigError: Steps, times, sampler or samples are not ones there are, or samples would all be equal.
             ImageError: The type is another, or a pixel is not finite.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
-        walk = Walk(self.default_steps if steps is None else steps, times, sampler)
+        if samples is not None and samples > 1 and not self.method.path.c(1.0):
+            raise ConfigError("this model adds no noise, so samples would all be equal; leave out samples")
+        how = Walk(self.default_steps if steps is None else steps, times, sampler)
         results = []
         for sample in range(samples or 1):
-            *_, last = self.trajectory(image, walk, seed=seed, sample=sample)
-            results.append(self.pixels(last.image, like=image))
+            for state in self.trajectory(image, how, seed=seed, sample=sample):
+                if progress is not None:
+                    progress((sample + 1 - state.time) / (samples or 1))
+            results.append(self.pixels(state.image, like=image))
         return np.stack(results) if samples is not None else results[0]
 
-    def trajectory(self, image: Pixels, walk_: Walk, *, seed: int = 0, sample: int = 0) -> Iterator[State]:
+    def trajectory(self, image: Pixels, how: Walk, *, seed: int = 0, sample: int = 0) -> Iterator[State]:
         """Yield the states of one restoration, from the degraded image at t = 1 to the answer at 0.
 
         Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back.
@@ -142,7 +148,7 @@ class Restorer:
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``.
         """
-        times = walk_.grid()
+        times = how.grid()
         if self.method.one_step and len(times) > 2:
             name = self.card.method.name
             raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
@@ -157,7 +163,7 @@ class Restorer:
             noise = normal(seed, channels=shape[1], height=shape[2], width=shape[3], sample=sample, draw=number)
             return noise[None].to(self.device)
 
-        yield from walk(predict, self.method.path, degraded, times, draw=draw, sampler=SAMPLERS[walk_.sampler])
+        yield from walk(predict, self.method.path, degraded, times, draw=draw, sampler=SAMPLERS[how.sampler])
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 in [0, 1] on the device."""
@@ -170,9 +176,11 @@ class Restorer:
     def pixels(self, restored: Tensor, *, like: Pixels) -> Pixels:
         """Return a state's image as pixels of the type and layout of ``like``."""
         planes = restored[0].cpu().numpy()
-        gray = like.ndim == 2 or like.shape[-1] == 1
-        if gray and len(planes) > 1:  # a gray image through a colour model
+        channels = 1 if like.ndim == 2 else like.shape[-1]
+        if channels == 1 < len(planes):  # a gray image through a colour model
             planes = planes.mean(axis=0, keepdims=True)
+        elif channels > 1 == len(planes):  # colour that is gray everywhere, through a gray model
+            planes = planes.repeat(channels, axis=0)
         values = planes[0] if like.ndim == 2 else np.moveaxis(planes, 0, -1)
         return from_unit(values, like.dtype)
 

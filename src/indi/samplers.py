@@ -1,7 +1,8 @@
 """Samplers, and the one loop that walks from degraded to clean.
 
 A sampler chooses the estimate of clean that a move is made with; the path (process.py) makes the
-move. So a sampler serves every path, and the loop over times exists once, as a generator.
+move. Euler serves every path; Heun and multistep are derived from Eq. (3) and serve straight ones. The
+loop over times exists once, as a generator.
 """
 
 import math

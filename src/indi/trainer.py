@@ -31,9 +31,7 @@ class Trainer:
         self.run = run
         self.device = device
         self.method = config.method.build()
-        with torch.random.fork_rng(devices=[]):  # weights begin from torch's own generator: lend it, give it back
-            torch.manual_seed(config.training.seed)
-            self.network: nn.Module = Model.new(card).network.to(device)
+        self.network: nn.Module = Model.new(card, seed=config.training.seed).network.to(device)
         self.average = Model.new(card)
         self.average.network.to(device).requires_grad_(False).load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.Adam(
@@ -103,7 +101,8 @@ class Trainer:
         if self.in_a_row >= _GIVE_UP:
             raise TrainingError(
                 f"{self.run}: loss or gradient was not finite {_GIVE_UP} times in a row at iteration "
-                f"{self.iteration}; the last checkpoint is kept: lower the learning rate and resume"
+                f"{self.iteration}; its last checkpoint is kept: start a new run with --from {self.run} and a lower "
+                "training.learning_rate"
             )
         return loss.item(), rate
 
@@ -147,25 +146,32 @@ class Trainer:
         Raises:
             ModelError: It is damaged, or of another network.
         """
-        tensors, header = read_tensors(self.run / STATE_FILE)
+        file = self.run / STATE_FILE
+        tensors, header = read_tensors(file)
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = value
+        try:
+            for name, value in tensors.items():
+                part, _, rest = name.partition(".")
+                parts[part][rest] = value
+            self.network.load_state_dict(parts["network"])
+            self.average.network.load_state_dict(parts["average"])
+            self._resume_optimiser(parts["optimiser"])
+            self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[header["precision"]]
+            self.iteration, self.seconds = int(header["iteration"]), float(header["seconds"])
+            self.skipped, self.in_a_row = int(header["skipped"]), int(header["in_a_row"])
+        except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+            raise ModelError(f"{file}: not the state of this run, or damaged; start anew with --from") from error
+
+    def _resume_optimiser(self, tensors: dict[str, Tensor]) -> None:
         weights = list(self.network.parameters())
-        optimiser: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimiser"].items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
             number, _, rest = name.partition(".")
             weight = weights[int(number)]
             # The fused optimiser walks memory, so its averages must lie as the weights do (channels last).
             laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
-            optimiser.setdefault(int(number), {})[rest] = laid
-        self.network.load_state_dict(parts["network"])
-        self.average.network.load_state_dict(parts["average"])
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": optimiser})
-        self.dtype = getattr(torch, header.pop("precision"))
-        for name, value in header.items():
-            setattr(self, name, value)
+            state.setdefault(int(number), {})[rest] = laid
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 
 def learning_rate(highest: float, progress: float, warmup: float, cooldown: float) -> float:

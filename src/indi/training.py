@@ -26,7 +26,7 @@ from indi.config import Config, DataSettings, merged
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, split_pairs
 from indi.degradations import degradation
 from indi.devices import Precision, choose_device
-from indi.errors import ConfigError, TrainingError
+from indi.errors import ConfigError, DataError, TrainingError
 from indi.previews import Preview
 from indi.trainer import Trainer
 from indi.version import __version__
@@ -37,6 +37,7 @@ CONFIG_FILE = "config.json"
 LOG_FILE = "training.jsonl"
 PREVIEWS = "previews"
 SPLIT_FILE = "split.json"
+_BUDGETS = ("minutes", "iterations")
 _SPEED_WINDOW = 5.0  # seconds over which the speed is measured
 
 
@@ -77,6 +78,7 @@ def train(
     method: str | None = None,
     size: str | None = None,
     epsilon: float | None = None,
+    resample: bool = False,
     minutes: float | None = None,
     iterations: int | None = None,
     checkpoint_every: int | None = None,
@@ -101,6 +103,7 @@ def train(
         method: indi, regression.
         size: tiny, small, base, large.
         epsilon: Standard deviation of the noise at t = 1, in intensities.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
         minutes: Budget: minutes of training.
         iterations: Budget: iterations; instead of ``minutes``.
         checkpoint_every: Iterations between checkpoints.
@@ -120,7 +123,7 @@ def train(
     given: dict[str, Any] = {
         "method": {"name": method, "epsilon": epsilon},
         "network": {"size": size},
-        "data": {"clean": _text(clean), "degraded": _text(degraded), "task": task},
+        "data": {"clean": clean, "degraded": degraded, "task": task, "resample": resample or None},
         "training": {
             "minutes": minutes,
             "iterations": iterations,
@@ -131,28 +134,54 @@ def train(
     }
     given = {part: {name: v for name, v in values.items() if v is not None} for part, values in given.items()}
     run = Path(run)
-    tree: dict[str, Any] = {}
-    if isinstance(config, Mapping):
-        tree = dict(config)
-    elif config is not None:
-        tree = Config.read(Path(config))
-    resuming = _is_to_resume(run, resume)
-    if resuming:
-        before = Config.read(run / CONFIG_FILE)
-        if minutes is not None or iterations is not None:  # a new budget takes the place of the old
-            before["training"] |= {"minutes": None, "iterations": None}
-        settings = Config.parse(merged(before, merged(tree, given)), source=str(run))
+    if not resume and (run / STATE_FILE).exists():
+        raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
+    settings = _settings(run, _tree(config), given, resume)
+    yield from _train(settings, run, None if start is None else load_model(Path(start)), device)
+
+
+def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    return dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
+
+
+def _settings(run: Path, tree: dict[str, Any], given: dict[str, Any], resume: bool) -> Config:
+    """Return the settings: what is given over the tree, over those of the run that is resumed.
+
+    Raises:
+        ConfigError: There is no budget, or a setting differs from what the run was begun with.
+    """
+    begun = resume and (run / CONFIG_FILE).exists()
+    before: dict[str, Any] = Config.read(run / CONFIG_FILE) if begun else {}
+    asked = _one_budget(_resolved(tree), given)
+    settings = Config.parse(_one_budget(before, asked), source=str(run) if begun else "settings")
+    if begun:
         _check_unchanged(Config.parse(before, source=str(run)), settings, run)
-    else:
-        settings = Config.parse(merged(tree, given), source="settings" if config is None else str(config))
     if settings.training.minutes is None and settings.training.iterations is None:
         raise ConfigError("no budget; give minutes or iterations")
-    yield from _train(settings, run, resuming, None if start is None else load_model(Path(start)), device)
+    return settings
 
 
-def _train(
-    config: Config, run: Path, resuming: bool, start: Model | None, device: str
-) -> Generator[Record, None, None]:
+def _one_budget(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return the trees merged; a budget given over another takes its place, also where it is of the other kind."""
+    tree, above = merged(under, {}), _resolved(over)
+    if set(_BUDGETS) & above.get("training", {}).keys():
+        kept = {name: value for name, value in tree.get("training", {}).items() if name not in _BUDGETS}
+        tree["training"] = kept
+    return merged(tree, above)
+
+
+def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the tree with whole paths, so that a run finds its images from any folder."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return tree
+    paths = {name: str(Path(data[name]).resolve()) for name in ("clean", "degraded") if data.get(name)}
+    return {**tree, "data": {**data, **paths}}
+
+
+def _train(config: Config, run: Path, start: Model | None, device: str) -> Generator[Record, None, None]:
     report = _find_pairs(config.data)
     training_pairs, validation_pairs = split_pairs(
         report.pairs, validation=config.data.validation, seed=config.training.seed, group=config.data.group
@@ -169,10 +198,11 @@ def _train(
     trainer = Trainer(config, card, run, choose_device(device))
     if start is not None:
         trainer.begin_from(start)
-    if resuming:
+    names = {"training": [p.name for p in training_pairs], "validation": [p.name for p in validation_pairs]}
+    if (run / STATE_FILE).exists():
+        _check_same_images(run, names)
         trainer.resume()
     write_text(run / CONFIG_FILE, config.dump())
-    names = {"training": [p.name for p in training_pairs], "validation": [p.name for p in validation_pairs]}
     write_text(run / SPLIT_FILE, json.dumps(names, indent=1) + "\n")
     yield from _loop(trainer, training_pairs, validation_pairs)
 
@@ -218,7 +248,6 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
                 trainer.seconds = spent + now - began
                 psnr = None
                 if trainer.iteration % config.training.checkpoint_every == 0 or trainer.progress() >= 1:
-                    trainer.save()
                     psnr = preview.draw(trainer.model(), trainer.iteration, run / PREVIEWS, trainer.dtype)
                     trainer.seconds = spent + time.perf_counter() - began
                 speed = config.data.batch * (trainer.iteration - recent[0]) / (now - recent[1])
@@ -235,6 +264,8 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
                     psnr=psnr,
                 )
                 _write_record(records, record)
+                if psnr is not None:
+                    trainer.save()  # after its record: a log that is ahead of the state is cut, one behind has a hole
                 yield record
         except GeneratorExit:  # between two iterations; an error or interrupt amid one keeps the last checkpoint
             trainer.save()
@@ -249,18 +280,23 @@ def _write_record(records: TextIO, record: Record) -> None:
 
 
 def _cut_log(file: Path, iterations: int) -> None:
-    """Drop the records of iterations after the checkpoint: they are about to be made again."""
+    """Drop the records of iterations after the checkpoint, which are about to be made again, and a torn last line."""
     if file.exists():
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(file, "".join(lines[:iterations]))
+        write_text(file, "".join(line for line in lines if line.endswith("}\n") and _iteration(line) <= iterations))
 
 
-def _is_to_resume(run: Path, resume: bool) -> bool:
-    """Return whether there is a checkpoint to go on from; refuse to write over a run."""
-    there = (run / STATE_FILE).exists()
-    if there and not resume:
-        raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
-    return there
+def _iteration(line: str) -> int:
+    return int(json.loads(line)["iteration"])
+
+
+def _check_same_images(run: Path, names: dict[str, list[str]]) -> None:
+    """Raise where the images are not those that the run was begun with: its crops and its split would be others."""
+    before = json.loads((run / SPLIT_FILE).read_text(encoding="utf-8"))
+    if before != names:
+        old, new = ({name for part in split.values() for name in part} for split in (before, names))
+        what = f"{', '.join(sorted(old ^ new)[:3])} came or went" if old ^ new else "their split is another"
+        raise DataError(f"{run}: its images have changed since it began ({what}); put them back, or start a new run")
 
 
 def _check_unchanged(before: Config, now: Config, run: Path) -> None:
@@ -268,9 +304,5 @@ def _check_unchanged(before: Config, now: Config, run: Path) -> None:
     for part, values in before:
         for name, value in values:
             asked = getattr(getattr(now, part), name)
-            if asked != value and name not in ("minutes", "iterations"):
+            if asked != value and name not in _BUDGETS:
                 raise ConfigError(f"{run}: begun with {part}.{name} {value}, not {asked}; leave it out, or start anew")
-
-
-def _text(path: str | Path | None) -> str | None:
-    return None if path is None else str(path)

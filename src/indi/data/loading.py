@@ -78,9 +78,9 @@ def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool
     ratio = large[0] // small[0]
     found = f"{pair.degraded} has {degraded[0]}x{degraded[1]} px (height x width), clean {clean[0]}x{clean[1]}"
     if large != (small[0] * ratio, small[1] * ratio):
-        return f"{found}; give images of one size, or of a whole-number ratio of sizes with `resample`"
+        return f"{found}; give images of one size, or of a whole-number ratio of sizes with --resample"
     side = "lower" if degraded == small else "higher"
-    advice = "`resample` would bring it to the clean grid"
+    advice = "--resample brings it to the clean grid"
     return None if resample else f"{found}, a resolution {ratio} times {side}; {advice}"
 
 

@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pairs(tmp_path: Path) -> dict[str, Path]:
+def pairs(tmp_path: Path) -> dict[str, Any]:
     return write_pairs(tmp_path / "data", count=4, size=(32, 40))
 
 
@@ -55,7 +55,7 @@ def run(*arguments: object) -> int:
     return cli.main([str(argument) for argument in arguments])
 
 
-def train_options(pairs: dict[str, Path], folder: Path) -> list[object]:
+def train_options(pairs: dict[str, Any], folder: Path) -> list[object]:
     settings = {"data": {"crop": 16, "batch": 2, "validation": 0.25}, "training": {"preview_steps": 2}}
     config = folder.parent / "settings.json"
     config.write_text(json.dumps(settings))
@@ -134,7 +134,7 @@ def test_version(capsys: Captured) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
-    arguments: str, says: str, model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured
+    arguments: str, says: str, model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
 ) -> None:
     if sys.platform == "win32" and says == "File name too long":
         pytest.skip("Windows says it otherwise")
@@ -195,9 +195,7 @@ def test_a_name_cannot_play_with_the_terminal(tmp_path: Path, capsys: Captured) 
 # restore and degrade
 
 
-def test_restore_is_the_restorer_on_files(
-    model: Path, pairs: dict[str, Path], tmp_path: Path, capsys: Captured
-) -> None:
+def test_restore_is_the_restorer_on_files(model: Path, pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> None:
     options = ["--steps", 3, "--seed", 5, "--precision", "float32", "--sampler", "euler", "--times", "geometric"]
     assert run("restore", pairs["degraded"], "--model", model, "--out", tmp_path / "out", *options) == 0
     restorer = load(model, precision="float32")
@@ -211,7 +209,7 @@ def test_restore_is_the_restorer_on_files(
 
 
 def test_options_reach_the_restorer(
-    model: Path, pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[dict[str, Any]] = []
 
@@ -226,7 +224,7 @@ def test_options_reach_the_restorer(
     assert made == [{"device": "cpu", "tile": 16, "precision": "bfloat16", "threads": 1}] * 2
 
 
-def test_a_list_of_times_is_walked(model: Path, pairs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_list_of_times_is_walked(model: Path, pairs: dict[str, Any], tmp_path: Path) -> None:
     image, out = pairs["clean"] / "0.png", tmp_path / "x.png"
     assert run("restore", image, "--model", model, "--times", "1,0.4,0", "--precision", "float32", "--out", out) == 0
     wanted = load(model, precision="float32").restore(read(image).pixels, times=[1.0, 0.4, 0.0])
@@ -234,7 +232,7 @@ def test_a_list_of_times_is_walked(model: Path, pairs: dict[str, Path], tmp_path
 
 
 def test_the_default_folder_is_restored(
-    model: Path, pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert (
@@ -245,7 +243,7 @@ def test_the_default_folder_is_restored(
 
 
 def test_broken_inputs_are_named_and_the_rest_restored(
-    model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
 ) -> None:
     folder = pairs["degraded"]
     for number in (1, 2):
@@ -265,7 +263,7 @@ def test_broken_inputs_are_named_and_the_rest_restored(
     assert (folder / "0.png").read_bytes() == before[folder / "0.png"]
 
 
-def test_degrade(pairs: dict[str, Path], tmp_path: Path, capsys: Captured) -> None:
+def test_degrade(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> None:
     (pairs["clean"] / "9.png").write_text("broken")
     out = tmp_path / "out"
     assert run("degrade", pairs["clean"], "--task", "denoise", "--seed", 2, "--out", out) == 2
@@ -280,7 +278,7 @@ def test_degrade(pairs: dict[str, Path], tmp_path: Path, capsys: Captured) -> No
 # evaluate, info, models
 
 
-def test_evaluate_prints_one_json_object(model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured) -> None:
+def test_evaluate_prints_one_json_object(model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
     folders = ["--clean", pairs["clean"], "--degraded", pairs["degraded"]]
     out = tmp_path / "out"
     assert run("evaluate", "--model", model, *folders, "--steps", "1,3", "--border", 2, "--out", out, "--json") == 0
@@ -293,7 +291,7 @@ def test_evaluate_prints_one_json_object(model: Path, pairs: dict[str, Path], tm
     assert shown.err == ""
 
 
-def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Path], tmp_path: Path, capfd: Captured) -> None:
+def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
     out = tmp_path / "out"
     options = ["--clean", pairs["clean"], "--task", "denoise", "--steps", "1", "--out", out]
     assert run("evaluate", "--model", model, *options) == 0
@@ -306,7 +304,7 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Path], tmp_path: 
     assert shown.err == f"report: {out / 'report.html'}\n"
 
 
-def test_info(model: Path, pairs: dict[str, Path], capsys: Captured) -> None:
+def test_info(model: Path, pairs: dict[str, Any], capsys: Captured) -> None:
     assert run("info", model, "--json") == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "run"
     assert run("info", model) == 0
@@ -336,7 +334,7 @@ def test_models(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
 # train
 
 
-def test_train_evaluate_and_go_on(pairs: dict[str, Path], tmp_path: Path, capfd: Captured) -> None:
+def test_train_evaluate_and_go_on(pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
     folder = tmp_path / "[b]run"
     options = train_options(pairs, folder)
     several = ["--seed", 3, "--epsilon", 0.05, "--precision", "float32", "--checkpoint-every", 2, "--device", "cpu"]
@@ -443,7 +441,7 @@ def test_the_module_is_the_command() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_training_that_is_stopped_is_saved(pairs: dict[str, Path], tmp_path: Path, number: signal.Signals) -> None:
+def test_training_that_is_stopped_is_saved(pairs: dict[str, Any], tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "run"
     process = start(*train_options(pairs, folder), "--minutes", 5, "--threads", 1)
     log = folder / "training.jsonl"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,11 +62,11 @@ def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "README.md", "python")
     assert "minutes=10" in code
-    names = {"image": np.zeros((20, 30, 3), dtype=np.uint8)}
+    names: dict[str, Any] = {"image": np.zeros((20, 30, 3), dtype=np.uint8)}
     exec(code.replace("minutes=10", "iterations=1"), names)
     assert names["restored"].shape == (20, 30, 3)
     assert names["samples"].shape == (8, 20, 30, 3)
-    assert [row["steps"] for row in names["table"]["rows"]] == [1, 5, 20]  # type: ignore[call-overload]
+    assert [row["steps"] for row in names["table"]["rows"]] == [1, 5, 20]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -94,8 +95,8 @@ def test_version_is_the_changelogs_and_the_citations() -> None:
 
 @pytest.mark.slow
 def test_demo_runs(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "examples" / "demo.py", "--minutes", "0.1", "--out", tmp_path / "demo"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    demo = [str(ROOT / "examples" / "demo.py"), "--minutes", "0.1", "--out", str(tmp_path / "demo")]
+    done = subprocess.run([sys.executable, *demo], capture_output=True, text=True, check=True)
     assert (tmp_path / "demo" / "chelsea.png").exists()
     assert (tmp_path / "demo" / "report" / "report.html").exists()
     assert str(tmp_path / "demo" / "report" / "report.html") in "".join(done.stdout.split())

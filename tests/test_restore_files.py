@@ -66,9 +66,43 @@ def test_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
         plan(paths, tmp_path / "out")
     with pytest.raises(ConfigError, match="no input"):
         plan([], tmp_path / "out")
+
+
+def test_an_empty_folder_is_reported_and_the_rest_goes_on(tmp_path: Path, gray: Restorer) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no images in this folder"):
-        plan([tmp_path / "empty"], tmp_path / "out")
+    good = save(tmp_path / "good.png", 1)
+    outcomes = list(restore_files(gray, plan([tmp_path / "empty", good], tmp_path / "out"), steps=1))
+    assert [outcome.source for outcome in outcomes] == [good, tmp_path / "empty"]
+    assert outcomes[0].written == (tmp_path / "out" / "good.png",)
+    assert isinstance(outcomes[1].error, ImageError)
+    assert "no images in this folder" in str(outcomes[1].error)
+
+
+def test_an_image_too_large_for_memory_is_reported_and_the_rest_goes_on(
+    tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [save(tmp_path / name, 1) for name in ("a.png", "b.png")]
+    restore = gray.restore
+    asked: list[int] = []
+
+    def first_fails(*arguments: Any, **options: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 1:
+            raise RuntimeError("can't allocate memory: you tried to allocate 99999999999 bytes")
+        return restore(*arguments, **options)
+
+    monkeypatch.setattr(gray, "restore", first_fails)
+    first, second = restore_files(gray, plan(paths, tmp_path / "out"), steps=1)
+    assert "does not fit in memory" in str(first.error)
+    assert second.error is None
+
+
+def test_colour_that_is_gray_everywhere_goes_through_a_gray_model(tmp_path: Path, gray: Restorer) -> None:
+    pixels = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
+    write(tmp_path / "x.png", Image(pixels))
+    (outcome,) = restore_files(gray, plan([tmp_path / "x.png"], tmp_path / "out"), steps=1)
+    assert outcome.error is None
+    assert read(tmp_path / "out" / "x.png").pixels.shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(

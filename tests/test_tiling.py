@@ -67,7 +67,8 @@ def test_bfloat16_tiled_is_within_60_decibels() -> None:
     network = cast_convolutions(copy.deepcopy(NETWORK), torch.bfloat16)
 
     def strong(inputs: Tensor, t: Tensor) -> Tensor:  # so that a seam, too, would be of the size of the image
-        return 20 * network(inputs, t).float()
+        output: Tensor = network(inputs, t)
+        return 20 * output.float()
 
     degraded = torch.rand(1, 1, 150, 170, generator=torch.Generator().manual_seed(0))
     whole = restored(strong, degraded, 10)

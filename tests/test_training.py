@@ -20,7 +20,7 @@ from indi.trainer import Trainer, learning_rate
 from indi.training import CLOCK_FIELDS, Record, train
 from problems import write_pairs
 
-TINY = {
+TINY: dict[str, Any] = {
     "network": {"size": "tiny"},
     "data": {"crop": 16, "batch": 4, "validation": 0.25},
     "training": {"checkpoint_every": 5, "preview_steps": 2},
@@ -237,7 +237,7 @@ def test_pairs_that_do_not_fit_stop_before_anything_is_written(pairs: dict[str, 
 
 
 def test_the_network_sees_in_training_what_it_sees_in_restoring(
-    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """States off the line between clean and degraded by t epsilon n, and their times in float32, up to exactly 1."""
     from indi.networks import UNet
@@ -277,7 +277,7 @@ def test_the_network_sees_in_training_what_it_sees_in_restoring(
 
 @pytest.mark.parametrize("moment", ["indi.trainer.save_model", "indi.training.Preview.draw"])
 def test_a_kill_amid_a_checkpoint_leaves_no_hole(
-    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """Between any two writes of the second checkpoint: the resumed run ends with the log of an unbroken one."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -299,7 +299,7 @@ def test_a_kill_amid_a_checkpoint_leaves_no_hole(
     assert without_clock(records(whole)) == without_clock(records(killed))
 
 
-def test_resuming_with_other_images_is_refused(pairs: dict[str, Path], tmp_path: Path) -> None:
+def test_resuming_with_other_images_is_refused(pairs: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     list(train(**pairs, run=run, iterations=2, config=TINY))
     (pairs["clean"] / "3.png").rename(tmp_path / "3.png")
@@ -310,7 +310,7 @@ def test_resuming_with_other_images_is_refused(pairs: dict[str, Path], tmp_path:
 
 
 def test_a_run_finds_its_images_from_any_folder(
-    pairs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     list(train(clean="data/clean", degraded="data/degraded", run="run", iterations=2, config=TINY))
@@ -318,14 +318,14 @@ def test_a_run_finds_its_images_from_any_folder(
     assert len(list(train(run=tmp_path / "run", resume=True, iterations=3))) == 1
 
 
-def test_a_budget_takes_the_place_of_the_other_kind(pairs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_budget_takes_the_place_of_the_other_kind(pairs: dict[str, Any], tmp_path: Path) -> None:
     config = {**TINY, "training": {**TINY["training"], "iterations": 3}}
     made = list(train(**pairs, run=tmp_path / "run", minutes=0.01, config=config))
     assert made[-1].seconds >= 0.6
     assert list(train(run=tmp_path / "run", resume=True, iterations=1)) == []
 
 
-def test_resume_before_the_first_checkpoint_needs_no_settings(pairs: dict[str, Path], tmp_path: Path) -> None:
+def test_resume_before_the_first_checkpoint_needs_no_settings(pairs: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     list(train(**pairs, run=run, iterations=3, config=TINY))
     for name in ("state.safetensors", "model.safetensors", "training.jsonl"):
@@ -342,7 +342,7 @@ def test_equal_images_do_not_stop_a_preview(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["cut", "another network", "no header"])
-def test_a_damaged_state_is_named(pairs: dict[str, Path], tmp_path: Path, change: str) -> None:
+def test_a_damaged_state_is_named(pairs: dict[str, Any], tmp_path: Path, change: str) -> None:
     run = tmp_path / "run"
     list(train(**pairs, run=run, iterations=2, config=TINY))
     file = run / "state.safetensors"

@@ -46,7 +46,7 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
         # Cards before Ampere (8.0) emulate bfloat16, slowly.
         fast = torch.cuda.get_device_capability(device)[0] >= 8
     elif device.type == "cpu":
-        has = getattr(torch.cpu, "get_capabilities", dict)()  # not there in older versions of torch
+        has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there in older versions of torch
         fast = any(has.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
     else:
         fast = False

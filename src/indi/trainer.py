@@ -86,7 +86,7 @@ class Trainer:
         loss = process.loss(self.method.clean(output, state), clean, training.norm)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip, foreach=True)
+        size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip)
         rate = learning_rate(training.learning_rate, self.progress(), training.warmup, training.cooldown)
         for group in self.optimiser.param_groups:
             group["lr"] = rate

@@ -25,7 +25,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,7 +33,6 @@ from torch import Tensor
 from indi.errors import ConfigError, ShapeError
 
 Noise = Literal["constant", "brownian"]
-Number = TypeVar("Number", float, Tensor)
 
 # Differences of squares below this share are rounding, not fresh noise.
 _ROUNDING = 1e-12

@@ -1,6 +1,7 @@
 # make demo   sets everything up, trains on photographs, restores others, and says where the pictures are
 # make test   sets everything up and runs the test suite
 # make check  lint, format and types
+# make install  sets up .venv with the command indi, and nothing more
 #
 # TORCH_INDEX=URL takes torch from another package index: on Linux without a GPU the index for CPU builds
 # that PyTorch's installation page names saves several GB. TORCH chooses the version.

@@ -1,4 +1,5 @@
 import json
+import os
 import pickletools
 from pathlib import Path
 
@@ -95,7 +96,22 @@ def test_a_failed_write_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("indi.checkpoint.save_file", full)
+    monkeypatch.setattr("indi.checkpoint.save", full)
     with pytest.raises(Exception, match="No space left"):
         save_model(tiny_model(seed=1), tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_others_may_read_a_model_as_they_may_any_new_file(tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / MODEL_FILE).stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_model_that_may_not_be_read_is_not_called_missing(tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path)
+    (tmp_path / MODEL_FILE).chmod(0)
+    with pytest.raises(ModelError, match="Permission denied"):
+        load_model(tmp_path)

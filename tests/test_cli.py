@@ -301,7 +301,7 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert degraded.split()[0] == "degraded"
     assert one.split()[:2] == ["1", "1"]
     assert len(header) == len(one)
-    assert shown.err == f"report: {out / 'report.html'}\n"
+    assert shown.err == f"mean over 4 images; report: {out / 'report.html'}\n"
 
 
 def test_info(model: Path, pairs: dict[str, Any], capsys: Captured) -> None:
@@ -348,7 +348,7 @@ def test_train_evaluate_and_go_on(pairs: dict[str, Any], tmp_path: Path, capfd: 
         r"iteration 4: loss [\d.]+; preview PSNR: degraded [\d.]+ dB, 1 step [\d.]+ dB, 2 steps [\d.]+ dB",
         checkpoints[1],
     )
-    assert done == "4 iterations in 0.0 min, 0 skipped"
+    assert done == f"4 iterations in 0.0 min, 0 skipped; see {folder / 'previews'}"
     assert hint == f"now try: indi restore IMAGE --model {folder}"
     config = json.loads((folder / "config.json").read_text())
     assert config["method"]["epsilon"] == 0.05

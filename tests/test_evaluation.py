@@ -14,6 +14,7 @@ from indi.evaluation import Evaluation, evaluate, find_test_pairs
 from indi.images import Image, from_unit, read, to_unit, write
 from indi.metrics import METRICS, measure
 from indi.restoration import Restorer
+from indi.training import train
 from problems import tiny_model, write_pairs
 
 
@@ -189,3 +190,18 @@ def test_images_that_cannot_fit_the_model_stop_before_anything_is_measured(
         write(tmp_path / side / "x.tif", Image(np.zeros((30, 30, 5), np.uint8)))
     with pytest.raises(DataError, match=r"x\.tif has 5 channels where 3 are needed"):
         evaluate(restorer, clean=tmp_path / "clean", degraded=tmp_path / "degraded")
+
+
+def test_pairs_that_were_trained_on_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=4))
+    config = {"network": {"size": "tiny"}, "data": {"crop": 16, "batch": 2, "validation": 0.25}}
+    list(train(**folders, run=tmp_path / "run", iterations=1, config=config))
+    with caplog.at_level("INFO", logger="indi"):
+        caplog.clear()
+        evaluate(tmp_path / "run", steps=[1])
+        assert "trained on" not in caplog.text
+        evaluate(tmp_path / "run", **folders, steps=[1])
+        assert "3 of these 4 pairs were trained on" in caplog.text
+        (folders["degraded"] / "3.png").unlink()
+        evaluate(tmp_path / "run", **folders, steps=[1])
+        assert "1 clean image without a degraded one" in caplog.text

@@ -114,6 +114,11 @@ def test_killed_and_resumed_equals_unbroken(pairs: dict[str, Any], tmp_path: Pat
     assert without_clock(records(whole)) == without_clock(records(killed))
 
 
+def test_resuming_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere: no run to resume here"):
+        list(train(run=tmp_path / "nowhere", resume=True))
+
+
 def test_resume_without_a_checkpoint_begins(pairs: dict[str, Any], tmp_path: Path) -> None:
     assert next(train(**pairs, run=tmp_path / "run", iterations=2, config=TINY, resume=True)).iteration == 1
 

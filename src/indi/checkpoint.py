@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from indi.config import MethodSettings, NetworkSettings, Settings
@@ -98,7 +98,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]
     """Write tensors and a JSON header as one safetensors file, atomically."""
     with atomic(path) as temporary:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, temporary, metadata={_KEY: json.dumps(header)})
+        # not save_file, whose files only their owner can read
+        temporary.write_bytes(save(plain, metadata={_KEY: json.dumps(header)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -108,6 +109,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelError: The file is missing, cut, or another program's.
     """
     try:
+        with path.open("rb"):  # safe_open calls a file that may not be read missing
+            pass
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118

@@ -159,7 +159,10 @@ def train(
     if last is None:
         _say(f"{run}: its budget is spent; give a larger one with --minutes or --iterations to go on")
     else:
-        _say(f"{last.iteration} iterations in {last.seconds / 60:.1f} min, {last.skipped} skipped")
+        spent = f"{last.iteration} iterations in {last.seconds / 60:.1f} min, {last.skipped} skipped"
+        _say(f"{spent}; see {run / training.PREVIEWS}")
+        if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
+            _say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
     _say(f"now try: indi restore IMAGE --model {run}")
     return 0
 
@@ -286,7 +289,7 @@ def evaluate(
         _print_json(table)
     else:
         _print_table(table_rows(table))
-        _say(f"report: {out / 'report.html'}")
+        _say(f"mean over {table['settings']['images']} images; report: {out / 'report.html'}")
     return 0
 
 

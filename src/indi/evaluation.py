@@ -1,6 +1,7 @@
 """Evaluation: what each number of steps buys, in distortion and in perception."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from indi.metrics import METRICS, measure
 from indi.report import Strip, draw_curve, steps_label, write_report
 from indi.restoration import Pixels, Restorer, Walk, load
 from indi.training import CONFIG_FILE, SPLIT_FILE
+
+log = logging.getLogger("indi")
 
 STEPS = (1, 2, 5, 10, 20)
 _STRIPS = 3  # images shown in the report
@@ -218,6 +221,9 @@ def find_test_pairs(
     folder = None if degraded is None else Path(degraded)
     report = match_pairs(Path(clean), folder, channels=channels, resample=resample)
     report.raise_if_unusable()
+    if report.unmatched_clean or report.unmatched_degraded:
+        log.info(report.summary())
+    _warn_of_trained(model, Path(clean), report.pairs)
     source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
     return FoundPairs(report.pairs, source, task, resample)
 
@@ -235,6 +241,18 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
     if not chosen:
         raise ConfigError(f"{run}: its validation pairs are not in {data.clean} any more; {advice}")
     return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"})
+
+
+def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair]) -> None:
+    """Say how many of the pairs a run was trained on: its figures would be too good there."""
+    if model is None or not (Path(model) / SPLIT_FILE).exists():
+        return
+    data = Config.parse(Config.read(Path(model) / CONFIG_FILE), source=str(model)).data
+    if data.clean is not None and Path(data.clean) == clean.resolve():
+        kept = _kept_names(Path(model) / SPLIT_FILE)
+        trained = sum(pair.name not in kept for pair in pairs)
+        if trained:
+            log.warning("warning: %d of these %d pairs were trained on; name none for the others", trained, len(pairs))
 
 
 def _kept_names(split: Path) -> set[str]:

@@ -169,7 +169,7 @@ class Restorer:
         """Return an image as the network sees it: (1, C, H, W) float32 in [0, 1] on the device."""
         if image.ndim not in (2, 3) or image.size == 0:
             raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
-        pixels = to_unit(fit_channels(image, self.card.channels, what="the image"))
+        pixels = to_unit(fit_channels(image, self.card.channels, what="for this model"))
         planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         return torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
 

@@ -159,7 +159,8 @@ def _settings(run: Path, tree: dict[str, Any], given: dict[str, Any], resume: bo
     if begun:
         _check_unchanged(Config.parse(before, source=str(run)), settings, run)
     if settings.training.minutes is None and settings.training.iterations is None:
-        raise ConfigError("no budget; give minutes or iterations")
+        where = f"{run}: no run to resume here; to begin one, " if resume and not begun else "no budget; "
+        raise ConfigError(f"{where}give minutes or iterations")
     return settings
 
 
@@ -202,6 +203,7 @@ def _train(config: Config, run: Path, start: Model | None, device: str) -> Gener
     if (run / STATE_FILE).exists():
         _check_same_images(run, names)
         trainer.resume()
+        log.info("going on from iteration %d", trainer.iteration)
     write_text(run / CONFIG_FILE, config.dump())
     write_text(run / SPLIT_FILE, json.dumps(names, indent=1) + "\n")
     yield from _loop(trainer, training_pairs, validation_pairs)

@@ -18,6 +18,7 @@ from indi import cli, training
 from indi.checkpoint import read_tensors, save_model
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
+from indi.evaluation import Evaluation
 from indi.files import degrade_files, plan
 from indi.images import Image, read, write
 from indi.methods import METHODS
@@ -332,6 +333,27 @@ def test_models(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
 
 
 # train
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    save_model(tiny_model(1), tmp_path / "model")
+    (tmp_path / "in-the-way").touch()
+    restored: list[int] = []
+    measured = Evaluation._measured
+
+    def counting(*arguments: Any) -> Any:
+        restored.append(1)
+        return measured(*arguments)
+
+    monkeypatch.setattr(Evaluation, "_measured", counting)
+    folders = [word for name, folder in pairs.items() for word in (f"--{name}", folder)]
+    assert run("evaluate", "--model", tmp_path / "model", *folders, "--out", tmp_path / "in-the-way") == 2
+    shown = capfd.readouterr().err
+    assert "in-the-way" in shown
+    assert shown.count("\n") == 1
+    assert len(restored) == 1
 
 
 def test_train_evaluate_and_go_on(pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:

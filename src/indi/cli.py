@@ -22,7 +22,7 @@ from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.devices import Precision, set_threads
 from indi.errors import ConfigError, IndiError
-from indi.evaluation import STEPS, Evaluation, find_test_pairs
+from indi.evaluation import STEPS, Evaluation, Measurement, find_test_pairs
 from indi.files import Outcome, degrade_files, plan, restore_files
 from indi.info import info as facts_about
 from indi.info import shipped_models
@@ -283,7 +283,11 @@ def evaluate(
     )
     total = len(found.pairs) * (1 + len(evaluation.walked()))
     with _bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        measured = list(bar.track(evaluation.measurements(), total=total, description="measuring"))
+        measured: list[Measurement] = []
+        for measurement in bar.track(evaluation.measurements(), total=total, description="measuring"):
+            if not measured:
+                out.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now, not after hours
+            measured.append(measurement)
     table = evaluation.write(out, measured)
     if json:
         _print_json(table)

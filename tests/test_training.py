@@ -360,3 +360,22 @@ def test_a_damaged_state_is_named(pairs: dict[str, Any], tmp_path: Path, change:
         write_tensors(file, tensors, {})
     with pytest.raises(ModelError, match=r"state\.safetensors"):
         list(train(run=run, resume=True, iterations=4))
+
+
+def test_the_model_holds_the_averaged_weights(pairs: dict[str, Any], tmp_path: Path) -> None:
+    """Decay (1 + i) / (10 + i) at iteration i, up to the setting's: recomputed here from each iteration's weights."""
+    run = tmp_path / "run"
+    config = {**TINY, "training": {**TINY["training"], "checkpoint_every": 1, "average": 0.3}}
+    means: dict[str, torch.Tensor] = {}
+    for record in train(**pairs, run=run, iterations=6, config=config):
+        state, _ = read_tensors(run / "state.safetensors")
+        decay = min(0.3, record.iteration / (9 + record.iteration))
+        for name, value in state.items():
+            part, _, rest = name.partition(".")
+            if part == "network":
+                before = means.get(rest)
+                means[rest] = state[f"average.{rest}"] if before is None else torch.lerp(before, value, 1 - decay)
+    model = load_model(run).network.state_dict()
+    assert any(not torch.equal(model[name], state[f"network.{name}"]) for name in model)
+    for name, mean in means.items():
+        torch.testing.assert_close(model[name], mean, atol=1e-7, rtol=1e-6)

@@ -178,7 +178,7 @@ def their_training(batches: Batches, peer: nn.Module, device: torch.device) -> C
         noise = torch.randn(clean.shape, generator=generator)
         clean, degraded, t, noise = (part.to(device) for part in (clean, degraded, t, noise))
         state = method.path.state(clean, degraded, t, noise)
-        loss = process.loss(method.clean(peer(state, t), state), clean, training.norm)
+        loss = process.loss(method.answer(peer, state, degraded, t), clean, training.norm)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(peer.parameters(), training.clip)

@@ -1,16 +1,63 @@
 """Methods: what is trained, as rows of one table.
 
 A method says which path leads from degraded to clean (process.py), what the network is shown, and
-what its output means. Trainer, restorer, tiler and reports know no method by name.
+what it is asked for. Trainer, restorer, tiler and reports know no method by name.
+
+    method      path                       network is asked for
+    indi        InDI, constant or Brownian clean
+    regression  InDI at t = 1, no noise    clean
+    flow        InDI, constant noise       velocity: degraded + eps n - clean
+    diffusion   variance-preserving        velocity: a n - c clean (v-prediction)
+    bridge      Brownian bridge            clean
+
+Sources:
+    flow: Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023, arXiv:2210.02747; Liu, Gong and Liu,
+        "Flow Straight and Fast", ICLR 2023, arXiv:2209.03003. Here the two ends of a path are a pair.
+    v-prediction: Salimans and Ho, ICLR 2022, arXiv:2202.00512.
+    The others: process.py.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from torch import Tensor, cat
 
-from indi.process import Noise, Path, indi
+from indi import process
+from indi.errors import ConfigError
+from indi.process import Coefficient, Noise, Path
+
+Network = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the network is asked for, and how clean follows from its answer.
+
+    The answer wanted is x clean + y degraded + n noise with these weights, functions of time; clean is then
+    of_state state + of_answer answer.
+
+    Attributes:
+        added_to_state: Whether the network gives what the state lacks, so that an untrained network, which
+            gives zero, answers with the state. The sum is made in float32: a network in bfloat16 never rounds
+            the image itself.
+    """
+
+    x: Coefficient
+    y: Coefficient
+    n: Coefficient
+    of_state: Coefficient
+    of_answer: Coefficient
+    added_to_state: bool
+
+
+_CLEAN = Asked(
+    x=lambda t: 1.0,
+    y=lambda t: 0.0,
+    n=lambda t: 0.0,
+    of_state=lambda t: 0.0,
+    of_answer=lambda t: 1.0,
+    added_to_state=True,
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +66,7 @@ class Method:
 
     Attributes:
         path: The process between clean and degraded.
+        asked: What the network is asked for.
         conditioned: Whether the network sees the degraded image beside the state.
         share_at_one: The weight of the point mass at t = 1 in p(t), Eq. (2).
         one_step: Whether it knows t = 1 alone, so that only one step makes sense.
@@ -27,30 +75,91 @@ class Method:
     path: Path
     conditioned: bool
     share_at_one: float
+    asked: Asked = _CLEAN
     one_step: bool = False
 
-    def inputs(self, state: Tensor, degraded: Tensor) -> Tensor:
-        """Return what the network sees: (B, C, H, W), or (B, 2C, H, W) where it is conditioned."""
-        return torch.cat([state, degraded], dim=1) if self.conditioned else state
+    def answer(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
+        """Return the network's answer in float32, (B, C, H, W), at times t (B,)."""
+        output = network(cat([state, degraded], dim=1) if self.conditioned else state, t).float()
+        return state + output if self.asked.added_to_state else output
 
-    def clean(self, output: Tensor, state: Tensor) -> Tensor:
-        """Return the estimate of clean, in float32: the network predicts what the state lacks.
+    def wanted(self, clean: Tensor, degraded: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Return the answer that training wants, of the shape of ``clean``."""
+        return _weighted(t, (self.asked.x, clean), (self.asked.y, degraded), (self.asked.n, noise))
 
-        The sum is made in float32, so that a network in bfloat16 never rounds the image itself.
-        """
-        return state + output.float()
+    def estimate(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
+        """Return F, the estimate of clean, in float32: what moves are made with (process.py)."""
+        answer = self.answer(network, state, degraded, t)
+        return _weighted(t, (self.asked.of_state, state), (self.asked.of_answer, answer))
+
+
+def _weighted(t: Tensor, *terms: tuple[Coefficient, Tensor]) -> Tensor:
+    """Return the sum of images times their coefficients at times t (B,); a weight of 0 or 1 costs nothing."""
+    summed: Tensor | None = None
+    for coefficient, image in terms:
+        weight = coefficient(t)
+        if isinstance(weight, Tensor):
+            term = weight.reshape(-1, *[1] * (image.ndim - 1)) * image
+        elif weight == 0:
+            continue
+        else:
+            term = image if weight == 1 else weight * image
+        summed = term if summed is None else summed + term
+    assert summed is not None
+    return summed
 
 
 def _indi(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
-    return Method(indi(epsilon, noise), conditioned, share_at_one)
+    return Method(process.indi(epsilon, noise), conditioned, share_at_one)
 
 
 def _regression(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
     # One network call from the degraded image itself: no noise, no second view of it, no other time.
-    return Method(indi(0.0), conditioned=False, share_at_one=1.0, one_step=True)
+    return Method(process.indi(0.0), conditioned=False, share_at_one=1.0, one_step=True)
+
+
+def _flow(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
+    _constant(noise, "flow")
+    velocity = Asked(
+        x=lambda t: -1.0,
+        y=lambda t: 1.0,
+        n=lambda t: epsilon,
+        of_state=lambda t: 1.0,
+        of_answer=lambda t: -t,
+        added_to_state=False,
+    )
+    return Method(process.indi(epsilon), conditioned, share_at_one, velocity)
+
+
+def _diffusion(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
+    # Its noise is that of its schedule, whatever epsilon; the degraded image can enter only beside the state.
+    _constant(noise, "diffusion")
+    path = process.diffusion()
+    velocity = Asked(
+        x=lambda t: -path.c(t),
+        y=lambda t: 0.0,
+        n=path.a,
+        of_state=path.a,
+        of_answer=lambda t: -path.c(t),
+        added_to_state=False,
+    )
+    return Method(path, conditioned=True, share_at_one=share_at_one, asked=velocity)
+
+
+def _bridge(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
+    _constant(noise, "bridge")
+    return Method(process.bridge(epsilon), conditioned, share_at_one)
+
+
+def _constant(noise: Noise, method: str) -> None:
+    if noise != "constant":
+        raise ConfigError(f"{method} has a noise of its own; leave method.noise at constant")
 
 
 METHODS: dict[str, Callable[[float, Noise, bool, float], Method]] = {  # add a method here
     "indi": _indi,
     "regression": _regression,
+    "flow": _flow,
+    "diffusion": _diffusion,
+    "bridge": _bridge,
 }

@@ -16,9 +16,17 @@ Equations, numbered as in docs/theory.md.
 A ``Path`` writes (1) with three coefficients, and (4) with the share k of what is neither x nor y
 that a move keeps. InDI is one path; with its coefficients y cancels out of the move and (4) remains.
     (1')  x_t = a(t) x + b(t) y + c(t) n
-    (4')  x_s = a(s) F + b(s) y + k (x_t - a(t) F - b(t) y) + sqrt(c(s)^2 - k^2 c(t)^2) n
+    (4')  x_s = a(s) F + b(s) y + k (x_t - a(t) F - b(t) y) + sqrt(c(s)^2 - k^2 c(t)^2) n,   k = r(s) / r(t)
 
-Source: Delbracio and Milanfar, "Inversion by Direct Iteration", TMLR 2023, arXiv:2303.11435.
+Where moves add no noise, z = (x_t - b y) / (a + r) at tau = r / (a + r) obeys (3) on every path, dz/dtau =
+(z - F) / tau, which samplers of second order solve; on InDI's path tau = t. ``clock`` is -log tau.
+
+Sources:
+    indi: Delbracio and Milanfar, "Inversion by Direct Iteration", TMLR 2023, arXiv:2303.11435.
+    diffusion: Song, Meng and Ermon, "Denoising Diffusion Implicit Models", ICLR 2021, arXiv:2010.02502, for the move;
+        Salimans and Ho, ICLR 2022, arXiv:2202.00512, for the cosine; Hoogeboom, Heek and Salimans, ICML 2023,
+        arXiv:2301.11093, for shifting it.
+    bridge: Li, Xue, Liu and Lai, "BBDM", CVPR 2023, arXiv:2205.07680.
 """
 
 import math
@@ -38,17 +46,20 @@ Noise = Literal["constant", "brownian"]
 _ROUNDING = 1e-12
 
 
+Coefficient = Callable[[float | Tensor], float | Tensor]  # of one time, or of a tensor of times
+
+
 @dataclass(frozen=True)
 class Path:
-    """The way from clean to degraded, Eq. (1'), and the share kept by a move, Eq. (4').
+    """The way from clean to degraded, Eq. (1'), and what a move keeps of the rest, Eq. (4').
 
-    ``a``, ``b`` and ``c`` take one time or a tensor of times; ``k`` takes (s, t) as floats.
+    Each coefficient takes one time or a tensor of times. ``r`` is above 0 but at t = 0.
     """
 
-    a: Callable[[float | Tensor], float | Tensor]
-    b: Callable[[float | Tensor], float | Tensor]
-    c: Callable[[float | Tensor], float | Tensor]
-    k: Callable[[float, float], float]
+    a: Coefficient
+    b: Coefficient
+    c: Coefficient
+    r: Coefficient
 
     def state(self, x: Tensor, y: Tensor, t: Tensor, n: Tensor) -> Tensor:
         """Return x_t by Eq. (1') for a batch, one time an image.
@@ -65,9 +76,18 @@ class Path:
         return self.a(t) * x + self.b(t) * y + self.c(t) * n
 
     def start(self, y: Tensor, draw: Callable[[], Tensor]) -> Tensor:
-        """Return x_1 = y + c(1) n, the start of every restoration (b(1) = 1)."""
-        c = float(self.c(1.0))
-        return y + c * draw() if c else y
+        """Return x_1 = b(1) y + c(1) n, the start of every restoration, as clean is not known (a(1) = 0)."""
+        b, c = float(self.b(1.0)), float(self.c(1.0))
+        x_1 = y if b == 1 else b * y
+        return x_1 + c * draw() if c else x_1
+
+    def k(self, s: float, t: float) -> float:
+        """Return the share k of what is neither x nor y that a move from t to s keeps, Eq. (4')."""
+        return float(self.r(s)) / float(self.r(t))
+
+    def clock(self, t: float) -> float:
+        """Return -log tau = log(1 + a / r), which rises from 0 at t = 1 and has no bound as t falls to 0."""
+        return math.log1p(float(self.a(t)) / float(self.r(t)))
 
     def move(self, x_t: Tensor, y: Tensor, clean: Tensor, t: float, s: float) -> Tensor:
         """Return x_s by Eq. (4') for the estimate ``clean`` = F, without its noise.
@@ -84,6 +104,10 @@ class Path:
         wanted, kept = float(self.c(s)) ** 2, (self.k(s, t) * float(self.c(t))) ** 2
         return math.sqrt(wanted - kept) if wanted - kept > _ROUNDING * wanted else 0.0
 
+    def draws(self, times: list[float]) -> bool:
+        """Return whether a walk along ``times`` draws noise, so that walks can differ."""
+        return bool(self.c(1.0)) or any(self.fresh(t, s) for t, s in pairwise(times))
+
 
 def indi(epsilon: float, noise: Noise = "constant") -> Path:
     """Return the path of Eq. (1).
@@ -99,7 +123,33 @@ def indi(epsilon: float, noise: Noise = "constant") -> Path:
         "constant": lambda t: epsilon * t,
         "brownian": lambda t: epsilon * t**0.5,
     }
-    return Path(a=lambda t: 1 - t, b=lambda t: t, c=spread[noise], k=lambda s, t: s / t)
+    return Path(a=lambda t: 1 - t, b=lambda t: t, c=spread[noise], r=lambda t: t)
+
+
+def bridge(epsilon: float) -> Path:
+    """Return the Brownian bridge: noise eps sqrt(t (1 - t)), none at either end.
+
+    A move draws from the bridge's posterior; it adds eps sqrt(s (t - s) / t), as InDI with Brownian eps does, and
+    differs from it in that it starts at the degraded image itself.
+
+    Args:
+        epsilon: The noise is largest at t = 1/2, with a standard deviation of epsilon / 2, in intensities.
+    """
+    return Path(a=lambda t: 1 - t, b=lambda t: t, c=lambda t: epsilon * (t * (1 - t)) ** 0.5, r=lambda t: t)
+
+
+def diffusion() -> Path:
+    """Return variance-preserving denoising diffusion: from pure noise, with the deterministic move of DDIM.
+
+    sqrt(alpha) / sqrt(1 - alpha) = 2 / tan(pi t / 2): the cosine schedule of images in [-1, 1], shifted to ours in
+    [0, 1], whose contrast is half as large. At t = 1 nothing of the image is left.
+    """
+
+    def angle(t: float | Tensor) -> Tensor:
+        quarter = torch.as_tensor(t, dtype=None if isinstance(t, Tensor) else torch.float64) * (math.pi / 2)
+        return torch.atan2(quarter.sin(), 2 * quarter.cos().clamp(min=0))
+
+    return Path(a=lambda t: angle(t).cos(), b=lambda t: 0 * t, c=lambda t: angle(t).sin(), r=lambda t: angle(t).sin())
 
 
 def draw_times(batch: int, share_at_one: float, generator: torch.Generator) -> Tensor:

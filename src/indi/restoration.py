@@ -89,8 +89,8 @@ class Restorer:
         self.precision = choose_precision(precision, self.device)
         network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
         halo, stride = model.network.halo, model.network.stride
-        pools = halo is None  # over the whole image, so that its tiles would not fit together
-        self._network = network if pools else tiled(network, tile=tile, halo=halo, stride=stride)
+        # One that looks at the whole image has no halo: its tiles would not fit together.
+        self._network = network if halo is None else tiled(network, tile=tile, halo=halo, stride=stride)
 
     @property
     def default_steps(self) -> int:
@@ -129,9 +129,9 @@ class Restorer:
         """
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
-        if samples is not None and samples > 1 and not self.method.path.c(1.0):
-            raise ConfigError("this model adds no noise, so samples would all be equal; leave out samples")
         how = Walk(self.default_steps if steps is None else steps, times, sampler)
+        if samples is not None and samples > 1 and not self.method.path.draws(how.grid()):
+            raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
         results = []
         for sample in range(samples or 1):
             for state in self.trajectory(image, how, seed=seed, sample=sample):
@@ -157,7 +157,7 @@ class Restorer:
 
         def predict(state: Tensor, time: float) -> Tensor:
             t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
-            return self.method.clean(self._network(self.method.inputs(state, degraded), t), state)
+            return self.method.estimate(self._network, state, degraded, t)
 
         def draw(number: int) -> Tensor:
             noise = normal(seed, channels=shape[1], height=shape[2], width=shape[3], sample=sample, draw=number)

@@ -1,8 +1,8 @@
 """Samplers, and the one loop that walks from degraded to clean.
 
 A sampler chooses the estimate of clean that a move is made with; the path (process.py) makes the
-move. Euler serves every path; Heun and multistep are derived from Eq. (3) and serve straight ones. The
-loop over times exists once, as a generator.
+move. Euler serves every path; Heun and multistep serve those whose moves add no fresh noise. The loop over
+times exists once, as a generator.
 """
 
 import math
@@ -52,37 +52,38 @@ def euler(move: Move) -> tuple[Estimate, Tensor]:
 def heun(move: Move) -> tuple[Estimate, Tensor]:
     """Heun's rule on Eq. (3), order 2. Two network calls, one where the move ends at 0.
 
-    Averaging the slopes (x - F) / t at both ends is, for the straight path, the same as a move with
-    F_t + t / (2 s) (F_s - F_t).
+    Averaging the slopes (z - F) / tau at both ends (process.py) is the same as a move with
+    F_t + tau_t / (2 tau_s) (F_s - F_t).
     """
     _refuse_fresh_noise(move)
     here, clean = euler(move)
-    if move.to == 0:  # Eq. (3) divides by t, so time 0 has no slope
+    if move.to == 0:  # Eq. (3) divides by tau, so time 0 has no slope
         return here, clean
     there = move.path.move(move.state, move.degraded, clean, move.time, move.to)
-    change = move.predict(there, move.to) - clean
-    return here, clean + move.time / (2 * move.to) * change
+    ticks = move.path.clock(move.to) - move.path.clock(move.time)
+    return here, clean + math.exp(ticks) / 2 * (move.predict(there, move.to) - clean)
 
 
 def multistep(move: Move) -> tuple[Estimate, Tensor]:
-    """Second-order exponential multistep in log t. One network call.
+    """Second-order exponential multistep. One network call.
 
-    With F linear in -log t through this estimate and the one before, the walk is solved exactly:
-    x_s = e^-h x_t + (1 - e^-h) F_t + (h - 1 + e^-h) F_t', h = log(t / s). The first move, which has
-    no estimate before it, and a move to 0, where h is not finite, are Euler moves.
+    The walk is solved exactly for F linear in the clock (-log t on a straight path) through this estimate and
+    the one before. The first move, which has none before it, and a move to 0, where the clock has no value, are
+    Euler moves. (On the diffusion path this is the idea of DPM-Solver++, arXiv:2211.01095, on another clock.)
     """
     _refuse_fresh_noise(move)
     here, clean = euler(move)
     if move.before is None or move.to == 0:
         return here, clean
-    h, h_before = math.log(move.time / move.to), math.log(move.before.time / move.time)
-    share = (h + math.expm1(-h)) / (-math.expm1(-h) * h_before)
+    before, now, then = (move.path.clock(time) for time in (move.before.time, move.time, move.to))
+    ticks = then - now
+    share = (ticks + math.expm1(-ticks)) / (-math.expm1(-ticks) * (now - before))
     return here, clean + share * (clean - move.before.clean)
 
 
 def _refuse_fresh_noise(move: Move) -> None:
     if move.path.fresh(move.time, move.to):
-        raise ConfigError("heun and multistep need a walk without fresh noise; use euler, or constant noise")
+        raise ConfigError("heun and multistep need a walk without fresh noise; use euler, or another method or noise")
 
 
 SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}  # add a sampler here

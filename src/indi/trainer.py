@@ -82,8 +82,8 @@ class Trainer:
 
         state = self.method.path.state(clean, degraded, t, noise)
         with self._autocast():
-            output = self.network(self.method.inputs(state, degraded), t)
-        loss = process.loss(self.method.clean(output, state), clean, training.norm)
+            answer = self.method.answer(self.network, state, degraded, t)
+        loss = process.loss(answer, self.method.wanted(clean, degraded, noise, t), training.norm)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip)

@@ -1,0 +1,150 @@
+"""What each choice of the method is worth: one setting changed at a time, everything else equal.
+
+    python benchmarks/ablations.py --clean DIR --degraded DIR --out DIR
+    python benchmarks/ablations.py --clean DIR --task super-resolve-4x --test-clean DIR --out DIR
+
+trains a model of size tiny for each row of ``CELLS``, all for the same number of iterations, and measures each over
+steps; then walks the first of them and one with more noise with other grids of times and other samplers.
+``ablations.json`` in the folder holds everything, ``ablations.md`` the tables. What is finished is kept: after an
+interruption the same command goes on.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import indi
+from indi.checkpoint import CARD_FILE, write_text
+from indi.devices import set_threads
+
+ITERATIONS = 3500  # of 16 crops: three minutes of size tiny on two cores at 312 crops a second
+STEPS = (1, 2, 5, 10, 20)
+CALLS = (1, 3, 5, 9, 19)  # numbers of network calls that every sampler can make: Heun's are odd
+SHOWN = ("psnr", "ssim", "swd", "spectrum", "niqe")
+
+# Name of a model -> what differs from the defaults of config.py, which the first row states.
+BASE: dict[str, Any] = {
+    "method": {"epsilon": 0.01, "noise": "constant", "conditioned": False, "share_at_one": 0.5},
+    "training": {"norm": 1},
+}
+CELLS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "epsilon 0": {"method": {"epsilon": 0.0}},
+    "epsilon 0.005": {"method": {"epsilon": 0.005}},
+    "epsilon 0.025": {"method": {"epsilon": 0.025}},
+    "epsilon 0.05": {"method": {"epsilon": 0.05}},
+    "epsilon 0.1": {"method": {"epsilon": 0.1}},
+    "conditioned, epsilon 0.01": {"method": {"conditioned": True}},
+    "conditioned, epsilon 0.05": {"method": {"conditioned": True, "epsilon": 0.05}},
+    "Brownian, epsilon 0.05": {"method": {"noise": "brownian", "epsilon": 0.05}},
+    "squared error": {"training": {"norm": 2}},
+    "share of t = 1: 0": {"method": {"share_at_one": 0.0}},
+    "share of t = 1: 0.25": {"method": {"share_at_one": 0.25}},
+    "share of t = 1: 0.75": {"method": {"share_at_one": 0.75}},
+}
+WALKED = ("base", "epsilon 0.05")  # the models that other grids and samplers are tried on
+
+
+def settings(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole tree of settings of a cell."""
+    method = BASE["method"] | CELLS[name].get("method", {})
+    training = BASE["training"] | CELLS[name].get("training", {})
+    return {"method": method, "training": training, "network": {"size": "tiny"}, "data": data}
+
+
+def trained(name: str, run: Path, options: argparse.Namespace) -> Path:
+    """Train a cell, unless it is trained; return its run folder."""
+    card = run / CARD_FILE
+    if card.exists() and json.loads(card.read_text(encoding="utf-8"))["iterations"] >= options.iterations:
+        return run
+    data = {"validation": options.validation} | ({"group": options.group} if options.group else {})
+    pairs = {"clean": options.clean, "degraded": options.degraded, "task": options.task}
+    records = indi.train(
+        run=run, **pairs, config=settings(name, data), iterations=options.iterations, seed=options.seed, resume=True
+    )
+    for record in records:
+        if record.iteration % 500 == 0:
+            say(f"{name}: iteration {record.iteration}, loss {record.loss:.4f}, {record.crops_per_second:.0f} crops/s")
+    return run
+
+
+def walks(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the ways of walking a model, by name: options of ``indi.evaluate``."""
+    yield "uniform, euler", {"steps": STEPS}
+    if name in WALKED:
+        yield "geometric, euler", {"steps": STEPS, "times": "geometric"}
+        yield "equal calls, euler", {"steps": CALLS}
+        yield "equal calls, heun", {"steps": [(calls + 1) // 2 for calls in CALLS], "sampler": "heun"}
+        yield "equal calls, multistep", {"steps": CALLS, "sampler": "multistep"}
+
+
+def measured(name: str, how: str, walk: dict[str, Any], run: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a model walked one way, unless it is measured; return the table of ``indi.evaluate``."""
+    kept = options.out / "measured" / f"{run.name}, {how}.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text(encoding="utf-8")))
+    test: dict[str, Any] = {}
+    if options.test_clean:
+        test = {"clean": options.test_clean, "degraded": options.test_degraded}
+        test["task"] = None if options.test_degraded else options.task
+    say(f"{name}: measuring, {how}")
+    table = indi.evaluate(run, **test, **walk)
+    write_text(kept, json.dumps(table, indent=1) + "\n")
+    return table
+
+
+def tables(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield Markdown tables: the models over steps, then the walks."""
+    for title, wanted in (("trained differently", "uniform, euler"), ("walked differently", "")):
+        yield f"\n### {title}\n"
+        yield "| model | walk | calls | " + " | ".join(SHOWN) + " |\n|---|---|---|" + "---|" * len(SHOWN)
+        for name, ways in results.items():
+            for how, table in ways.items():
+                if (how == wanted) if wanted else (name in WALKED):
+                    for row in table["rows"]:
+                        values = ["-" if row.get(key) is None else f"{row[key]:.3f}" for key in SHOWN]
+                        yield f"| {name} | {how} | {row['network_calls']} | " + " | ".join(values) + " |"
+
+
+def say(text: str) -> None:
+    """Print a line with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def main() -> int:
+    """Train, measure and write; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clean", required=True, help="folder of clean images to train on")
+    parser.add_argument("--degraded", help="folder of degraded images, or else --task")
+    parser.add_argument("--task", help="makes the degraded images")
+    parser.add_argument("--test-clean", help="folder of clean images to test on; default: those kept for validation")
+    parser.add_argument("--test-degraded", help="their degraded images; default: --task makes them")
+    parser.add_argument("--validation", type=float, default=0.25, help="share kept for validation (default: 0.25)")
+    parser.add_argument("--group", help="pattern that names an image's scene")
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help=f"of each model (default: {ITERATIONS})")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--train-only", action="store_true", help="leave the measuring for another day")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
+    options = parser.parse_args()
+    threads = set_threads(options.threads)
+    say(f"{len(CELLS)} models of {options.iterations} iterations, on {threads} threads: at 300 crops a second on two "
+        f"cores {len(CELLS) * options.iterations * 16 / 300 / 60:.0f} minutes, and the measuring")
+    results: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(CELLS):
+        run = trained(name, options.out / f"{number:02d}", options)
+        if not options.train_only:
+            results[name] = {how: measured(name, how, walk, run, options) for how, walk in walks(name)}
+    if results:
+        write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")
+        write_text(options.out / "ablations.md", "\n".join(tables(results)) + "\n")
+        say(f"tables: {options.out / 'ablations.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

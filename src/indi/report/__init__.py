@@ -1,0 +1,7 @@
+"""What a person looks at: figures, tables, and HTML pages that need no other file."""
+
+from indi.report.evaluation import draw_curve, write_report
+from indi.report.page import Strip
+from indi.report.tables import steps_label, table_rows
+
+__all__ = ["Strip", "draw_curve", "steps_label", "table_rows", "write_report"]

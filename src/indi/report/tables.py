@@ -1,0 +1,66 @@
+"""Tables of metrics as text and as HTML."""
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from indi.metrics import METRICS
+
+_DIGITS = {"ssim": 4, "ms_ssim": 4}  # two for all others
+Rows = Sequence[Mapping[str, Any]]
+
+
+def table_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the table of an evaluation as text: the header, the degraded image, then a row a number of steps."""
+    names = known_metrics([table["degraded"], *table["rows"]])
+    yield ["steps", "calls", *map(header, names), "s/MP"]
+    yield ["degraded", "", *(text(name, table["degraded"][name]) for name in names), ""]
+    for row in table["rows"]:
+        values = [text(name, row[name]) for name in names]
+        yield [str(row["steps"]), str(row["network_calls"]), *values, f"{row['seconds_per_megapixel']:.2f}"]
+
+
+def steps_label(steps: int) -> str:
+    """Return "degraded", "1 step" or "5 steps"."""
+    return "degraded" if steps == 0 else counted(steps, "step")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 image" or "2 images"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def known_metrics(rows: Rows) -> list[str]:
+    """Return the metrics that have a meaning for these images."""
+    return [name for name in METRICS if any(row.get(name) is not None for row in rows)]
+
+
+def header(name: str) -> str:
+    """Return a metric's name for the head of a column, with its unit."""
+    metric = METRICS[name]
+    label = name if name == "swd" else metric.label
+    return f"{label} ({metric.unit})" if metric.unit else label
+
+
+def text(name: str, value: float | None) -> str:
+    """Return a metric's value with the digits that mean something."""
+    return "-" if value is None else f"{value:.{_DIGITS.get(name, 2)}f}"
+
+
+def best_rows(name: str, rows: Rows) -> Iterator[int]:
+    """Yield the numbers of the rows with a metric's best value, all that read the same; none where one has a value."""
+    values = [row[name] for row in rows]
+    known = [value for value in values if value is not None]
+    if len(known) > 1:
+        best = text(name, max(known) if METRICS[name].higher_is_better else min(known))
+        yield from (number for number, value in enumerate(values) if text(name, value) == best)
+
+
+def html_table(head: Sequence[str], body: Sequence[Sequence[str]], best: set[tuple[int, int]]) -> str:
+    """Return an HTML table, the cells of ``best``, by (row, column), in bold."""
+    heads = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    rows = ""
+    for number, row in enumerate(body):
+        cells = ((' class="best"' if (number, column) in best else "", cell) for column, cell in enumerate(row))
+        rows += "<tr>" + "".join(f"<td{mark}>{html.escape(cell)}</td>" for mark, cell in cells) + "</tr>"
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -29,7 +29,7 @@ ROWS = """
 """
 RANK = {part: row for row, parts in enumerate(ROWS.strip().splitlines()) for part in parts.split()}
 HEAVY = """
-    matplotlib cyclopts rich gradio onnx onnxruntime openvino dask torchvision torchmetrics zarr skimage scipy
+    matplotlib cyclopts rich gradio onnx onnxruntime openvino dask torchvision torchmetrics zarr skimage scipy piq
 """
 
 FILES = sorted(PACKAGE.rglob("*.py"))

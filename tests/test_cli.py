@@ -298,11 +298,22 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert run("evaluate", "--model", model, *options) == 0
     shown = capfd.readouterr()
     header, degraded, one = shown.out.splitlines()
-    assert re.split(r"  +", header.strip()) == ["steps", "calls", "PSNR (dB)", "SSIM", "swd", "s/MP"]
+    names = ["PSNR (dB)", "SSIM", "swd", "spectrum gap (dB)"]
+    assert re.split(r"  +", header.strip()) == ["steps", "calls", *names, "s/MP"]
     assert degraded.split()[0] == "degraded"
     assert one.split()[:2] == ["1", "1"]
     assert len(header) == len(one)
     assert shown.err == f"mean over 4 images; report: {out / 'report.html'}\n"
+
+
+def test_evaluate_with_perceptual_metrics_asks_for_their_extra(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "piq", None)
+    options = ["--clean", pairs["clean"], "--task", "jpeg", "--perceptual", "--out", tmp_path / "out"]
+    assert run("evaluate", "--model", model, *options) == 2
+    assert 'pip install "indi[perceptual]"' in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_info(model: Path, pairs: dict[str, Any], capsys: Captured) -> None:

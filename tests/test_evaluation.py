@@ -1,4 +1,6 @@
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from indi import evaluation
 from indi.checkpoint import save_model
 from indi.data import Pair, load_test_pair
-from indi.errors import ConfigError, DataError, ModelError
+from indi.errors import ConfigError, DataError, MissingExtraError, ModelError
 from indi.evaluation import Evaluation, evaluate, find_test_pairs
 from indi.images import Image, from_unit, read, to_unit, write
-from indi.metrics import METRICS, measure
+from indi.metrics import METRICS, PERCEPTUAL, SETS, measure, niqe
 from indi.restoration import Restorer
 from indi.training import train
 from problems import tiny_model, write_pairs
@@ -37,9 +41,12 @@ def pixels(file: Path) -> NDArray[Any]:
     return read(file).pixels
 
 
+def batch(image: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(to_unit(image).copy()).permute(2, 0, 1)[None]
+
+
 def values(image: Any, clean: Any, **options: Any) -> dict[str, float | None]:
-    batch = [torch.from_numpy(to_unit(part).copy()).permute(2, 0, 1)[None] for part in (image, clean)]
-    return {name: value[0] for name, value in measure(batch[0], batch[1], **options).items()}
+    return {name: value[0] for name, value in measure(batch(image), batch(clean), **options).items()}
 
 
 def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
@@ -97,9 +104,59 @@ def test_identical_images_have_no_psnr_in_json(tmp_path: Path, restorer: Restore
     folders: dict[str, Any] = dict(write_pairs(tmp_path, count=1, size=(20, 20), channels=3))
     write(folders["degraded"] / "0.png", Image(pixels(folders["clean"] / "0.png")))
     table = evaluate(restorer, **folders, steps=[1], out=tmp_path / "out")
-    assert table["degraded"] == {"psnr": None, "psnr_y": None, "ssim": 1.0, "ms_ssim": None, "swd": None}
+    assert table["degraded"] == dict.fromkeys(METRICS) | {"ssim": 1.0}
     written = json.loads((tmp_path / "out/metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert written == table
+
+
+def test_niqe_is_against_all_clean_images(tmp_path: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=3, size=(200, 208), channels=3))
+    table = evaluate(restorer, **folders, steps=[1])
+    assert table["degraded"]["niqe"] is None  # 12 patches are no model
+    monkeypatch.setattr(niqe, "LEAST_PATCHES_TO_FIT", 2)
+    table = evaluate(restorer, **folders, steps=[1], border=2, data_range=510)
+    model = niqe.Niqe.fit((batch(pixels(file)) for file in sorted(folders["clean"].iterdir())), data_range=2)
+    assert model is not None
+    for row in (row for row in table["per_image"] if row["steps"] == 0):
+        degraded = batch(pixels(folders["degraded"] / f"{row['file']}.png")[2:-2, 2:-2])
+        assert row["niqe"] == pytest.approx(model(degraded, data_range=2).item(), rel=1e-3)
+
+
+def stand_in(images: Tensor, *_: Any, data_range: float = 1.0) -> Tensor:
+    return images.mean(dim=(1, 2, 3), dtype=torch.float64) / data_range
+
+
+def test_perceptual_metrics_where_they_are_asked_for(
+    restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "prepare", lambda: None)
+    monkeypatch.setattr(evaluation, "inception_features", lambda x, data_range: stand_in(x)[:, None] / data_range)
+    for name, metric in PERCEPTUAL.items():
+        monkeypatch.setitem(PERCEPTUAL, name, replace(metric, compute=stand_in))
+    for name, metric in SETS.items():
+        monkeypatch.setitem(SETS, name, replace(metric, compute=lambda restored, clean: (restored - clean).sum()))
+    table = evaluate(restorer, **folders, steps=[1], border=3, data_range=127.5, perceptual=True)
+    for row in (table["degraded"], *table["rows"]):
+        assert {"lpips", "dists", "fid", "kid"} < set(row)
+    degraded = [row for row in table["per_image"] if row["steps"] == 0]
+    clean_sum = 0.0
+    for row in degraded:
+        assert set(row) == {"file", "steps", *METRICS, *PERCEPTUAL}
+        inner = {side: to_unit(pixels(folders[side] / f"{row['file']}.png"))[3:-3, 3:-3] for side in folders}
+        assert row["lpips"] == row["dists"] == pytest.approx(2 * inner["degraded"].mean())
+        clean_sum += 2 * inner["clean"].mean()
+    assert table["degraded"]["lpips"] == pytest.approx(np.mean([row["lpips"] for row in degraded]))
+    assert table["degraded"]["fid"] == pytest.approx(sum(row["lpips"] for row in degraded) - clean_sum)
+
+
+def test_a_missing_piq_is_said_before_anything_is_measured(
+    restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "piq", None)
+    monkeypatch.setattr(evaluation, "load_pair", lambda *_, **__: pytest.fail("an image was read"))
+    monkeypatch.setattr(evaluation, "load_test_pair", lambda *_, **__: pytest.fail("an image was read"))
+    with pytest.raises(MissingExtraError, match="piq"):
+        evaluate(restorer, **folders, steps=[1], perceptual=True)
 
 
 def test_a_task_is_measured_in_its_fixed_form(restorer: Restorer, folders: dict[str, Any]) -> None:
@@ -121,8 +178,8 @@ def test_a_method_of_one_step_has_one_row(folders: dict[str, Any]) -> None:
 
 
 def test_a_list_of_times_is_its_own_number_of_steps(restorer: Restorer, folders: dict[str, Any]) -> None:
-    evaluation = Evaluation(restorer, *find_test_pairs(None, **folders, task=None), steps=(1, 5), times=[1.0, 0.4, 0.0])
-    table = evaluation.table(evaluation.measurements())
+    of_times = Evaluation(restorer, *find_test_pairs(None, **folders, task=None), steps=(1, 5), times=[1.0, 0.4, 0.0])
+    table = of_times.table(of_times.measurements())
     assert [(row["steps"], row["network_calls"]) for row in table["rows"]] == [(2, 2)]
 
 

@@ -249,6 +249,7 @@ def evaluate(
     precision: Convolutions = "auto",
     times: Times = "uniform",
     sampler: Sampler = "euler",
+    perceptual: Annotated[bool, Parameter(negative="")] = False,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
@@ -265,6 +266,7 @@ def evaluate(
         data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
         out: folder for the report
         resample: bring degraded images of a lower size to the clean grid
+        perceptual: LPIPS, DISTS, FID and KID too; needs indi[perceptual], fetches weights at its first use
     """
     set_threads(threads)
     restorer = load(model, device=device, precision=precision, tile=tile)
@@ -280,6 +282,7 @@ def evaluate(
         times=_times(times),
         sampler=sampler,
         seed=seed,
+        perceptual=perceptual,
     )
     total = len(found.pairs) * (1 + len(evaluation.walked()))
     with _bar(MofNCompleteColumn(), TimeRemainingColumn()) as bar:

@@ -5,7 +5,8 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from indi.checkpoint import write_text
 from indi.config import Config
-from indi.data import Pair, load_test_pair, match_pairs
+from indi.data import Pair, load_pair, load_test_pair, match_pairs
 from indi.degradations import degradation
 from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError, ModelError
 from indi.images import from_unit, to_unit
-from indi.metrics import METRICS, measure
+from indi.metrics import METRICS, PERCEPTUAL, SETS, Metric, Niqe, measure, with_niqe
+from indi.metrics.checks import inside
+from indi.metrics.perceptual import inception_features, prepare
 from indi.report import Strip, draw_curve, steps_label, write_report
 from indi.restoration import Pixels, Restorer, Walk, load
 from indi.training import CONFIG_FILE, SPLIT_FILE
@@ -39,6 +42,8 @@ class Measurement:
     Attributes:
         metrics: Values by name; None where a metric has no meaning for this image.
         shown: The crop that reports show, and the same of the clean image; None past the first few images.
+        features: Of the image and of the clean one, as ``inception_features`` gives them: what distances of sets
+            compare. Empty unless perceptual metrics are asked for.
     """
 
     file: str
@@ -48,6 +53,7 @@ class Measurement:
     megapixels: float
     metrics: dict[str, float | None]
     shown: tuple[Pixels, Pixels] | None
+    features: Sequence[Tensor] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Evaluation:
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
+        perceptual: Measure LPIPS, DISTS, FID and KID too, whose first use fetches weights from the network.
     """
 
     restorer: Restorer
@@ -79,6 +86,7 @@ class Evaluation:
     times: str | Sequence[float] = "uniform"
     sampler: str = "euler"
     seed: int = 0
+    perceptual: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what could not be measured.
@@ -96,7 +104,18 @@ class Evaluation:
         return tuple(sorted(set(self.steps))) if isinstance(self.times, str) else (len(self.times) - 1,)
 
     def measurements(self) -> Iterator[Measurement]:
-        """Yield one measurement for each image and number of steps, image by image, the degraded first."""
+        """Yield one measurement for each image and number of steps, image by image, the degraded first.
+
+        The clean images are read twice: NIQE needs its model of all of them before the first measurement.
+
+        Raises:
+            MissingExtraError: Perceptual metrics are asked for, and piq cannot be imported.
+            ModelError: They are asked for, and their weights could not be fetched.
+        """
+        if self.perceptual:
+            prepare()
+        listed = METRICS | PERCEPTUAL if self.perceptual else METRICS
+        metrics = with_niqe(listed, Niqe.fit(self._clean_images()))
         channels = self.restorer.card.channels
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(self.pairs):
@@ -104,7 +123,8 @@ class Evaluation:
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
             window = liveliest_window(clean, _CROP) if index < _STRIPS else None
-            yield self._measured(pair.name, 0, 0, 0.0, _as_stored(degraded, clean), clean, window)
+            measured = partial(self._measured, pair.name, clean, window, metrics)
+            yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
                 self.restorer.restore(degraded, steps=1)
                 warm.add(clean.shape)
@@ -113,18 +133,38 @@ class Evaluation:
                 *_, last = self.restorer.trajectory(degraded, Walk(steps, self.times, self.sampler), seed=self.seed)
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
-                yield self._measured(pair.name, steps, last.network_calls, seconds, restored, clean, window)
+                yield measured(restored, steps=steps, calls=last.network_calls, seconds=seconds)
+
+    def _clean_images(self) -> Iterator[Tensor]:
+        """Yield each clean image in units of the peak, as a batch of one."""
+        for pair in self.pairs:
+            (clean,) = load_pair(replace(pair, degraded=None), channels=self.restorer.card.channels)
+            yield _batch(clean) / self._peak(clean)
+
+    def _peak(self, clean: Pixels) -> float:
+        """Return ``data_range`` where the range of the image's type is 1."""
+        span = np.iinfo(clean.dtype.name).max if clean.dtype.kind == "u" else 1.0
+        return 1.0 if self.data_range is None else self.data_range / span
 
     def _measured(
-        self, file: str, steps: int, calls: int, seconds: float, image: Pixels, clean: Pixels, window: Any
+        self,
+        file: str,
+        clean: Pixels,
+        window: Any,
+        metrics: Mapping[str, Metric],
+        image: Pixels,
+        *,
+        steps: int = 0,
+        calls: int = 0,
+        seconds: float = 0.0,
     ) -> Measurement:
-        span = np.iinfo(clean.dtype.name).max if clean.dtype.kind == "u" else 1.0
-        peak = 1.0 if self.data_range is None else self.data_range / span
-        metrics = measure(_batch(image), _batch(clean), border=self.border, data_range=peak)
-        values = {name: _finite(value[0]) for name, value in metrics.items()}
+        both, peak = (_batch(image), _batch(clean)), self._peak(clean)
+        measured = measure(*both, border=self.border, data_range=peak, metrics=metrics)
+        values = {name: _finite(value[0]) for name, value in measured.items()}
         pixels = clean.shape[0] * clean.shape[1] / 1e6
         shown = None if window is None else (for_display(image[window]), for_display(clean[window]))
-        return Measurement(file, steps, calls, seconds, pixels, values, shown)
+        features = [inception_features(inside(part, self.border), data_range=peak) for part in both if self.perceptual]
+        return Measurement(file, steps, calls, seconds, pixels, values, shown, features)
 
     def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
         """Return the content of metrics.json: means over the images by steps, and every image's values."""
@@ -147,12 +187,12 @@ class Evaluation:
                 "precision": str(restorer.precision).removeprefix("torch."),
                 "device": str(restorer.device),
             },
-            "degraded": _means(rows[0]),
+            "degraded": self._summary(rows[0]),
             "rows": [
                 {
                     "steps": steps,
                     "network_calls": row[0].network_calls,
-                    **_means(row),
+                    **self._summary(row),
                     "seconds_per_megapixel": sum(m.seconds for m in row) / sum(m.megapixels for m in row),
                 }
                 for steps, row in rows.items()
@@ -160,6 +200,14 @@ class Evaluation:
             ],
             "per_image": [{"file": m.file, "steps": m.steps, **m.metrics} for row in rows.values() for m in row],
         }
+
+    def _summary(self, row: Sequence[Measurement]) -> dict[str, float | None]:
+        """Return the mean of each metric over the images, and the distances of their set from the clean one."""
+        means = _means(row)
+        if not self.perceptual:
+            return means
+        sets = [torch.cat(part) for part in zip(*(m.features for m in row), strict=True)]
+        return means | {name: _finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
 
     def write(self, out: Path, measurements: Sequence[Measurement]) -> dict[str, Any]:
         """Write metrics.json, curve.png and report.html into ``out``; return the table."""
@@ -277,6 +325,7 @@ def evaluate(
     times: str | Sequence[float] = "uniform",
     sampler: str = "euler",
     seed: int = 0,
+    perceptual: bool = False,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
@@ -293,11 +342,14 @@ def evaluate(
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
+        perceptual: Measure LPIPS, DISTS, FID and KID too. It needs ``indi[perceptual]``, and its first use fetches
+            standard weights from the network.
         out: Folder for metrics.json, curve.png and report.html.
 
     Raises:
         ConfigError, DataError, ImageError: The pairs or the options do not fit.
-        ModelError: There is no such model.
+        ModelError: There is no such model, or the weights of perceptual metrics could not be fetched.
+        MissingExtraError: Perceptual metrics are asked for, and piq cannot be imported.
     """
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model
@@ -313,6 +365,7 @@ def evaluate(
         times=times,
         sampler=sampler,
         seed=seed,
+        perceptual=perceptual,
     )
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
@@ -321,7 +374,7 @@ def evaluate(
 def _means(measurements: Sequence[Measurement]) -> dict[str, float | None]:
     """Return the mean of each metric over the images that have it; None where none has."""
     means: dict[str, float | None] = {}
-    for name in METRICS:
+    for name in measurements[0].metrics:
         values = [m.metrics[name] for m in measurements]
         known = [value for value in values if value is not None]
         means[name] = sum(known) / len(known) if known else None

@@ -120,6 +120,49 @@ def train(
         ModelError: ``start`` or the state to resume does not fit.
         TrainingError: The run exists already, or training diverged.
     """
+    asked = settings_tree(
+        config,
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        method=method,
+        size=size,
+        epsilon=epsilon,
+        resample=resample,
+        minutes=minutes,
+        iterations=iterations,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+        precision=precision,
+    )
+    run = Path(run)
+    if not resume and (run / STATE_FILE).exists():
+        raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
+    settings = _settings(run, asked, resume)
+    yield from _train(settings, run, None if start is None else load_model(Path(start)), device)
+
+
+def settings_tree(
+    config: str | Path | Mapping[str, Any] | None,
+    *,
+    clean: str | Path | None = None,
+    degraded: str | Path | None = None,
+    task: str | None = None,
+    method: str | None = None,
+    size: str | None = None,
+    epsilon: float | None = None,
+    resample: bool = False,
+    minutes: float | None = None,
+    iterations: int | None = None,
+    checkpoint_every: int | None = None,
+    seed: int | None = None,
+    precision: Precision | None = None,
+) -> dict[str, Any]:
+    """Return the settings of a file or tree, with the given ones, named as in ``train``, put over them.
+
+    Raises:
+        ConfigError: The file cannot be read or is neither TOML nor JSON.
+    """
     given: dict[str, Any] = {
         "method": {"name": method, "epsilon": epsilon},
         "network": {"size": size},
@@ -133,11 +176,7 @@ def train(
         },
     }
     given = {part: {name: v for name, v in values.items() if v is not None} for part, values in given.items()}
-    run = Path(run)
-    if not resume and (run / STATE_FILE).exists():
-        raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
-    settings = _settings(run, _tree(config), given, resume)
-    yield from _train(settings, run, None if start is None else load_model(Path(start)), device)
+    return _one_budget(_resolved(_tree(config)), given)
 
 
 def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -146,15 +185,14 @@ def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
 
 
-def _settings(run: Path, tree: dict[str, Any], given: dict[str, Any], resume: bool) -> Config:
-    """Return the settings: what is given over the tree, over those of the run that is resumed.
+def _settings(run: Path, asked: dict[str, Any], resume: bool) -> Config:
+    """Return the settings: what is asked for, over those of the run that is resumed.
 
     Raises:
         ConfigError: There is no budget, or a setting differs from what the run was begun with.
     """
     begun = resume and (run / CONFIG_FILE).exists()
     before: dict[str, Any] = Config.read(run / CONFIG_FILE) if begun else {}
-    asked = _one_budget(_resolved(tree), given)
     settings = Config.parse(_one_budget(before, asked), source=str(run) if begun else "settings")
     if begun:
         _check_unchanged(Config.parse(before, source=str(run)), settings, run)

@@ -1,7 +1,16 @@
 """What a person looks at: figures, tables, and HTML pages that need no other file."""
 
+from indi.report.comparison import comparison_rows, write_comparison
 from indi.report.evaluation import draw_curve, write_report
 from indi.report.page import Strip
 from indi.report.tables import steps_label, table_rows
 
-__all__ = ["Strip", "draw_curve", "steps_label", "table_rows", "write_report"]
+__all__ = [
+    "Strip",
+    "comparison_rows",
+    "draw_curve",
+    "steps_label",
+    "table_rows",
+    "write_comparison",
+    "write_report",
+]

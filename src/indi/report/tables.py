@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from indi.metrics import METRICS
+from indi.metrics import EVERY_METRIC
 
 _DIGITS = {"ssim": 4, "ms_ssim": 4}  # two for all others
 Rows = Sequence[Mapping[str, Any]]
@@ -32,12 +32,12 @@ def counted(number: int, noun: str) -> str:
 
 def known_metrics(rows: Rows) -> list[str]:
     """Return the metrics that have a meaning for these images."""
-    return [name for name in METRICS if any(row.get(name) is not None for row in rows)]
+    return [name for name in EVERY_METRIC if any(row.get(name) is not None for row in rows)]
 
 
 def header(name: str) -> str:
     """Return a metric's name for the head of a column, with its unit."""
-    metric = METRICS[name]
+    metric = EVERY_METRIC[name]
     label = name if name == "swd" else metric.label
     return f"{label} ({metric.unit})" if metric.unit else label
 
@@ -52,7 +52,7 @@ def best_rows(name: str, rows: Rows) -> Iterator[int]:
     values = [row[name] for row in rows]
     known = [value for value in values if value is not None]
     if len(known) > 1:
-        best = text(name, max(known) if METRICS[name].higher_is_better else min(known))
+        best = text(name, max(known) if EVERY_METRIC[name].higher_is_better else min(known))
         yield from (number for number, value in enumerate(values) if text(name, value) == best)
 
 

@@ -1,0 +1,157 @@
+"""What a comparison of methods shows: quality against network calls, and one HTML page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indi.images import write_atomic
+from indi.report.drawing import grid, picture
+from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
+from indi.report.tables import best_rows, counted, header, html_table, known_metrics, text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Of a palette that people who confuse red and green can read (Okabe and Ito, 2008), with a mark each.
+_LOOKS = (("#d55e00", "o"), ("#333333", "*"), ("#0072b2", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"))
+
+
+def write_comparison(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], out: Path) -> None:
+    """Write compare.png and report.html into ``out``.
+
+    Args:
+        table: The content of compare.json.
+        strips: The images to show, by method, the same images in the same order.
+        out: The folder.
+    """
+    drawn = _curves(table)
+    write_atomic(out / "compare.png", drawn)
+    write_atomic(out / "report.html", _page(table, strips, drawn))
+
+
+def comparison_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the table as text: the header, the degraded image, then a row for each method and number of calls."""
+    names = known_metrics([table["degraded"], *_rows(table)])
+    yield ["method", "calls", *map(header, names), "s/MP"]
+    yield ["degraded", "", *(text(name, table["degraded"][name]) for name in names), ""]
+    for method, result in table["methods"].items():
+        spreads = result.get("spread", [{}] * len(result["rows"]))
+        for row, spread in zip(result["rows"], spreads, strict=True):
+            values = [_with_spread(name, row[name], spread.get(name)) for name in names]
+            yield [method, str(row["network_calls"]), *values, f"{row['seconds_per_megapixel']:.2f}"]
+
+
+def _rows(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for result in table["methods"].values() for row in result["rows"]]
+
+
+def _with_spread(name: str, value: float | None, spread: float | None) -> str:
+    return text(name, value) if spread is None else f"{text(name, value)} ± {text(name, spread)}"
+
+
+def _curves(table: Mapping[str, Any]) -> bytes:
+    """Return the figure as a PNG: two metrics over calls, and one against the other."""
+
+    def draw(figure: "Figure") -> None:
+        plane, error, texture = figure.subplot_mosaic(
+            [["plane", "psnr"], ["plane", "swd"]], width_ratios=[1.5, 1]
+        ).values()
+        for look, (method, result) in zip(_LOOKS * len(table["methods"]), table["methods"].items(), strict=False):
+            _draw_method(plane, error, texture, method, result, look)
+        plane.set_xlabel("PSNR in dB (to the right: less error)")
+        plane.set_ylabel("swd (downwards: looks more real)")
+        plane.set_title("What each method buys with its network calls", loc="left", fontweight="bold", pad=12)
+        plane.legend(frameon=False)
+        calls = sorted({row["network_calls"] for row in _rows(table)})
+        for axes, name in ((error, "PSNR in dB"), (texture, "swd")):
+            axes.set_xscale("log")
+            axes.set_xticks(calls, [str(number) for number in calls])
+            axes.minorticks_off()
+            axes.set_ylabel(name)
+        texture.set_xlabel("network calls")
+        for axes in (plane, error, texture):
+            grid(axes)
+
+    return picture(draw, 9.6, 5.0)
+
+
+def _draw_method(
+    plane: "Axes", error: "Axes", texture: "Axes", method: str, result: Mapping[str, Any], look: tuple[str, str]
+) -> None:
+    colour, mark = look
+    spreads = result.get("spread", [{}] * len(result["rows"]))
+    points = [
+        (row["network_calls"], row["psnr"], row["swd"], spread.get("psnr") or 0.0, spread.get("swd") or 0.0)
+        for row, spread in zip(result["rows"], spreads, strict=True)
+        if row["psnr"] is not None and row["swd"] is not None
+    ]
+    if not points:
+        return
+    calls, psnr, swd, psnr_spread, swd_spread = zip(*points, strict=True)
+    large = 12 if mark == "*" else 6
+    style: Any = {
+        "color": colour,
+        "marker": mark,
+        "markersize": large,
+        "linewidth": 1.5,
+        "capsize": 2,
+        "elinewidth": 0.8,
+    }
+    plane.errorbar(psnr, swd, xerr=psnr_spread, yerr=swd_spread, label=method, **style)
+    # Where lines begin and end is what a reader looks for first.
+    for index in {0, len(calls) - 1}:
+        plane.annotate(
+            str(calls[index]), (psnr[index], swd[index]), xytext=(6, 5), textcoords="offset points", color=colour
+        )
+    error.errorbar(calls, psnr, yerr=psnr_spread, **style)
+    texture.errorbar(calls, swd, yerr=swd_spread, **style)
+
+
+def _page(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], drawn: bytes) -> bytes:
+    settings = table["settings"]
+    seeds = len(settings["seeds"])
+    spread = (
+        f", and its standard deviation over {seeds} seeds"
+        if seeds > 1
+        else ", of one seed: small differences mean nothing"
+    )
+    return page_of(
+        f"{', '.join(table['methods'])} compared",
+        f"""<p class="quiet">Mean over {counted(settings["images"], "image")}{spread}.
+The same network, pairs and budget of training for each.</p>
+{figure_tag("PSNR and swd over network calls, by method", drawn)}
+<p>The figures beside a line count its network calls. PSNR measures error, where one call does well: it answers with the
+average of all plausible images. <code>swd</code> compares the texture of restored and clean: lower looks more real.
+The best value of each measure is bold.</p>
+{_quality(table)}
+<h2>Training</h2>
+{_training(table)}
+<h2>Images</h2>
+<p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>
+{"".join(strip_tags(strip) for strip in _by_image(strips))}
+{settings_list(settings)}""",
+    )
+
+
+def _quality(table: Mapping[str, Any]) -> str:
+    head, *body = comparison_rows(table)
+    names = known_metrics([table["degraded"], *_rows(table)])
+    best = {(row + 1, column) for column, name in enumerate(names, 2) for row in best_rows(name, _rows(table))}
+    return html_table(head, body, best)
+
+
+def _training(table: Mapping[str, Any]) -> str:
+    body = []
+    for method, result in table["methods"].items():
+        cost = result["train"]
+        body.append([method, *(f"{cost[name]:.0f}" for name in ("seconds", "iterations", "crops_per_second"))])
+        body[-1].append(f"{cost['parameters'] / 1e6:.2f}")
+    return html_table(["method", "seconds", "iterations", "crops/s", "million weights"], body, set())
+
+
+def _by_image(strips: Mapping[str, Sequence[Strip]]) -> Iterator[Strip]:
+    """Yield the strips image by image, so that methods stand below each other."""
+    for some in zip(*strips.values(), strict=True):
+        for method, strip in zip(strips, some, strict=True):
+            yield Strip(f"{strip.file}: {method}", strip.panels, strip.clean)

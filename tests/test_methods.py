@@ -211,7 +211,7 @@ def posterior(name: str, state: Tensor, y: Tensor, t: float, *, sees_y: bool) ->
     covariance = torch.tensor([[variance, state_y], [state_y, 5.0]], dtype=torch.float64)
     # At the end of a path without noise, state and y are one and the same number.
     weights = torch.linalg.pinv(covariance, hermitian=True) @ torch.tensor([x_state, 1.0], dtype=torch.float64)
-    return weights[0] * state + weights[1] * y
+    return float(weights[0]) * state + float(weights[1]) * y
 
 
 def restored(name: str, y: Tensor, steps: int, *, sees_y: bool) -> Tensor:
@@ -241,9 +241,11 @@ def test_spread_rises_to_that_of_clean_images(name: str, steps: int) -> None:
     path = method(name).path
     variance = 5.0 + float(path.c(1.0)) ** 2
     for t, s in itertools.pairwise(uniform_times(steps)):
-        gain = path.move(torch.ones(1), torch.zeros(1), posterior(name, torch.ones(1), torch.ones(1), t, sees_y=False), t, s)
+        gain = path.move(
+            torch.ones(1), torch.zeros(1), posterior(name, torch.ones(1), torch.ones(1), t, sees_y=False), t, s
+        )
         variance = float(gain) ** 2 * variance + path.fresh(t, s) ** 2
-    x, y = gaussian_pairs(40_000)
+    _, y = gaussian_pairs(40_000)
     assert restored(name, y, steps, sees_y=False).std().item() == pytest.approx(math.sqrt(variance), rel=0.02)
     if steps == 1:  # a full step is the estimate: its spread is far below that of clean images, 1
         assert math.sqrt(variance) == pytest.approx(1 / math.sqrt(5), abs=0.01)
@@ -263,7 +265,7 @@ def test_conditioned_diffusion_draws_from_the_posterior() -> None:
 
 @pytest.mark.parametrize("name", WALKING)
 def test_fidelity_is_paid_for_the_spread(name: str) -> None:
-    """The squared error of one step is the least there is, 4/5; that of a draw from the posterior is at most twice it."""
+    """The squared error of one step is the least there is, 4/5; that of a posterior draw is at most twice it."""
     sees_y = name == "diffusion"
     x, y = gaussian_pairs(40_000)
     one, many = ((restored(name, y, steps, sees_y=sees_y) - x).square().mean().item() for steps in (1, 100))

@@ -6,7 +6,7 @@ interrupted goes on, and one with more methods, seeds or time adds to what is th
 
 import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +204,7 @@ class Comparison:
             f"then {calls} network calls on each test image for each (1 for a method of one step)"
         )
 
-    def progress(self) -> Iterator[Progress]:
+    def progress(self) -> Generator[Progress, None, None]:
         """Train and measure what is not there yet, and yield how far it is; closing it early keeps what was done.
 
         Raises:

@@ -1,6 +1,7 @@
 """What a comparison of methods shows: quality against network calls, and one HTML page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Of a palette that people who confuse red and green can read (Okabe and Ito, 2008), with a mark each.
 _LOOKS = (("#d55e00", "o"), ("#333333", "*"), ("#0072b2", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"))
+_SHOWN_DECIBELS = 8.0  # below the best
 
 
 def write_comparison(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], out: Path) -> None:
@@ -36,14 +38,18 @@ def comparison_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     yield ["method", "calls", *map(header, names), "s/MP"]
     yield ["degraded", "", *(text(name, table["degraded"][name]) for name in names), ""]
     for method, result in table["methods"].items():
-        spreads = result.get("spread", [{}] * len(result["rows"]))
-        for row, spread in zip(result["rows"], spreads, strict=True):
+        for row, spread in _with_spreads(result):
             values = [_with_spread(name, row[name], spread.get(name)) for name in names]
             yield [method, str(row["network_calls"]), *values, f"{row['seconds_per_megapixel']:.2f}"]
 
 
 def _rows(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [row for result in table["methods"].values() for row in result["rows"]]
+
+
+def _with_spreads(result: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield each row of a method with its spread over seeds, which is empty for one seed."""
+    yield from zip(result["rows"], result.get("spread", [{}] * len(result["rows"])), strict=True)
 
 
 def _with_spread(name: str, value: float | None, spread: float | None) -> str:
@@ -54,10 +60,9 @@ def _curves(table: Mapping[str, Any]) -> bytes:
     """Return the figure as a PNG: two metrics over calls, and one against the other."""
 
     def draw(figure: "Figure") -> None:
-        plane, error, texture = figure.subplot_mosaic(
-            [["plane", "psnr"], ["plane", "swd"]], width_ratios=[1.5, 1]
-        ).values()
-        for look, (method, result) in zip(_LOOKS * len(table["methods"]), table["methods"].items(), strict=False):
+        panels = figure.subplot_mosaic([["plane", "psnr"], ["plane", "swd"]], width_ratios=[1.5, 1])
+        plane, error, texture = panels["plane"], panels["psnr"], panels["swd"]
+        for (method, result), look in zip(table["methods"].items(), cycle(_LOOKS), strict=False):
             _draw_method(plane, error, texture, method, result, look)
         plane.set_xlabel("PSNR in dB (to the right: less error)")
         plane.set_ylabel("swd (downwards: looks more real)")
@@ -70,6 +75,11 @@ def _curves(table: Mapping[str, Any]) -> bytes:
             axes.minorticks_off()
             axes.set_ylabel(name)
         texture.set_xlabel("network calls")
+        for axes in (plane, texture):
+            axes.set_yscale("log")  # texture is compared as how many times as far
+            axes.yaxis.set_major_formatter("{x:.3g}")
+            axes.yaxis.set_minor_formatter("{x:.2g}")
+        _leave_outliers_out(table, plane, error)
         for axes in (plane, error, texture):
             grid(axes)
 
@@ -80,32 +90,39 @@ def _draw_method(
     plane: "Axes", error: "Axes", texture: "Axes", method: str, result: Mapping[str, Any], look: tuple[str, str]
 ) -> None:
     colour, mark = look
-    spreads = result.get("spread", [{}] * len(result["rows"]))
     points = [
         (row["network_calls"], row["psnr"], row["swd"], spread.get("psnr") or 0.0, spread.get("swd") or 0.0)
-        for row, spread in zip(result["rows"], spreads, strict=True)
+        for row, spread in _with_spreads(result)
         if row["psnr"] is not None and row["swd"] is not None
     ]
     if not points:
         return
     calls, psnr, swd, psnr_spread, swd_spread = zip(*points, strict=True)
-    large = 12 if mark == "*" else 6
-    style: Any = {
-        "color": colour,
-        "marker": mark,
-        "markersize": large,
-        "linewidth": 1.5,
-        "capsize": 2,
-        "elinewidth": 0.8,
-    }
+    style: Any = {"color": colour, "marker": mark, "markersize": 12 if mark == "*" else 6, "linewidth": 1.5}
+    style |= {"capsize": 2, "elinewidth": 0.8}
     plane.errorbar(psnr, swd, xerr=psnr_spread, yerr=swd_spread, label=method, **style)
-    # Where lines begin and end is what a reader looks for first.
-    for index in {0, len(calls) - 1}:
-        plane.annotate(
-            str(calls[index]), (psnr[index], swd[index]), xytext=(6, 5), textcoords="offset points", color=colour
-        )
+    for index in {0, len(calls) - 1}:  # where lines begin and end is what a reader looks for first
+        place: Any = {"xytext": (6, 5), "textcoords": "offset points", "annotation_clip": True}
+        plane.annotate(str(calls[index]), (psnr[index], swd[index]), color=colour, **place)
     error.errorbar(calls, psnr, yerr=psnr_spread, **style)
     texture.errorbar(calls, swd, yerr=swd_spread, **style)
+
+
+def _leave_outliers_out(table: Mapping[str, Any], plane: "Axes", error: "Axes") -> None:
+    """Cut the axes of PSNR where a method far behind would squeeze all others, and say which."""
+    known = [row["psnr"] for row in _rows(table) if row["psnr"] is not None]
+    if not known or max(known) - min(known) <= _SHOWN_DECIBELS:
+        return
+    floor = max(known) - _SHOWN_DECIBELS
+    left_out = [
+        method
+        for method, result in table["methods"].items()
+        if any(row["psnr"] is not None and row["psnr"] < floor for row in result["rows"])
+    ]
+    plane.set_xlim(left=floor)
+    error.set_ylim(bottom=floor)
+    note = f"{', '.join(left_out)}: in part below {floor:.1f} dB, see the table"
+    plane.text(0.02, 0.02, note, transform=plane.transAxes, fontsize=9)
 
 
 def _page(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], drawn: bytes) -> bytes:

@@ -1,0 +1,160 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indi.comparison import Comparison, compare
+from indi.errors import ConfigError, DataError, ModelError
+from indi.evaluation import evaluate
+from indi.methods import METHODS
+from indi.metrics import METRICS
+from problems import write_pairs
+
+QUICK: dict[str, Any] = {"iterations": 2, "size": "tiny", "steps": [2, 1]}
+CONFIG = {"data": {"crop": 16, "batch": 2, "validation": 0.25}}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return write_pairs(tmp_path_factory.mktemp("pairs"), count=4)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("comparison")
+
+
+@pytest.fixture(scope="module")
+def table(folders: dict[str, Any], out: Path) -> dict[str, Any]:
+    return compare(**folders, **QUICK, config=CONFIG, out=out, seeds=2)
+
+
+def cells(comparison: Comparison) -> set[str]:
+    """Work through a comparison; return what it had to do."""
+    return {f"{stage} {cell.name}" for cell, stage, _ in comparison.progress()}
+
+
+def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
+    assert list(table["methods"]) == list(METHODS)
+    assert set(table["degraded"]) == set(METRICS)
+    for method, result in table["methods"].items():
+        assert list(result["train"]) == ["seconds", "iterations", "crops_per_second", "parameters"]
+        assert result["train"]["iterations"] == 2
+        assert [row["steps"] for row in result["rows"]] == ([1] if method == "regression" else [1, 2])
+        for row in result["rows"]:
+            assert list(row) == ["steps", "network_calls", *METRICS, "seconds_per_megapixel"]
+            assert row["network_calls"] == row["steps"]
+    weights = {method: result["train"]["parameters"] for method, result in table["methods"].items()}
+    # The same network for all; diffusion's sees twice the channels, since it needs the degraded image beside the noise.
+    assert weights.pop("diffusion") - weights["indi"] == 4 * 32 * 9
+    assert len(set(weights.values())) == 1
+    assert table["settings"]["seeds"] == [0, 1]
+    assert table["settings"]["size"] == "tiny"
+
+
+def test_the_figures_are_means_over_the_seeds_of_evaluations(table: dict[str, Any], out: Path) -> None:
+    runs = [evaluate(out / "runs" / f"flow-s{seed}", steps=[1, 2], seed=seed) for seed in (0, 1)]
+    result = table["methods"]["flow"]
+    for row, spread, *each in zip(result["rows"], result["spread"], *(run["rows"] for run in runs), strict=True):
+        values = [other["psnr"] for other in each]
+        assert row["psnr"] == pytest.approx(np.mean(values))
+        assert spread["psnr"] == pytest.approx(np.std(values, ddof=1))
+    assert [seed["rows"][0]["psnr"] for seed in result["seeds"]] == [run["rows"][0]["psnr"] for run in runs]
+
+
+def test_what_is_written(table: dict[str, Any], out: Path) -> None:
+    written = json.loads((out / "compare.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert written == table
+    page = (out / "report.html").read_text()
+    assert page.count("<h3>") == len(METHODS)  # one validation image, a strip a method
+    assert page.count("<figure>") == 4 * 4 + 3  # degraded, 1 step, 2 steps, clean; regression knows one step
+    assert (out / "compare.png").exists()
+
+
+def test_all_methods_are_trained_on_the_same_pairs_in_the_same_order(table: dict[str, Any], out: Path) -> None:
+    splits = {(out / "runs" / f"{method}-s1" / "split.json").read_text() for method in table["methods"]}
+    assert len(splits) == 1
+
+
+def test_what_is_finished_is_kept(table: dict[str, Any], folders: dict[str, Any], out: Path) -> None:
+    def again(**changed: Any) -> Comparison:
+        return Comparison.of(**folders, config=CONFIG, out=out, **{**QUICK, "seeds": 2, **changed})
+
+    assert cells(again()) == set()
+    assert again().table() == table
+    assert "10 trainings of 2 iterations, 10 of them kept" in again().cost()
+    # Other step counts are measured anew, with the trained runs; one more seed is trained.
+    assert "5 trainings of 2 iterations, 0 of them kept" in again(seeds=1, steps=[1]).cost()
+    assert cells(again(methods=["bridge"], seeds=3)) == {"training bridge-s2", "measuring bridge-s2"}
+    begun = (out / "runs" / "indi-s0" / "training.jsonl").read_text()
+    cells(again(methods=["indi"], seeds=1, steps=[1]))
+    assert (out / "runs" / "indi-s0" / "training.jsonl").read_text() == begun
+
+
+def test_a_larger_budget_goes_on(folders: dict[str, Any], tmp_path: Path) -> None:
+    for iterations in (1, 3):
+        options = {**QUICK, "iterations": iterations, "methods": ["indi"]}
+        table = compare(**folders, **options, config=CONFIG, out=tmp_path)
+        assert table["methods"]["indi"]["train"]["iterations"] == iterations
+    lines = (tmp_path / "runs/indi-s0/training.jsonl").read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3]
+
+
+def test_a_cell_that_was_cut_off_is_finished(folders: dict[str, Any], tmp_path: Path) -> None:
+    comparison = Comparison.of(**folders, **QUICK, config=CONFIG, out=tmp_path, methods=["indi", "regression"])
+    for progress in (work := comparison.progress()):
+        if progress.stage == "measuring":
+            work.close()
+            break
+    with pytest.raises(ModelError, match="indi-s0: not finished"):
+        comparison.table()
+    (tmp_path / "cells/indi-s0").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cells/indi-s0/cell.json").write_text("{")  # a cell that is no cell is made anew
+    assert cells(comparison) >= {"measuring indi-s0", "training regression-s0"}
+    assert set(comparison.table()["methods"]) == {"indi", "regression"}
+
+
+def test_other_images_to_test_on(folders: dict[str, Any], tmp_path: Path) -> None:
+    test = write_pairs(tmp_path / "test", count=2)
+    options: dict[str, Any] = {**QUICK, "methods": ["indi"], "config": CONFIG, "runs": tmp_path / "runs"}
+    names = {"test_clean": test["clean"], "test_degraded": test["degraded"]}
+    table = compare(**folders, **options, **names, out=tmp_path / "a")
+    assert table["settings"]["images"] == 2
+    assert table["settings"]["clean"] == str(test["clean"])
+    made = compare(
+        clean=folders["clean"],
+        task="denoise",
+        **{**options, "runs": None},
+        test_clean=test["clean"],
+        out=tmp_path / "b",
+    )
+    assert made["settings"]["task"] == "denoise"
+
+
+def test_what_cannot_work_is_said_before_anything_is_trained(folders: dict[str, Any], tmp_path: Path) -> None:
+    def refused(error: type[Exception], match: str, **changed: Any) -> None:
+        with pytest.raises(error, match=match):
+            Comparison.of(**{**folders, **QUICK, "out": tmp_path / "out", **changed})
+
+    refused(ConfigError, "unknown method 'indy'", methods=["indy"])
+    refused(ConfigError, "name each once", methods=["indi", "indi"])
+    refused(ConfigError, "name each once", seeds=0)
+    refused(ConfigError, "no budget", iterations=None)
+    refused(ConfigError, "steps are", steps=[])
+    refused(ConfigError, "steps are", steps=[0])
+    refused(ConfigError, "unknown size", size="huge")
+    refused(ConfigError, "noise of its own", config={"method": {"noise": "brownian"}})
+    refused(ConfigError, "give the clean images", test_degraded=tmp_path)
+    refused(ConfigError, "one of the two", test_clean=folders["clean"])
+    (tmp_path / "empty").mkdir()
+    refused(Exception, "no images", test_clean=tmp_path / "empty", task="denoise", degraded=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_that_do_not_fit_are_said(folders: dict[str, Any], tmp_path: Path) -> None:
+    other = write_pairs(tmp_path, count=1, size=(30, 30))
+    (other["degraded"] / "0.png").rename(other["degraded"] / "x.png")
+    with pytest.raises(DataError):
+        compare(clean=other["clean"], degraded=other["degraded"], **QUICK, out=tmp_path / "out")

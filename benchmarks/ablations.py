@@ -132,8 +132,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     options = parser.parse_args()
     threads = set_threads(options.threads)
-    say(f"{len(CELLS)} models of {options.iterations} iterations, on {threads} threads: at 300 crops a second on two "
-        f"cores {len(CELLS) * options.iterations * 16 / 300 / 60:.0f} minutes, and the measuring")
+    say(
+        f"{len(CELLS)} models of {options.iterations} iterations, on {threads} threads: at 300 crops a second on two "
+        f"cores {len(CELLS) * options.iterations * 16 / 300 / 60:.0f} minutes, and the measuring"
+    )
     results: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(CELLS):
         run = trained(name, options.out / f"{number:02d}", options)

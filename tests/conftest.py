@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # problems.py and other helpers beside this file
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))  # tables.py, which the documents come from
 
 
 @pytest.fixture(autouse=True)

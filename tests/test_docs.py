@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tables
 from indi.cli import app
 from indi.config import Config
 from indi.errors import IndiError
+from indi.methods import METHODS
 from problems import write_pairs
 
 ROOT = Path(__file__).parent.parent
@@ -63,10 +65,17 @@ def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (code,) = blocks(ROOT / "README.md", "python")
     assert "minutes=10" in code
     names: dict[str, Any] = {"image": np.zeros((20, 30, 3), dtype=np.uint8)}
-    exec(code.replace("minutes=10", "iterations=1"), names)
+    exec(code.replace("minutes=10", "iterations=1").replace("minutes=5", "iterations=1, steps=[1]"), names)
     assert names["restored"].shape == (20, 30, 3)
     assert names["samples"].shape == (8, 20, 30, 3)
     assert [row["steps"] for row in names["table"]["rows"]] == [1, 5, 20]
+    assert list(names["methods"]["methods"]) == list(METHODS)
+
+
+def test_tables_are_those_of_the_measured_figures() -> None:
+    for name in tables.DOCUMENTS:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert tables.filled(text, ROOT / "docs" / "results") == text, f"{name}: run python benchmarks/tables.py"
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

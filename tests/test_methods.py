@@ -3,7 +3,9 @@
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +17,7 @@ from indi.config import MethodSettings
 from indi.errors import ConfigError
 from indi.methods import METHODS, Method
 from indi.process import uniform_times
-from indi.samplers import walk
+from indi.samplers import SAMPLERS, walk
 
 EPSILON = 0.3
 METHOD_NAMES = sorted(METHODS)
@@ -395,3 +397,90 @@ def test_diffusion_agrees_with_diffusers_ddim() -> None:
     for number, (step, t) in enumerate(zip(scheduler.timesteps, times, strict=False), start=1):
         state = scheduler.step(answer(state, t), step, state, return_dict=False)[0]
         torch.testing.assert_close(state, ours[number], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "order", "grid"),
+    [
+        ("euler", 1, lambda share: 1 - 0.8 * share),
+        ("heun", 2, lambda share: 1 - 0.8 * share),
+        ("multistep", 2, lambda share: 0.2**share),
+    ],
+)
+def test_small_steps_converge_to_the_residual_flow(sampler: str, order: int, grid: Callable[[float], float]) -> None:
+    """dx/dt = (x - F) / t from t = 1 to 0.2, solved by scipy, on a problem that is not linear."""
+    integrate = pytest.importorskip("scipy.integrate")
+    start = torch.linspace(-3, 3, 13, dtype=torch.float64).reshape(-1, 1, 1, 1)
+
+    def slope(t: float, state: Any) -> Any:
+        return (state - toy(torch.from_numpy(state), t).numpy()) / t
+
+    exact = integrate.solve_ivp(slope, (1.0, 0.2), start.flatten().numpy(), method="DOP853", rtol=1e-11, atol=1e-12)
+    counts = [40, 80, 160, 320]
+    errors = []
+    for count in counts:
+        times = [1.0, *(grid(number / count) for number in range(1, count + 1))]
+        *_, last = walk(toy, process.indi(0.0), start, times, draw=noises(13), sampler=SAMPLERS[sampler])
+        errors.append(float((last.image.flatten() - torch.from_numpy(exact.y[:, -1])).abs().max()))
+    assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("heun", 2)])
+def test_samplers_keep_their_order_on_the_diffusion_path(sampler: str, order: int) -> None:
+    """On x ~ N(1/2, 1/16), whose exact walk keeps the draw: x_0 = 1/2 + n / 4."""
+    path = method("diffusion").path
+    noise = torch.full((1, 1, 1, 1), 0.7, dtype=torch.float64)
+
+    def predict(state: Tensor, t: float) -> Tensor:
+        a, c = float(path.a(t)), float(path.c(t))
+        return 0.5 + a / 16 / (a**2 / 16 + c**2) * (state - a / 2)
+
+    counts, errors = [32, 64, 128, 256], []
+    for count in counts:
+        how: dict[str, Any] = {"draw": lambda number: noise, "sampler": SAMPLERS[sampler]}
+        *_, last = walk(predict, path, torch.zeros_like(noise), uniform_times(count), **how)
+        errors.append(abs(last.image.item() - (0.5 + 0.7 / 4)))
+    assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(order, abs=0.1)
+
+
+# The toy sets of the paper: x is one of (+-1, +-1); y = keeps * x + sigma n.
+
+POINTS = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
+SETS = {"set 1": (torch.tensor([1.0, 1.0]).double(), 1.5), "set 2": (torch.tensor([1.0, 0.0]).double(), 0.25)}
+
+
+def toy_walk(name: str, keeps: Tensor, sigma: float, steps: int, count: int = 4000) -> Tensor:
+    """Return the ends of walks with the exact E[x | state] (for diffusion E[x | state, y]), as (count, 2)."""
+    generator = torch.Generator().manual_seed(3)
+    path = method(name, epsilon=0.1).path
+    x = POINTS[torch.randint(4, (count,), generator=generator)]
+    y = keeps * x + sigma * torch.randn(count, 2, generator=generator, dtype=torch.float64)
+
+    def predict(state: Tensor, t: float) -> Tensor:
+        a, b, c = float(path.a(t)), float(path.b(t)), float(path.c(t))
+        flat = state.reshape(count, 1, 2)
+        if name == "diffusion":
+            odds = -((flat - a * POINTS).square() / (2 * c**2)).sum(-1)
+            odds = odds - ((y[:, None] - keeps * POINTS).square() / (2 * sigma**2)).sum(-1)
+        else:
+            odds = -((flat - (a + b * keeps) * POINTS).square() / (2 * (b**2 * sigma**2 + c**2))).sum(-1)
+        return (odds.softmax(dim=1) @ POINTS).reshape(state.shape)
+
+    def draw(number: int) -> Tensor:
+        return torch.randn(count, 2, 1, 1, generator=generator, dtype=torch.float64)
+
+    *_, last = walk(predict, path, y.reshape(count, 2, 1, 1), uniform_times(steps), draw=draw)
+    return last.image.reshape(count, 2)
+
+
+@pytest.mark.parametrize("which", SETS)
+@pytest.mark.parametrize("name", WALKING)
+def test_small_steps_end_on_the_points_and_one_step_between_them(name: str, which: str) -> None:
+    ends = toy_walk(name, *SETS[which], steps=50)
+    near = (ends[:, None] - POINTS).abs().amax(-1) < 0.05
+    shares = near.double().mean(0)
+    assert shares.sum().item() > 0.985
+    # A quarter each: four standard errors of 4000 draws.
+    assert shares.tolist() == pytest.approx([0.25] * 4, abs=4 * math.sqrt(0.25 * 0.75 / 4000))
+    one = toy_walk(name, *SETS[which], steps=1)
+    assert ((one[:, None] - POINTS).abs().amax(-1) < 0.05).double().mean().item() < 0.01

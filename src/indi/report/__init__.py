@@ -3,12 +3,13 @@
 from indi.report.comparison import comparison_rows, write_comparison
 from indi.report.evaluation import draw_curve, write_report
 from indi.report.page import Strip
-from indi.report.tables import steps_label, table_rows
+from indi.report.tables import metric_text, steps_label, table_rows
 
 __all__ = [
     "Strip",
     "comparison_rows",
     "draw_curve",
+    "metric_text",
     "steps_label",
     "table_rows",
     "write_comparison",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from indi.images import write_atomic
 from indi.report.drawing import grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
-from indi.report.tables import best_rows, counted, header, html_table, known_metrics, text
+from indi.report.tables import best_rows, counted, header, html_table, known_metrics, metric_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def comparison_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the table as text: the header, the degraded image, then a row for each method and number of calls."""
     names = known_metrics([table["degraded"], *_rows(table)])
     yield ["method", "calls", *map(header, names), "s/MP"]
-    yield ["degraded", "", *(text(name, table["degraded"][name]) for name in names), ""]
+    yield ["degraded", "", *(metric_text(name, table["degraded"][name]) for name in names), ""]
     for method, result in table["methods"].items():
         for row, spread in _with_spreads(result):
             values = [_with_spread(name, row[name], spread.get(name)) for name in names]
@@ -53,7 +53,7 @@ def _with_spreads(result: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any]
 
 
 def _with_spread(name: str, value: float | None, spread: float | None) -> str:
-    return text(name, value) if spread is None else f"{text(name, value)} ± {text(name, spread)}"
+    return metric_text(name, value) if spread is None else f"{metric_text(name, value)} ± {metric_text(name, spread)}"
 
 
 def _curves(table: Mapping[str, Any]) -> bytes:

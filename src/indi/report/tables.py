@@ -14,9 +14,9 @@ def table_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the table of an evaluation as text: the header, the degraded image, then a row a number of steps."""
     names = known_metrics([table["degraded"], *table["rows"]])
     yield ["steps", "calls", *map(header, names), "s/MP"]
-    yield ["degraded", "", *(text(name, table["degraded"][name]) for name in names), ""]
+    yield ["degraded", "", *(metric_text(name, table["degraded"][name]) for name in names), ""]
     for row in table["rows"]:
-        values = [text(name, row[name]) for name in names]
+        values = [metric_text(name, row[name]) for name in names]
         yield [str(row["steps"]), str(row["network_calls"]), *values, f"{row['seconds_per_megapixel']:.2f}"]
 
 
@@ -42,7 +42,7 @@ def header(name: str) -> str:
     return f"{label} ({metric.unit})" if metric.unit else label
 
 
-def text(name: str, value: float | None) -> str:
+def metric_text(name: str, value: float | None) -> str:
     """Return a metric's value with the digits that mean something."""
     return "-" if value is None else f"{value:.{_DIGITS.get(name, 2)}f}"
 
@@ -52,8 +52,8 @@ def best_rows(name: str, rows: Rows) -> Iterator[int]:
     values = [row[name] for row in rows]
     known = [value for value in values if value is not None]
     if len(known) > 1:
-        best = text(name, max(known) if EVERY_METRIC[name].higher_is_better else min(known))
-        yield from (number for number, value in enumerate(values) if text(name, value) == best)
+        best = metric_text(name, max(known) if EVERY_METRIC[name].higher_is_better else min(known))
+        yield from (number for number, value in enumerate(values) if metric_text(name, value) == best)
 
 
 def html_table(head: Sequence[str], body: Sequence[Sequence[str]], best: set[tuple[int, int]]) -> str:

@@ -1,0 +1,76 @@
+"""Write the tables of the documents from the measured figures in docs/results, so that no number is typed.
+
+    python benchmarks/tables.py
+
+A table stands between ``<!-- table FILE.json METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a
+column a number of network calls, both metrics in each cell. The files are compare.json of ``indi compare`` and
+ablations.json of ``benchmarks/ablations.py``. A test holds the documents to them.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from indi.report import metric_text
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ("docs/results.md", "docs/choose.md")
+_TABLE = re.compile(r"(<!-- table (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str, folder: Path) -> str:
+    """Return a document with its tables made anew from the files in ``folder``."""
+
+    def table(found: re.Match[str]) -> str:
+        values = json.loads((folder / found[2]).read_text(encoding="utf-8"))
+        return found[1] + "\n".join(_lines(values, found[3].split())) + "\n" + found[4]
+
+    return _TABLE.sub(table, text)
+
+
+def _lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
+    rows = list(_rows(values))
+    calls = sorted({number for _, cells in rows for number in cells})
+    yield "| " + " | ".join(["", *map(str, calls)]) + " |"
+    yield "|---" * (1 + len(calls)) + "|"
+    if "degraded" in values:
+        rows.insert(0, ("degraded", {calls[0]: (values["degraded"], {})}))
+    for name, cells in rows:
+        texts = [_cell(*cells[number], metrics) if number in cells else "" for number in calls]
+        yield "| " + " | ".join([name, *texts]) + " |"
+
+
+def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]]]]:
+    """Yield each line of a table: its name, and by network calls its metrics and their spread over seeds."""
+    for name, result in values["methods"].items() if "methods" in values else _walks(values):
+        spreads = result.get("spread", [{}] * len(result["rows"]))
+        yield name, {row["network_calls"]: (row, spread) for row, spread in zip(result["rows"], spreads, strict=True)}
+
+
+def _walks(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for model, walks in values.items():
+        for walk, table in walks.items():
+            yield (model if walk == "uniform, euler" else f"{model}: {walk}"), table
+
+
+def _cell(row: Mapping[str, Any], spread: Mapping[str, Any], metrics: list[str]) -> str:
+    parts = []
+    for name in metrics:
+        some = spread.get(name)
+        parts.append(metric_text(name, row.get(name)) + ("" if some is None else f" ± {metric_text(name, some)}"))
+    return " / ".join(parts)
+
+
+def main() -> int:
+    """Fill the tables of all documents; return the exit code."""
+    for name in DOCUMENTS:
+        file = ROOT / name
+        file.write_text(filled(file.read_text(encoding="utf-8"), ROOT / "docs" / "results"), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

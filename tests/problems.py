@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch.nn import functional
 from indi.checkpoint import Card, Model
 from indi.config import MethodSettings, NetworkSettings
 from indi.images import Image, Metadata, write
-from indi.networks import UNet
+from indi.networks import Network
+
+_N = TypeVar("_N", bound=Network)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def no_noise(number: int) -> Tensor:
     raise AssertionError(f"draw {number} was asked for on a path without noise")
 
 
-def awake(network: UNet, seed: int = 0) -> UNet:
+def awake(network: _N, seed: int = 0) -> _N:
     """Return the network with weights in its zero layers too, as after training."""
     generator = torch.Generator().manual_seed(seed)
     for weight in network.parameters():

@@ -23,6 +23,7 @@ ROWS = """
     training
     info report
     evaluation
+    comparison
     __init__
     cli
     __main__

@@ -24,6 +24,7 @@ from indi.images import Image, read, write
 from indi.methods import METHODS
 from indi.metrics import METRICS
 from indi.restoration import Restorer, load
+from indi.trainer import Trainer
 from indi.version import __version__
 from problems import tiny_model, write_pairs
 
@@ -153,7 +154,7 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is nobody's to mend leaves main, so that Python prints it and exits with 1."""
-    monkeypatch.setattr(cli, "facts_about", lambda path: 1 / 0)
+    monkeypatch.setattr(cli.tell, "facts_about", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("info", "x")
 
@@ -161,7 +162,7 @@ def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_interrupt_and_a_termination_exit_with_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     before = signal.getsignal(signal.SIGTERM)
     for number in (signal.SIGINT, signal.SIGTERM):
-        monkeypatch.setattr(cli, "facts_about", lambda path, number=number: signal.raise_signal(number))
+        monkeypatch.setattr(cli.tell, "facts_about", lambda path, number=number: signal.raise_signal(number))
         assert run("info", "x") == 130
         assert capsys.readouterr().err == "interrupted\n"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -171,7 +172,7 @@ def test_no_disk_space_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch, cap
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", "some/file")
 
-    monkeypatch.setattr(cli, "facts_about", full)
+    monkeypatch.setattr(cli.tell, "facts_about", full)
     assert run("info", "x") == 2
     assert capsys.readouterr().err.startswith("indi: some/file: No space left on device; ")
 
@@ -218,7 +219,8 @@ def test_options_reach_the_restorer(
         made.append({**options, "threads": torch.get_num_threads()})
         return load(model, **options)
 
-    monkeypatch.setattr(cli, "load", spy)
+    for commands in (cli.restore, cli.measure):
+        monkeypatch.setattr(commands, "load", spy)
     options = ["--model", model, "--device", "cpu", "--tile", 16, "--precision", "bfloat16", "--threads", 1]
     assert run("restore", pairs["clean"] / "0.png", *options, "--steps", 1, "--out", tmp_path / "x.png") == 0
     assert run("evaluate", "--clean", pairs["clean"], "--task", "jpeg", "--steps", 1, *options, "--out", tmp_path) == 0
@@ -306,6 +308,62 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert shown.err == f"mean over 4 images; report: {out / 'report.html'}\n"
 
 
+def compare_options(pairs: dict[str, Any], folder: Path) -> list[object]:
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps({"data": {"crop": 16, "batch": 2, "validation": 0.25}}))
+    options = ["--clean", pairs["clean"], "--degraded", pairs["degraded"], "--config", settings, "--size", "tiny"]
+    return ["compare", *options, "--iterations", 2, "--steps", "2,1", "--out", folder / "out"]
+
+
+def test_compare(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> None:
+    options = compare_options(pairs, tmp_path)
+    assert run(*options, "--methods", "indi,regression") == 0
+    shown = capsys.readouterr()
+    assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [
+        ["degraded", shown.out.splitlines()[1].split()[1]],
+        ["indi", "1"],
+        ["indi", "2"],
+        ["regression", "1"],
+    ]
+    said = shown.err.splitlines()
+    assert said[0].startswith("2 trainings of 2 iterations, 0 of them kept; then 3 network calls")
+    assert [line for line in said if line.startswith(("training", "measuring"))] == [
+        "training indi-s0",
+        "measuring indi-s0",
+        "training regression-s0",
+        "measuring regression-s0",
+    ]
+    assert sum("4 pairs" in line for line in said) == 1  # the report on the pairs is not repeated
+    assert run(*options, "--methods", "indi,regression", "--json") == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table == json.loads((tmp_path / "out/compare.json").read_text())
+    assert run(*options, "--methods", "indi,regresion") == 2
+    assert "unknown method 'regresion'" in capsys.readouterr().err
+
+
+def test_an_interrupted_comparison_says_how_to_go_on(
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    learn = Trainer.learn
+
+    def interrupted(self: Trainer, *batch: Any) -> Any:
+        if self.card.method.name == "flow" and self.iteration == 0:
+            signal.raise_signal(signal.SIGINT)
+        return learn(self, *batch)
+
+    options = [*compare_options(pairs, tmp_path), "--methods", "indi,flow"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "learn", interrupted)
+        assert run(*options) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert not (tmp_path / "out/compare.json").exists()
+    assert (tmp_path / "out/runs/flow-s0/training.jsonl").read_text().count("\n") == 1  # the iteration was finished
+    assert run(*options) == 0
+    shown = capsys.readouterr()
+    assert "2 trainings of 2 iterations, 1 of them kept" in shown.err
+    assert "training indi-s0" not in shown.err
+
+
 def test_evaluate_with_perceptual_metrics_asks_for_their_extra(
     model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,12 +387,12 @@ def test_info(model: Path, pairs: dict[str, Any], capsys: Captured) -> None:
 
 def test_models(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     shipped = [{"name": "jpeg", "task": "jpeg", "channels": 3, "size": "small", "data": "x", "figures": {"psnr": 30}}]
-    monkeypatch.setattr(cli, "shipped_models", list)
+    monkeypatch.setattr(cli.tell, "shipped_models", list)
     assert run("models", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"models": []}
     assert run("models") == 0
     assert "no models come with this version" in capsys.readouterr().out
-    monkeypatch.setattr(cli, "shipped_models", lambda: shipped)
+    monkeypatch.setattr(cli.tell, "shipped_models", lambda: shipped)
     assert run("models", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"models": shipped}
     assert run("models") == 0

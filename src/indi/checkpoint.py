@@ -19,7 +19,7 @@ from torch import Tensor
 from indi.config import MethodSettings, NetworkSettings, Settings
 from indi.errors import ModelError
 from indi.images import atomic
-from indi.networks import NETWORKS, UNet
+from indi.networks import NETWORKS, Network
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "model.json"
@@ -48,7 +48,7 @@ class Model:
     """A network with its weights, and its card."""
 
     card: Card
-    network: UNet
+    network: Network
 
     @classmethod
     def new(cls, card: Card, *, seed: int = 0) -> "Model":
@@ -56,7 +56,7 @@ class Model:
         inputs = card.channels * (2 if card.method.build().conditioned else 1)
         with torch.random.fork_rng(devices=[]):  # layers draw from torch's own generator: lend it, give it back
             torch.manual_seed(seed)
-            return cls(card, NETWORKS[card.network.name](inputs, card.channels, card.network.size))
+            return cls(card, NETWORKS[card.network.name].of_size(inputs, card.channels, card.network.size))
 
 
 def save_model(model: Model, folder: Path) -> None:

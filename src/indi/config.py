@@ -6,6 +6,7 @@ Frozen pydantic models, read from TOML or JSON. An unknown key is an error that 
 import difflib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,13 +16,12 @@ from indi.devices import Precision
 from indi.errors import ConfigError
 from indi.methods import METHODS, Method
 from indi.networks import NETWORKS
-from indi.networks.unet import SIZES
 from indi.process import Noise
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _check_name(what: str, name: str, table: dict[str, Any]) -> None:
+def _check_name(what: str, name: str, table: Mapping[str, Any]) -> None:
     if name not in table:
         raise ValueError(f"unknown {what} {name!r}; there are {', '.join(table)}{_nearest(name, table)}")
 
@@ -65,7 +65,7 @@ class NetworkSettings(Settings):
     @model_validator(mode="after")
     def _known(self) -> Self:
         _check_name("network", self.name, NETWORKS)
-        _check_name("size", self.size, SIZES)
+        _check_name("size", self.size, NETWORKS[self.name].sizes)
         return self
 
 

@@ -14,23 +14,18 @@ to which the state is added, begins as the identity.
 
 import math
 from itertools import pairwise
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from indi.networks.network import Network
+
 _FREQUENCIES = 16
 
-# Channels at 1/2, 1/4, 1/8, … of the image's resolution, and blocks there (encoder, decoder; the last: middle).
-SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "tiny": ((32, 48, 64), (1, 1, 2)),
-    "small": ((48, 96, 192), (1, 1, 4)),
-    "base": ((96, 192, 384), (1, 1, 3)),
-    "large": ((128, 256, 512), (2, 2, 6)),
-}
 
-
-class UNet(nn.Module):
+class UNet(Network):
     """The U-Net of DESIGN: ``network(inputs, t)``.
 
     Args:
@@ -39,6 +34,15 @@ class UNet(nn.Module):
         widths: Channels of each level, from half resolution down.
         blocks: Residual blocks of each level, each way; in the last, the middle, once.
     """
+
+    # Channels at 1/2, 1/4, 1/8, … of the image's resolution, and blocks there (encoder, decoder; the last: middle).
+    sizes: ClassVar[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
+        "tiny": ((32, 48, 64), (1, 1, 2)),
+        "small": ((48, 96, 192), (1, 1, 4)),
+        "base": ((96, 192, 384), (1, 1, 3)),
+        "large": ((128, 256, 512), (2, 2, 6)),
+    }
+    halo: int
 
     def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -59,9 +63,9 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def of_size(cls, channels_in: int, channels_out: int, size: str) -> "UNet":
-        """Return the network of a named size, a key of ``SIZES``."""
-        return cls(channels_in, channels_out, *SIZES[size])
+    def of_size(cls, channels_in: int, channels_out: int, size: str) -> Self:
+        """Return the network of a named size, a key of ``sizes``."""
+        return cls(channels_in, channels_out, *cls.sizes[size])
 
     def forward(self, inputs: Tensor, t: Tensor) -> Tensor:
         """Return (B, channels_out, H, W) for inputs (B, channels_in, H, W) of any size, at times t (B,)."""

@@ -1,0 +1,206 @@
+"""Commands that measure: evaluate, compare."""
+
+import logging
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
+from indi.cli.app import app
+from indi.cli.options import (
+    PRECISION_HELP,
+    Convolutions,
+    Device,
+    Epsilon,
+    Json,
+    Model,
+    Sampler,
+    Seed,
+    Size,
+    Task,
+    Threads,
+    Tile,
+    Times,
+    numbers_of,
+    times_of,
+)
+from indi.cli.terminal import STOPPING, bar_of, patience, print_json, print_table, say
+from indi.comparison import Cell, Comparison
+from indi.devices import Precision, set_threads
+from indi.evaluation import STEPS, Evaluation, Measurement, find_test_pairs
+from indi.methods import METHODS
+from indi.report import comparison_rows, table_rows
+from indi.restoration import DEFAULT_TILE, load
+
+
+@app.command
+def evaluate(
+    *,
+    model: Model,
+    clean: Path | None = None,
+    degraded: Path | None = None,
+    task: Task = None,
+    steps: str = ",".join(map(str, STEPS)),
+    border: int = 0,
+    data_range: float | None = None,
+    out: Path = Path("evaluation"),
+    resample: Annotated[bool, Parameter(negative="")] = False,
+    seed: Seed = 0,
+    tile: Tile = DEFAULT_TILE,
+    precision: Convolutions = "auto",
+    times: Times = "uniform",
+    sampler: Sampler = "euler",
+    perceptual: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Measure what each number of steps buys, on pairs the model has not seen.
+
+    Writes metrics.json, curve.png and report.html.
+
+    Args:
+        clean: folder of clean images; without any folder, the pairs that the run kept from training
+        degraded: folder of degraded images, with the names of the clean ones
+        steps: numbers of steps to compare, with commas
+        border: pixels left out on each side
+        data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
+        out: folder for the report
+        resample: bring degraded images of a lower size to the clean grid
+        perceptual: LPIPS, DISTS, FID and KID too; needs indi[perceptual], fetches weights at its first use
+    """
+    set_threads(threads)
+    restorer = load(model, device=device, precision=precision, tile=tile)
+    found = find_test_pairs(
+        model, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
+    )
+    evaluation = Evaluation(
+        restorer,
+        *found,
+        steps=numbers_of(steps),
+        border=border,
+        data_range=data_range,
+        times=times_of(times),
+        sampler=sampler,
+        seed=seed,
+        perceptual=perceptual,
+    )
+    total = len(found.pairs) * (1 + len(evaluation.walked()))
+    with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        measured: list[Measurement] = []
+        for measurement in bar.track(evaluation.measurements(), total=total, description="measuring"):
+            if not measured:
+                out.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now, not after hours
+            measured.append(measurement)
+    table = evaluation.write(out, measured)
+    if json:
+        print_json(table)
+    else:
+        print_table(table_rows(table))
+        say(f"mean over {table['settings']['images']} images; report: {out / 'report.html'}")
+    return 0
+
+
+@app.command
+def compare(
+    *,
+    clean: Path | None = None,
+    degraded: Path | None = None,
+    task: Task = None,
+    methods: Annotated[str, Parameter(help="with commas between")] = ",".join(METHODS),
+    minutes: float | None = None,
+    iterations: int | None = None,
+    steps: str = ",".join(map(str, STEPS)),
+    test_clean: Path | None = None,
+    test_degraded: Path | None = None,
+    seed: Seed = 0,
+    seeds: int = 1,
+    size: Size = None,
+    epsilon: Epsilon = None,
+    resample: Annotated[bool, Parameter(negative="")] = False,
+    precision: Annotated[Precision | None, Parameter(help=PRECISION_HELP)] = None,
+    config: Path | None = None,
+    border: int = 0,
+    data_range: float | None = None,
+    out: Path = Path("comparison"),
+    runs: Path | None = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Train methods side by side, with the same network, pairs, seed and budget, and measure them on the same images.
+
+    Writes compare.json, compare.png and report.html. What is finished is kept: the same command goes on after an
+    interruption, and with more methods, seeds or minutes adds to it.
+
+    Args:
+        clean: folder of clean images to train on
+        degraded: folder of degraded images, with the names of the clean ones
+        minutes: budget of each training in minutes
+        iterations: budget of each training in iterations, instead of minutes
+        steps: numbers of steps to compare, with commas
+        test_clean: folder of clean images to test on; without it, those kept from training
+        test_degraded: their degraded images; without it, the task makes them in its fixed form
+        seeds: how many trainings a method; from three on a spread means something
+        resample: bring degraded images of a lower size to the clean grid
+        config: more settings, a TOML or JSON file; the options go over it
+        border: pixels left out of the measuring on each side
+        data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
+        out: folder for the report
+        runs: folder of the trained runs, to be used again on other test images; OUT/runs by default
+    """
+    set_threads(threads)
+    comparison = Comparison.of(
+        out=out,
+        methods=methods.split(","),
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        minutes=minutes,
+        iterations=iterations,
+        test_clean=test_clean,
+        test_degraded=test_degraded,
+        steps=numbers_of(steps),
+        seed=seed,
+        seeds=seeds,
+        size=size,
+        epsilon=epsilon,
+        resample=resample,
+        precision=precision,
+        config=config,
+        border=border,
+        data_range=data_range,
+        runs=runs,
+        device=device,
+    )
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now, not after hours
+    say(comparison.cost())
+    with (
+        bar_of(TimeRemainingColumn()) as bar,
+        closing(comparison.progress()) as all_progress,
+        patience(lambda: bar.update(shown, description=STOPPING)) as interrupted,
+    ):
+        shown = bar.add_task("", total=1.0)
+        current: tuple[Cell, str] | None = None
+        for cell, stage, share in all_progress:
+            if current != (cell, stage):
+                if current is not None and cell != current[0]:  # what is odd about the pairs was said at the first
+                    logging.getLogger("indi").setLevel(logging.WARNING)
+                current = (cell, stage)
+                say(f"{stage} {cell.name}")
+                bar.reset(shown, description=f"{stage} {cell.name}")
+            bar.update(shown, completed=share)
+            if interrupted.is_set():
+                break
+    if interrupted.is_set():
+        say("interrupted; what is finished is kept: the same command goes on")
+        return 130
+    table = comparison.write()
+    if json:
+        print_json(table)
+    else:
+        print_table(comparison_rows(table))
+        say(f"mean over {table['settings']['images']} images; report: {out / 'report.html'}")
+    return 0

@@ -1,0 +1,55 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from typing import Annotated, TypeVar
+
+from cyclopts import Parameter
+
+from indi.config import Config
+from indi.degradations import DEGRADATIONS
+from indi.devices import Precision
+from indi.errors import ConfigError
+from indi.networks import NETWORKS
+from indi.process import TIMES
+from indi.samplers import SAMPLERS
+
+_N = TypeVar("_N", int, float)
+DEFAULTS = Config()
+_SIZES = NETWORKS[DEFAULTS.network.name].sizes
+TASKS = ", ".join(DEGRADATIONS)
+PRECISION_HELP = f"of the convolutions; by default {DEFAULTS.training.precision}"
+Model = Annotated[str, Parameter(help="a run folder or a model file")]
+Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {TASKS}")]
+Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
+Sampler = Annotated[str, Parameter(help=", ".join(SAMPLERS))]
+Seed = Annotated[int, Parameter(help="of everything random")]
+Tile = Annotated[int, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]
+Convolutions = Annotated[Precision, Parameter(help="of the convolutions; auto: bfloat16 where the hardware has it")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda or mps")]
+Size = Annotated[str | None, Parameter(help=f"{', '.join(_SIZES)}; by default {DEFAULTS.network.size}")]
+Epsilon = Annotated[
+    float | None,
+    Parameter(help=f"strength of the noise, in intensities of [0, 1]; by default {DEFAULTS.method.epsilon}"),
+]
+Threads = Annotated[int | None, Parameter(help="CPU threads; by default as many as there are cores")]
+Json = Annotated[bool, Parameter(help="print one JSON object and nothing else", negative="")]
+
+
+def times_of(times: str) -> str | list[float]:
+    """Return the name of a grid, or the times themselves where there are several with commas between."""
+    return [_number(part, float, "--times") for part in times.split(",")] if "," in times else times
+
+
+def numbers_of(steps: str) -> tuple[int, ...]:
+    """Return whole numbers with commas between.
+
+    Raises:
+        ConfigError: One is no whole number.
+    """
+    return tuple(_number(part, int, "--steps") for part in steps.split(","))
+
+
+def _number(text: str, kind: type[_N], option: str) -> _N:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{option}: {text!r} is not a number; give numbers with commas between") from None

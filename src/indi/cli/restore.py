@@ -1,0 +1,96 @@
+"""Commands that make images: restore, degrade."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
+from indi.cli.app import app
+from indi.cli.options import TASKS, Convolutions, Device, Model, Sampler, Seed, Threads, Tile, Times, times_of
+from indi.cli.terminal import bar_of, complain, say
+from indi.devices import set_threads
+from indi.files import Outcome, degrade_files, plan, restore_files
+from indi.restoration import DEFAULT_STEPS, DEFAULT_TILE, load
+
+
+@app.command
+def restore(
+    *inputs: Path,
+    model: Model,
+    out: Path = Path("restored"),
+    steps: Annotated[
+        int | None,
+        Parameter(
+            help=f"1 for the least error, more for sharper images; by default {DEFAULT_STEPS}, for a regression 1"
+        ),
+    ] = None,
+    samples: int | None = None,
+    seed: Seed = 0,
+    tile: Tile = DEFAULT_TILE,
+    precision: Convolutions = "auto",
+    times: Times = "uniform",
+    sampler: Sampler = "euler",
+    device: Device = "auto",
+    threads: Threads = None,
+) -> int:
+    """Restore images of any size: files, or folders of them.
+
+    Args:
+        inputs: image files or folders
+        out: a folder; with an image suffix and one input, the file
+        samples: restore each image so many times, and write their mean and spread too
+    """
+    set_threads(threads)
+    jobs = plan(inputs, out)
+    restorer = load(model, device=device, precision=precision, tile=tile)
+
+    def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
+        return restore_files(
+            restorer,
+            jobs,
+            steps=steps,
+            samples=samples,
+            seed=seed,
+            times=times_of(times),
+            sampler=sampler,
+            progress=progress,
+        )
+
+    return follow(work, len(jobs), "restored", out)
+
+
+@app.command
+def degrade(
+    *inputs: Path,
+    task: Annotated[str, Parameter(help=TASKS)],
+    out: Path = Path("degraded"),
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> int:
+    """Degrade clean images in a task's fixed form, as evaluations do: a file's name and the seed decide the noise.
+
+    Args:
+        inputs: image files or folders
+        out: a folder; with an image suffix and one input, the file
+    """
+    set_threads(threads)
+    jobs = plan(inputs, out)
+    return follow(lambda progress: degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
+
+
+def follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, done: str, out: Path) -> int:
+    """Work through files; say what failed and how many did not; return the exit code."""
+    failed = 0
+    with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        shown = bar.add_task("images", total=total)
+        outcomes = work(lambda share: bar.update(shown, completed=finished + share))
+        finished = 0
+        for finished, outcome in enumerate(outcomes, start=1):
+            bar.update(shown, completed=finished)
+            if outcome.error is not None:
+                failed += 1
+                complain(outcome.error)
+    say(f"{total - failed} of {total} {done}: see {out}")
+    return 2 if failed else 0

@@ -1,0 +1,50 @@
+"""Commands that tell what there is: models, info."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from indi.cli.app import app
+from indi.cli.options import Json
+from indi.cli.terminal import print_json, print_table, printable
+from indi.info import info as facts_about
+from indi.info import shipped_models
+
+
+@app.command
+def models(*, json: Json = False) -> int:
+    """List the models that come with the package."""
+    shipped = shipped_models()
+    if json:
+        print_json({"models": shipped})
+    elif not shipped:
+        print("no models come with this version; train one with indi train")
+    else:
+        print_table([list(shipped[0]), *([str(value) for value in model.values()] for model in shipped)])
+    return 0
+
+
+@app.command
+def info(path: Path, /, *, json: Json = False) -> int:
+    """Say what a run, a model or an image is.
+
+    Args:
+        path: a run folder, a model file or an image
+    """
+    facts = facts_about(path)
+    if json:
+        print_json(facts)
+    else:
+        lines = dict(_flat(facts))
+        for name, value in lines.items():
+            print(f"{name:>{max(map(len, lines))}}  {printable(str(value))}")
+    return 0
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the leaves of a tree with dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,88 @@
+"""What people see and press: lines, bars and tables on the terminal, and interrupts."""
+
+import json as json_format
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Event
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
+
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+STOPPING = "stopping after this iteration"
+
+
+def say(text: str) -> None:
+    """Write a line to stderr, above a progress bar if there is one."""
+    errors.print(printable(text))
+
+
+def complain(error: object) -> None:
+    """Write an error to stderr, on one line."""
+    errors.print(Text(printable(f"indi: {error}"), style="red"))
+
+
+def printable(text: str) -> str:
+    """Return the text on one line; what a file name may hold to play with the terminal is spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def bar_of(*columns: Any) -> Progress:
+    """Return a progress bar on stderr, with what stands after the bar; none where stderr is no terminal."""
+    parts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *columns)
+    return Progress(*parts, console=errors, transient=True, disable=not errors.is_terminal)
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    print(json_format.dumps(values, indent=1, allow_nan=False))
+
+
+def print_table(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of cells in columns on stdout."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+@contextmanager
+def on_signals(act: Callable[[int, object], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals by ``act`` within the block."""
+    before = {number: signal.signal(number, act) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """Handle a signal as Ctrl-C is."""
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def patience(say: Callable[[], None]) -> Iterator[Event]:
+    """Set the event at the first interrupt, for the block to stop at a good place; the second ends it at once."""
+    interrupted = Event()
+
+    def note(number: int, frame: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        say()
+
+    with on_signals(note, signal.SIGINT, signal.SIGTERM), suppress(KeyboardInterrupt):
+        yield interrupted
+
+
+class Lines(logging.Handler):
+    """Writes each log record as a line to stderr, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: D102 - the base class says it
+        say(record.getMessage())

@@ -1,0 +1,112 @@
+"""The command that trains."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import TextColumn, TimeRemainingColumn
+
+from indi import training
+from indi.checkpoint import STATE_FILE
+from indi.cli.app import app
+from indi.cli.options import DEFAULTS, PRECISION_HELP, Device, Epsilon, Size, Task, Threads
+from indi.cli.terminal import STOPPING, bar_of, patience, say
+from indi.devices import Precision, set_threads
+from indi.methods import METHODS
+from indi.report import steps_label
+
+
+@app.command
+def train(
+    *,
+    run: Path,
+    clean: Path | None = None,
+    degraded: Path | None = None,
+    task: Task = None,
+    minutes: float | None = None,
+    iterations: int | None = None,
+    method: Annotated[str | None, Parameter(help=f"{', '.join(METHODS)}; by default {DEFAULTS.method.name}")] = None,
+    size: Size = None,
+    epsilon: Epsilon = None,
+    resample: Annotated[bool, Parameter(negative="")] = False,
+    config: Path | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    seed: Annotated[int | None, Parameter(help=f"of everything random; by default {DEFAULTS.training.seed}")] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        Parameter(help=f"iterations between checkpoints; by default {DEFAULTS.training.checkpoint_every}"),
+    ] = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    precision: Annotated[Precision | None, Parameter(help=PRECISION_HELP)] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> int:
+    """Train a restorer on pairs of clean and degraded images.
+
+    The run folder gets the model, ready to use, a log, preview pictures, and what --resume needs.
+    Ctrl-C finishes the iteration and saves.
+
+    Args:
+        run: the run folder; made if it is not there
+        clean: folder of clean images
+        degraded: folder of degraded images, with the names of the clean ones
+        minutes: budget in minutes of training
+        iterations: budget in iterations, instead of minutes
+        resample: bring degraded images of a lower size to the clean grid
+        config: more settings, a TOML or JSON file; the options go over it
+        from_: a run folder or a model file whose weights to start from
+        resume: go on from the last checkpoint, with the run's settings
+    """
+    set_threads(threads)
+    records = training.train(
+        run=run,
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        minutes=minutes,
+        iterations=iterations,
+        method=method,
+        size=size,
+        epsilon=epsilon,
+        resample=resample,
+        config=config,
+        start=from_,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        precision=precision,
+        device=device,
+    )
+    last: training.Record | None = None
+    with (
+        bar_of(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
+        closing(records),
+        # An iteration that is cut in two could not be resumed exactly, so the first interrupt waits for its end.
+        patience(lambda: bar.update(shown, note=f"{STOPPING}; interrupt again to stop at once")) as interrupted,
+    ):
+        shown = bar.add_task("training", total=None, note="reading images")
+        for last in records:
+            bar.update(shown, total=1.0, completed=last.progress, note=_note(last))
+            if last.psnr is not None:
+                psnr = ", ".join(f"{steps_label(int(n))} {value:.2f} dB" for n, value in last.psnr.items())
+                say(f"iteration {last.iteration}: loss {last.loss:.4f}; preview PSNR: {psnr}")
+            if interrupted.is_set():
+                break
+    if interrupted.is_set():
+        saved = f"saved in {run}: go on with indi train --run {run} --resume"
+        say(f"interrupted; {saved if (run / STATE_FILE).exists() else 'there was nothing to save yet'}")
+        return 130
+    if last is None:
+        say(f"{run}: its budget is spent; give a larger one with --minutes or --iterations to go on")
+    else:
+        spent = f"{last.iteration} iterations in {last.seconds / 60:.1f} min, {last.skipped} skipped"
+        say(f"{spent}; see {run / training.PREVIEWS}")
+        if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
+            say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
+    say(f"now try: indi restore IMAGE --model {run}")
+    return 0
+
+
+def _note(record: training.Record) -> str:
+    return f"loss {record.loss:.4f}  {record.crops_per_second:.0f} crops/s  iteration {record.iteration}"

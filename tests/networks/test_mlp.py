@@ -67,8 +67,9 @@ def test_tiles_need_no_margin(tile: int) -> None:
 def test_autocast_keeps_the_time_in_float32() -> None:
     network = awake(MLP.of_size(1, 1, "tiny"))
     seen: list[torch.dtype] = []
-    for layer in network.hidden:
-        layer.modulate.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    for name, layer in network.named_modules():
+        if name.endswith("modulate"):
+            layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         network(torch.rand(1, 1, 2, 2), torch.ones(1))
     assert seen == [torch.float32] * 2

@@ -4,9 +4,9 @@
     python benchmarks/ablations.py --clean DIR --task super-resolve-4x --test-clean DIR --out DIR
 
 trains a model of size tiny for each row of ``CELLS``, all for the same number of iterations, and measures each over
-steps; then walks the first of them and one with more noise with other grids of times and other samplers.
-``ablations.json`` in the folder holds everything, ``ablations.md`` the tables. What is finished is kept: after an
-interruption the same command goes on.
+steps; then walks the first of them and one with more noise on other grids of times and with other samplers.
+``ablations.json`` in the folder holds the figures, in three parts that ``tables.py`` makes tables of: trained, grids
+and samplers. What is finished is kept: after an interruption the same command goes on.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from indi.devices import set_threads
 ITERATIONS = 3500  # of 16 crops: three minutes of size tiny on two cores at 312 crops a second
 STEPS = (1, 2, 5, 10, 20)
 CALLS = (1, 3, 5, 9, 19)  # numbers of network calls that every sampler can make: Heun's are odd
-SHOWN = ("psnr", "ssim", "swd", "spectrum", "niqe")
 
 # Name of a model -> what differs from the defaults of config.py, which the first row states.
 BASE: dict[str, Any] = {
@@ -72,42 +71,32 @@ def trained(name: str, run: Path, options: argparse.Namespace) -> Path:
     return run
 
 
-def walks(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the ways of walking a model, by name: options of ``indi.evaluate``."""
-    yield "uniform, euler", {"steps": STEPS}
+def walks(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the ways of walking a model: the part of the result, the line in it, and options of ``indi.evaluate``."""
+    yield "trained", name, {"steps": STEPS}
     if name in WALKED:
-        yield "geometric, euler", {"steps": STEPS, "times": "geometric"}
-        yield "equal calls, euler", {"steps": CALLS}
-        yield "equal calls, heun", {"steps": [(calls + 1) // 2 for calls in CALLS], "sampler": "heun"}
-        yield "equal calls, multistep", {"steps": CALLS, "sampler": "multistep"}
+        for times in ("uniform", "geometric"):
+            yield "grids", f"{name}, {times}", {"steps": STEPS, "times": times}
+        for sampler in ("euler", "heun", "multistep"):
+            steps = [(calls + 1) // 2 for calls in CALLS] if sampler == "heun" else CALLS
+            yield "samplers", f"{name}, {sampler}", {"steps": steps, "sampler": sampler}
 
 
-def measured(name: str, how: str, walk: dict[str, Any], run: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure a model walked one way, unless it is measured; return the table of ``indi.evaluate``."""
-    kept = options.out / "measured" / f"{run.name}, {how}.json"
+def measured(line: str, walk: dict[str, Any], run: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a model walked one way, unless it is measured; return its table without the single images."""
+    how = "-".join(str(value) for value in walk.values() if isinstance(value, str)) or "plain"
+    kept = options.out / "measured" / f"{run.name}-{how}-{len(walk['steps'])}-{max(walk['steps'])}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     test: dict[str, Any] = {}
     if options.test_clean:
         test = {"clean": options.test_clean, "degraded": options.test_degraded}
         test["task"] = None if options.test_degraded else options.task
-    say(f"{name}: measuring, {how}")
+    say(f"{line}: measuring")
     table = indi.evaluate(run, **test, **walk)
+    del table["per_image"]
     write_text(kept, json.dumps(table, indent=1) + "\n")
     return table
-
-
-def tables(results: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Yield Markdown tables: the models over steps, then the walks."""
-    for title, wanted in (("trained differently", "uniform, euler"), ("walked differently", "")):
-        yield f"\n### {title}\n"
-        yield "| model | walk | calls | " + " | ".join(SHOWN) + " |\n|---|---|---|" + "---|" * len(SHOWN)
-        for name, ways in results.items():
-            for how, table in ways.items():
-                if (how == wanted) if wanted else (name in WALKED):
-                    for row in table["rows"]:
-                        values = ["-" if row.get(key) is None else f"{row[key]:.3f}" for key in SHOWN]
-                        yield f"| {name} | {how} | {row['network_calls']} | " + " | ".join(values) + " |"
 
 
 def say(text: str) -> None:
@@ -140,11 +129,11 @@ def main() -> int:
     for number, name in enumerate(CELLS):
         run = trained(name, options.out / f"{number:02d}", options)
         if not options.train_only:
-            results[name] = {how: measured(name, how, walk, run, options) for how, walk in walks(name)}
+            for part, line, walk in walks(name):
+                results.setdefault(part, {})[line] = measured(line, walk, run, options)
     if results:
         write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")
-        write_text(options.out / "ablations.md", "\n".join(tables(results)) + "\n")
-        say(f"tables: {options.out / 'ablations.md'}")
+        say(f"figures: {options.out / 'ablations.json'}")
     return 0
 
 

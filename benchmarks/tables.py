@@ -2,9 +2,9 @@
 
     python benchmarks/tables.py
 
-A table stands between ``<!-- table FILE.json METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a
-column a number of network calls, both metrics in each cell. The files are compare.json of ``indi compare`` and
-ablations.json of ``benchmarks/ablations.py``. A test holds the documents to them.
+A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
+number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
+a part of the ablations.json of ``ablations.py``. A test holds the documents to the files.
 """
 
 import json
@@ -25,7 +25,9 @@ def filled(text: str, folder: Path) -> str:
     """Return a document with its tables made anew from the files in ``folder``."""
 
     def table(found: re.Match[str]) -> str:
-        values = json.loads((folder / found[2]).read_text(encoding="utf-8"))
+        name, _, part = found[2].partition(":")
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        values = {"methods": values[part]} if part else values
         return found[1] + "\n".join(_lines(values, found[3].split())) + "\n" + found[4]
 
     return _TABLE.sub(table, text)
@@ -45,15 +47,9 @@ def _lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
 
 def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]]]]:
     """Yield each line of a table: its name, and by network calls its metrics and their spread over seeds."""
-    for name, result in values["methods"].items() if "methods" in values else _walks(values):
+    for name, result in values["methods"].items():
         spreads = result.get("spread", [{}] * len(result["rows"]))
         yield name, {row["network_calls"]: (row, spread) for row, spread in zip(result["rows"], spreads, strict=True)}
-
-
-def _walks(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for model, walks in values.items():
-        for walk, table in walks.items():
-            yield (model if walk == "uniform, euler" else f"{model}: {walk}"), table
 
 
 def _cell(row: Mapping[str, Any], spread: Mapping[str, Any], metrics: list[str]) -> str:

@@ -22,7 +22,7 @@ ROWS = """
     files previews trainer
     training
     info report
-    evaluation
+    evaluation toy
     comparison
     __init__
     cli

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, ACCENT, PALE = "#1f2430", "#c2410c", "#8a93a3"
+STYLE: Any = {
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "axes.edgecolor": PALE,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+}
 _DISTANCES = (7, 16, 28, 40)  # of a label from its point, in points of 1/72 inch
 _DIRECTIONS = ((1, 1), (-1, -1), (1, -1), (-1, 1), (0, 1), (0, -1), (1, 0), (-1, 0))
 
@@ -22,20 +35,7 @@ def picture(draw: Callable[["Figure"], None], width: float, height: float) -> by
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style: Any = {
-        "font.size": 10,
-        "text.color": INK,
-        "text.parse_math": False,  # a name may hold a dollar sign
-        "axes.edgecolor": PALE,
-        "axes.labelcolor": INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "xtick.labelsize": 9,
-        "ytick.labelsize": 9,
-    }
-    with mpl.rc_context(style), warnings.catch_warnings():
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names in scripts that the font lacks
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)

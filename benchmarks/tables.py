@@ -4,7 +4,8 @@
 
 A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
-a part of the ablations.json of ``ablations.py``. A test holds the documents to the files.
+a part of the ablations.json of ``ablations.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``.
+A test holds the documents to the files.
 """
 
 import json
@@ -18,7 +19,7 @@ from indi.report import metric_text
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("docs/results.md", "docs/choose.md")
-_TABLE = re.compile(r"(<!-- table (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str, folder: Path) -> str:
@@ -28,7 +29,8 @@ def filled(text: str, folder: Path) -> str:
         name, _, part = found[2].partition(":")
         values = json.loads((folder / name).read_text(encoding="utf-8"))
         values = {"methods": values[part]} if part else values
-        return found[1] + "\n".join(_lines(values, found[3].split())) + "\n" + found[4]
+        lines = _lines(values, found[3].split()) if found[3] else _toy_lines(values)
+        return found[1] + "\n".join(lines) + "\n" + found[4]
 
     return _TABLE.sub(table, text)
 
@@ -43,6 +45,20 @@ def _lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
     for name, cells in rows:
         texts = [_cell(*cells[number], metrics) if number in cells else "" for number in calls]
         yield "| " + " | ".join([name, *texts]) + " |"
+
+
+def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    yield "| | " + " | ".join(f"{name}: error | hit" for name in ("set 1", "set 2")) + " |"
+    yield "|---" * 5 + "|"
+    sets = [values["set1"], values["set2"]]
+    cells = [f"{part['regression']['mse']:.2f} | {part['regression']['hit']:.1%}" for part in sets]
+    yield "| regression | " + " | ".join(cells) + " |"
+    for rows in zip(*(part["rows"] for part in sets), strict=True):
+        cells = [
+            f"{row['mse']:.2f} ({row['mse_closed_form']:.2f}) | {row['hit']:.1%} ({row['hit_closed_form']:.1%})"
+            for row in rows
+        ]
+        yield f"| {rows[0]['steps']} | " + " | ".join(cells) + " |"
 
 
 def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]]]]:

@@ -51,7 +51,7 @@ def test_commands_parse(command: str) -> None:
     words = shlex.split(command.replace("…", "x"), comments=True)
     function, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     assert function.__name__ == words[1]
-    assert bound.arguments
+    assert bound.arguments or len(words) == 2  # a command that needs no options, such as indi toy
 
 
 def test_there_are_commands_to_parse() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from indi.images import write_atomic
 from indi.report.drawing import grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
-from indi.report.tables import best_rows, counted, header, html_table, known_metrics, metric_text
+from indi.report.tables import EXPLAINED, best_rows, counted, header, html_table, known_metrics, metric_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,9 +138,7 @@ def _page(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], drawn
         f"""<p class="quiet">Mean over {counted(settings["images"], "image")}{spread}.
 The same network, pairs and budget of training for each.</p>
 {figure_tag("PSNR and swd over network calls, by method", drawn)}
-<p>The figures beside a line count its network calls. PSNR measures error, where one call does well: it answers with the
-average of all plausible images. <code>swd</code> compares the texture of restored and clean: lower looks more real.
-The best value of each measure is bold.</p>
+<p>The figures beside a line count its network calls. {EXPLAINED} The best value of each measure is bold.</p>
 {_quality(table)}
 <h2>Training</h2>
 {_training(table)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from indi.images import write_atomic
 from indi.report.drawing import ACCENT, PALE, grid, label, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
-from indi.report.tables import best_rows, counted, html_table, known_metrics, steps_label, table_rows
+from indi.report.tables import EXPLAINED, best_rows, counted, html_table, known_metrics, steps_label, table_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +31,7 @@ def write_report(table: Mapping[str, Any], strips: Sequence[Strip], out: Path) -
         f"{table['model']} ({table['method']})",
         f"""<p class="quiet">Mean over {counted(table["settings"]["images"], "image")}.</p>
 {html_table(head, body, best)}
-<p>PSNR and SSIM measure error, where few steps do well: they answer with the average of all plausible images.
-<code>swd</code> compares the texture of restored and clean, which that average lacks: lower looks more real.
-The best value of each measure is bold.</p>
+<p>{EXPLAINED} The best value of each measure is bold.</p>
 {figure_tag("PSNR against swd over steps", _curve(table))}
 <h2>Images</h2>
 <p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>

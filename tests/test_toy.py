@@ -238,13 +238,15 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     shown = capsys.readouterr()
     tables = [json.loads(shown.out), json.loads((first / "toy.json").read_text())]
     assert tables[0] == tables[1]
-    assert tables[0]["settings"]["seed"] == 1
+    assert tables[0]["set1"]["settings"]["seed"] == 1
 
     assert cli.main(["toy", "--out", str(second), "--seed", "1"]) == 0
     shown = capsys.readouterr()
     tables.append(json.loads((second / "toy.json").read_text()))
     for table in tables:
-        del table["settings"]["seconds"]
+        assert list(table) == list(SETS)
+        for name in SETS:
+            del table[name]["settings"]["seconds"]
     assert tables[2] == tables[0], "one seed gave two results"
     lines = shown.out.splitlines()
     assert len(lines) == 1 + 2 * (1 + len(STEPS))

@@ -128,12 +128,9 @@ def demonstrate(
         for name, problem in sets.items()
     }
     table["set2"]["without_noise"] = _without_noise(networks["without noise"], seed)
-    table["settings"] = {
-        "seed": seed,
-        "draws": DRAWS,
-        "iterations": iterations,
-        "seconds": round(time.monotonic() - begun, 1),
-    }
+    settings = {"seed": seed, "draws": DRAWS, "iterations": iterations, "seconds": round(time.monotonic() - begun, 1)}
+    for name in sets:
+        table[name]["settings"] = settings
     write_text(out / "toy.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
     write_atomic(out / "toy.png", draw_toy_figure(_panels(networks, seed), table))
     write_atomic(out / "toy.gif", draw_toy_animation(_moving(networks, seed)))

@@ -23,6 +23,7 @@ ROWS = """
     training
     info report
     evaluation toy
+    cells
     comparison
     __init__
     cli

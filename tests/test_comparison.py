@@ -33,7 +33,7 @@ def table(folders: dict[str, Any], out: Path) -> dict[str, Any]:
 
 def cells(comparison: Comparison) -> set[str]:
     """Work through a comparison; return what it had to do."""
-    return {f"{stage} {cell.name}" for cell, stage, _ in comparison.progress()}
+    return {f"{stage} {name}" for name, stage, _ in comparison.progress()}
 
 
 def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:

@@ -6,54 +6,39 @@ interrupted goes on, and one with more methods, seeds or time adds to what is th
 
 import json
 import statistics
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from indi.checkpoint import Model, load_model, write_text
+from indi.cells import Cell, Result
+from indi.checkpoint import write_text
 from indi.config import Config, Settings, merged
 from indi.devices import Precision
-from indi.errors import ConfigError, ModelError
-from indi.evaluation import Evaluation, Measurement, find_test_pairs
-from indi.images import Image, read, write
+from indi.errors import ConfigError
+from indi.evaluation import find_test_pairs
 from indi.methods import METHODS
 from indi.metrics import METRICS
-from indi.report import Strip, steps_label, write_comparison
-from indi.restoration import Restorer
-from indi.training import settings_tree, train
+from indi.report import write_comparison
+from indi.training import settings_tree
 
 STEPS = (1, 2, 5, 10, 20)
 TABLE_FILE = "compare.json"
 
 
-class Cell(NamedTuple):
-    """One method with one seed: what is trained and measured once."""
-
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Its name for folders and people."""
-        return f"{self.method}-s{self.seed}"
-
-
 class Progress(NamedTuple):
-    """How far a cell is: "training" or "measuring", and the share of it that is done."""
+    """How far a comparison is.
 
-    cell: Cell
+    Attributes:
+        name: Of the cell at hand: its method and seed.
+        stage: training or measuring.
+        share: Of the stage that is done.
+    """
+
+    name: str
     stage: str
     share: float
-
-
-class Result(NamedTuple):
-    """What is known of a cell: its training, the table of its evaluation, and the crops that reports show."""
-
-    train: dict[str, float]
-    table: dict[str, Any]
-    strips: list[Strip]
 
 
 @dataclass(frozen=True)
@@ -98,10 +83,9 @@ class Comparison:
             raise ConfigError(f"methods {list(self.methods)} and seeds {list(self.seeds)}: name each once")
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
-        for cell in self.cells():
-            settings = Config.parse(self._settings(cell), source=f"settings of {cell.method}")
-            settings.method.build()
-            if settings.training.minutes is None and settings.training.iterations is None:
+        for cell in self.cells().values():
+            cell.config.method.build()
+            if cell.config.training.minutes is None and cell.config.training.iterations is None:
                 raise ConfigError("no budget; give minutes or iterations for each method")
 
     @classmethod
@@ -188,20 +172,20 @@ class Comparison:
             device=device,
         )
 
-    def cells(self) -> list[Cell]:
-        """Return every method with every seed, seed by seed, so that whole comparisons come first."""
-        return [Cell(method, seed) for seed in self.seeds for method in self.methods]
+    def cells(self) -> dict[tuple[str, int], Cell]:
+        """Return a cell for every method and seed, seed by seed, so that whole comparisons come first."""
+        return {(method, seed): self._cell(method, seed) for seed in self.seeds for method in self.methods}
 
     def cost(self) -> str:
         """Return in words what is ahead."""
-        waiting = [cell for cell in self.cells() if self._kept(cell) is None]
+        cells = self.cells().values()
+        waiting = sum(not cell.is_kept() for cell in cells)
         training = Config.parse(dict(self.config), source="settings").training
         each = f"{training.minutes:g} min" if training.minutes else f"{training.iterations} iterations"
-        total = f", {len(waiting) * training.minutes:g} min in all" if training.minutes else ""
-        calls = sum(self.steps)
+        total = f", {waiting * training.minutes:g} min in all" if training.minutes else ""
         return (
-            f"{len(self.cells())} trainings of {each}, {len(self.cells()) - len(waiting)} of them kept{total}; "
-            f"then {calls} network calls on each test image for each (1 for a method of one step)"
+            f"{len(cells)} trainings of {each}, {len(cells) - waiting} of them kept{total}; "
+            f"then {sum(self.steps)} network calls on each test image for each (1 for a method of one step)"
         )
 
     def progress(self) -> Generator[Progress, None, None]:
@@ -210,15 +194,10 @@ class Comparison:
         Raises:
             ConfigError, DataError, ImageError, ModelError, TrainingError: As ``train`` and ``evaluate``.
         """
-        for cell in self.cells():
-            if self._kept(cell) is None:
-                yield Progress(cell, "training", 0.0)
-                with closing(
-                    train(run=self.runs / cell.name, config=self._settings(cell), resume=True, device=self.device)
-                ) as records:
-                    for record in records:
-                        yield Progress(cell, "training", record.progress)
-                yield from self._measure(cell)
+        for cell in self.cells().values():
+            with closing(cell.work()) as work:
+                for stage, share in work:
+                    yield Progress(cell.folder.name, stage, share)
 
     def table(self) -> dict[str, Any]:
         """Return the content of compare.json.
@@ -229,103 +208,42 @@ class Comparison:
         return self._table(self._results())
 
     def write(self) -> dict[str, Any]:
-        """Write compare.json, compare.png and report.html; return the table."""
+        """Write compare.json, compare.png and report.html; return the table.
+
+        Raises:
+            ModelError: A cell is not finished.
+        """
         results = self._results()
         table = self._table(results)
-        first = self.seeds[0]
-        strips = {method: results[Cell(method, first)].strips for method in self.methods}
+        strips = {method: results[method, self.seeds[0]].strips for method in self.methods}
         write_text(self.out / TABLE_FILE, json.dumps(table, indent=1, allow_nan=False) + "\n")
         write_comparison(table, strips, self.out)
         return table
 
-    def _settings(self, cell: Cell) -> dict[str, Any]:
-        return merged(dict(self.config), {"method": {"name": cell.method}, "training": {"seed": cell.seed}})
-
-    def _folder(self, cell: Cell) -> Path:
-        return self.out / "cells" / cell.name
-
-    def _key(self, cell: Cell) -> dict[str, Any]:
-        """Return what a kept cell must agree with to be used again."""
-        settings = Config.parse(self._settings(cell), source="settings")
-        test = {name: None if value is None else str(value) for name, value in self.test.items()}
-        measured = {"steps": list(self.steps), "border": self.border, "data_range": self.data_range}
-        return {"settings": settings.model_dump(mode="json"), "test": test, **measured}
-
-    def _kept(self, cell: Cell) -> dict[str, Any] | None:
-        """Return a cell that is finished, or None."""
-        file = self._folder(cell) / "cell.json"
-        try:
-            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return kept if kept.get("key") == self._key(cell) else None
-
-    def _measure(self, cell: Cell) -> Iterator[Progress]:
-        yield Progress(cell, "measuring", 0.0)
-        run = self.runs / cell.name
-        model = load_model(run)
-        found = find_test_pairs(run, channels=model.card.channels, **self.test)
-        evaluation = Evaluation(
-            Restorer(model, device=self.device),
-            *found,
+    def _cell(self, method: str, seed: int) -> Cell:
+        name = f"{method}-s{seed}"
+        settings = merged(dict(self.config), {"method": {"name": method}, "training": {"seed": seed}})
+        return Cell(
+            run=self.runs / name,
+            folder=self.out / "cells" / name,
+            config=Config.parse(settings, source=f"settings of {method}"),
+            test=self.test,
             steps=self.steps,
             border=self.border,
             data_range=self.data_range,
-            seed=cell.seed,
+            device=self.device,
         )
-        total = len(found.pairs) * (1 + len(evaluation.walked()))
-        measurements = []
-        for measurement in evaluation.measurements():
-            measurements.append(measurement)
-            yield Progress(cell, "measuring", len(measurements) / total)
-        kept = {
-            "key": self._key(cell),
-            "train": _training(model),
-            "table": evaluation.table(measurements),
-            "crops": self._keep_crops(cell, measurements),
-        }
-        write_text(self._folder(cell) / "cell.json", json.dumps(kept, indent=1, allow_nan=False) + "\n")
 
-    def _keep_crops(self, cell: Cell, measurements: Sequence[Measurement]) -> list[str]:
-        """Write the crops that reports show as PNG files; return the names of their images."""
-        shown = [m for m in measurements if m.shown is not None]
-        names = list(dict.fromkeys(m.file for m in shown))
-        for m in shown:
-            assert m.shown is not None
-            crop, clean = m.shown
-            write(self._folder(cell) / f"{names.index(m.file)}-{m.steps}.png", Image(crop))
-            write(self._folder(cell) / f"{names.index(m.file)}-clean.png", Image(clean))
-        return names
+    def _results(self) -> dict[tuple[str, int], Result]:
+        return {key: cell.result() for key, cell in self.cells().items()}
 
-    def _results(self) -> dict[Cell, Result]:
-        results = {}
-        for cell in self.cells():
-            kept = self._kept(cell)
-            if kept is None:
-                raise ModelError(f"{self._folder(cell)}: not finished; go through the progress first")
-            results[cell] = Result(kept["train"], kept["table"], self._strips(cell, kept))
-        return results
-
-    def _strips(self, cell: Cell, kept: Mapping[str, Any]) -> list[Strip]:
-        folder = self._folder(cell)
-        values = {(row["file"], row["steps"]): row for row in kept["table"]["per_image"]}
-        steps = [0, *(row["steps"] for row in kept["table"]["rows"])]
-        return [
-            Strip(
-                file,
-                [(steps_label(n), read(folder / f"{index}-{n}.png").pixels, values[file, n]) for n in steps],
-                read(folder / f"{index}-clean.png").pixels,
-            )
-            for index, file in enumerate(kept["crops"])
-        ]
-
-    def _table(self, results: Mapping[Cell, Result]) -> dict[str, Any]:
-        first = results[self.cells()[0]].table
-        settings = {name: value for name, value in first["settings"].items() if name != "seed"}
+    def _table(self, results: Mapping[tuple[str, int], Result]) -> dict[str, Any]:
         config = Config.parse(dict(self.config), source="settings")
+        firsts = [results[self.methods[0], seed].table for seed in self.seeds]
+        measured = {name: value for name, value in firsts[0]["settings"].items() if name != "seed"}
         return {
             "settings": {
-                **settings,
+                **measured,
                 "size": config.network.size,
                 "minutes": config.training.minutes,
                 "iterations": config.training.iterations,
@@ -334,34 +252,26 @@ class Comparison:
                 **_named("training", config.training, "norm", "learning_rate"),
                 **_named("data", config.data, "crop", "batch"),
             },
-            "degraded": _mean([results[Cell(self.methods[0], seed)].table["degraded"] for seed in self.seeds]),
-            "methods": {method: self._method(method, results) for method in self.methods},
+            "degraded": _mean([first["degraded"] for first in firsts]),
+            "methods": {
+                method: self._summary([results[method, seed] for seed in self.seeds]) for method in self.methods
+            },
         }
 
-    def _method(self, method: str, results: Mapping[Cell, Result]) -> dict[str, Any]:
-        mine = [results[Cell(method, seed)] for seed in self.seeds]
-        rows = list(zip(*(result.table["rows"] for result in mine), strict=True))
+    def _summary(self, results: Sequence[Result]) -> dict[str, Any]:
+        """Return what compare.json holds of a method: the means over its seeds and, of several, spread and each."""
+        rows = list(zip(*(result.table["rows"] for result in results), strict=True))
         summary: dict[str, Any] = {
-            "train": _mean([result.train for result in mine]),
+            "train": _mean([result.train for result in results]),
             "rows": [_mean(row) for row in rows],
         }
-        if len(mine) > 1:
+        if len(results) > 1:
             summary["spread"] = [{"steps": row[0]["steps"], **_spread(row)} for row in rows]
             summary["seeds"] = [
                 {"seed": seed, "train": result.train, "rows": result.table["rows"]}
-                for seed, result in zip(self.seeds, mine, strict=True)
+                for seed, result in zip(self.seeds, results, strict=True)
             ]
         return summary
-
-
-def _training(model: Model) -> dict[str, float]:
-    card = model.card
-    return {
-        "seconds": card.seconds,
-        "iterations": card.iterations,
-        "crops_per_second": card.images_seen / card.seconds if card.seconds else 0.0,
-        "parameters": sum(weight.numel() for weight in model.network.parameters()),
-    }
 
 
 def _named(part: str, settings: Settings, *names: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from indi.cli.options import (
     times_of,
 )
 from indi.cli.terminal import STOPPING, bar_of, patience, print_json, print_table, say
-from indi.comparison import Cell, Comparison
+from indi.comparison import Comparison
 from indi.devices import Precision, set_threads
 from indi.evaluation import STEPS, Evaluation, Measurement, find_test_pairs
 from indi.methods import METHODS
@@ -183,14 +183,14 @@ def compare(
         patience(lambda: bar.update(shown, description=STOPPING)) as interrupted,
     ):
         shown = bar.add_task("", total=1.0)
-        current: tuple[Cell, str] | None = None
-        for cell, stage, share in all_progress:
-            if current != (cell, stage):
-                if current is not None and cell != current[0]:  # what is odd about the pairs was said at the first
+        first, current = None, None
+        for name, stage, share in all_progress:
+            if current != (name, stage):
+                if name != (first := first or name):  # what is odd about the pairs was said at the first
                     logging.getLogger("indi").setLevel(logging.WARNING)
-                current = (cell, stage)
-                say(f"{stage} {cell.name}")
-                bar.reset(shown, description=f"{stage} {cell.name}")
+                current = (name, stage)
+                say(f"{stage} {name}")
+                bar.reset(shown, description=f"{stage} {name}")
             bar.update(shown, completed=share)
             if interrupted.is_set():
                 break

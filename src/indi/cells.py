@@ -1,0 +1,160 @@
+"""One cell of a comparison: a model that is trained once, measured once, and kept."""
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from indi.checkpoint import Model, load_model, write_text
+from indi.config import Config
+from indi.errors import ModelError
+from indi.evaluation import Evaluation, Measurement, find_test_pairs
+from indi.images import Image, read, write
+from indi.report import Strip, steps_label
+from indi.restoration import Restorer
+from indi.training import train
+
+_FILE = "cell.json"
+
+
+class Result(NamedTuple):
+    """What is known of a finished cell.
+
+    Attributes:
+        train: Its seconds, iterations, crops_per_second and parameters.
+        table: As metrics.json.
+        strips: The crops that reports show.
+    """
+
+    train: dict[str, float]
+    table: dict[str, Any]
+    strips: list[Strip]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to train and what to measure it on. ``work`` does what is not done yet, ``result`` tells.
+
+    Attributes:
+        run: The run folder; a finished run there is used again.
+        folder: Where the figures and crops are kept.
+        config: Settings of the training, with its budget.
+        test: Where the test images are, as ``find_test_pairs`` takes it; without any, those kept for validation.
+        steps: Numbers of steps to measure.
+        border: Pixels left out on each side.
+        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+        device: auto, cpu, cuda or mps.
+    """
+
+    run: Path
+    folder: Path
+    config: Config
+    test: Mapping[str, Any]
+    steps: tuple[int, ...]
+    border: int
+    data_range: float | None
+    device: str
+
+    def is_kept(self) -> bool:
+        """Return whether it is finished, with these very settings."""
+        return self._kept() is not None
+
+    def work(self) -> Generator[tuple[str, float], None, None]:
+        """Train and measure, unless it is kept, and yield the stage and the share of it that is done.
+
+        Raises:
+            ConfigError, DataError, ImageError, ModelError, TrainingError: As ``train`` and ``evaluate``.
+        """
+        if self.is_kept():
+            return
+        yield "training", 0.0
+        config = self.config.model_dump(mode="json")
+        with closing(train(run=self.run, config=config, resume=True, device=self.device)) as records:
+            for record in records:
+                yield "training", record.progress
+        yield from self._measure()
+
+    def result(self) -> Result:
+        """Return what was found.
+
+        Raises:
+            ModelError: It is not finished.
+        """
+        kept = self._kept()
+        if kept is None:
+            raise ModelError(f"{self.folder}: not finished; go through the progress first")
+        return Result(kept["train"], kept["table"], self._strips(kept))
+
+    def _key(self) -> dict[str, Any]:
+        """Return what a kept cell must agree with to be used again."""
+        test = {name: None if value is None else str(value) for name, value in self.test.items()}
+        measured = {"steps": list(self.steps), "border": self.border, "data_range": self.data_range}
+        return {"settings": self.config.model_dump(mode="json"), "test": test, **measured}
+
+    def _kept(self) -> dict[str, Any] | None:
+        try:
+            kept: dict[str, Any] = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or not ours: it is made anew
+            return None
+        return kept if kept.get("key") == self._key() else None
+
+    def _measure(self) -> Generator[tuple[str, float], None, None]:
+        yield "measuring", 0.0
+        model = load_model(self.run)
+        found = find_test_pairs(self.run, channels=model.card.channels, **self.test)
+        evaluation = Evaluation(
+            Restorer(model, device=self.device),
+            *found,
+            steps=self.steps,
+            border=self.border,
+            data_range=self.data_range,
+            seed=self.config.training.seed,
+        )
+        total = len(found.pairs) * (1 + len(evaluation.walked()))
+        measurements = []
+        for measurement in evaluation.measurements():
+            measurements.append(measurement)
+            yield "measuring", len(measurements) / total
+        kept = {
+            "key": self._key(),
+            "train": _training(model),
+            "table": evaluation.table(measurements),
+            "crops": self._keep_crops(measurements),
+        }
+        write_text(self.folder / _FILE, json.dumps(kept, indent=1, allow_nan=False) + "\n")
+
+    def _keep_crops(self, measurements: Sequence[Measurement]) -> list[str]:
+        """Write the crops that reports show as PNG files; return the names of their images."""
+        names: list[str] = []
+        for m in measurements:
+            if m.shown is not None:
+                crop, clean = m.shown
+                if m.file not in names:
+                    names.append(m.file)
+                    write(self.folder / f"{names.index(m.file)}-clean.png", Image(clean))
+                write(self.folder / f"{names.index(m.file)}-{m.steps}.png", Image(crop))
+        return names
+
+    def _strips(self, kept: Mapping[str, Any]) -> list[Strip]:
+        values = {(row["file"], row["steps"]): row for row in kept["table"]["per_image"]}
+        steps = [0, *(row["steps"] for row in kept["table"]["rows"])]
+        return [
+            Strip(
+                file,
+                [(steps_label(n), read(self.folder / f"{index}-{n}.png").pixels, values[file, n]) for n in steps],
+                read(self.folder / f"{index}-clean.png").pixels,
+            )
+            for index, file in enumerate(kept["crops"])
+        ]
+
+
+def _training(model: Model) -> dict[str, float]:
+    card = model.card
+    return {
+        "seconds": card.seconds,
+        "iterations": card.iterations,
+        "crops_per_second": card.images_seen / card.seconds if card.seconds else 0.0,
+        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+    }

@@ -41,9 +41,13 @@ class MethodSettings(Settings):
     """How degraded becomes clean (methods.py, process.py)."""
 
     name: str = Field("indi", description="a row of the table of methods")
-    epsilon: float = Field(0.01, ge=0, le=1, description="standard deviation of the noise at t = 1, in intensities")
+    epsilon: float = Field(
+        0.01, ge=0, le=1, description="strength of the noise, in intensities; regression has none, diffusion its own"
+    )
     noise: Noise = Field("constant", description="the schedule eps(t)")
-    conditioned: bool = Field(False, description="the network sees the degraded image beside the state")
+    conditioned: bool = Field(
+        False, description="the network sees the degraded image beside the state; diffusion always, regression never"
+    )
     share_at_one: Share = Field(0.5, description="weight of the point mass at t = 1 in training")
 
     @model_validator(mode="after")

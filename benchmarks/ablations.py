@@ -6,7 +6,7 @@
 trains a model of size tiny for each row of ``CELLS``, all for the same number of iterations, and measures each over
 steps; then walks the first of them and one with more noise on other grids of times and with other samplers.
 ``ablations.json`` in the folder holds the figures, in three parts that ``tables.py`` makes tables of: trained, grids
-and samplers. What is finished is kept: after an interruption the same command goes on.
+and samplers, as far as it has come. What is finished is kept: after an interruption the same command goes on.
 """
 
 import argparse
@@ -117,7 +117,6 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help=f"of each model (default: {ITERATIONS})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="default: all cores")
-    parser.add_argument("--train-only", action="store_true", help="leave the measuring for another day")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     options = parser.parse_args()
     threads = set_threads(options.threads)
@@ -128,12 +127,10 @@ def main() -> int:
     results: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(CELLS):
         run = trained(name, options.out / f"{number:02d}", options)
-        if not options.train_only:
-            for part, line, walk in walks(name):
-                results.setdefault(part, {})[line] = measured(line, walk, run, options)
-    if results:
-        write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")
-        say(f"figures: {options.out / 'ablations.json'}")
+        for part, line, walk in walks(name):
+            results.setdefault(part, {})[line] = measured(line, walk, run, options)
+        write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")  # so far
+    say(f"figures: {options.out / 'ablations.json'}")
     return 0
 
 

@@ -75,11 +75,11 @@ def walks(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the ways of walking a model: the part of the result, the line in it, and options of ``indi.evaluate``."""
     yield "trained", name, {"steps": STEPS}
     if name in WALKED:
-        for times in ("uniform", "geometric"):
-            yield "grids", f"{name}, {times}", {"steps": STEPS, "times": times}
-        for sampler in ("euler", "heun", "multistep"):
-            steps = [(calls + 1) // 2 for calls in CALLS] if sampler == "heun" else CALLS
-            yield "samplers", f"{name}, {sampler}", {"steps": steps, "sampler": sampler}
+        yield "grids", f"{name}, uniform", {"steps": STEPS}  # the walk above, which is not measured again
+        yield "grids", f"{name}, geometric", {"steps": STEPS, "times": "geometric"}
+        yield "samplers", f"{name}, euler", {"steps": CALLS}
+        yield "samplers", f"{name}, heun", {"steps": [(calls + 1) // 2 for calls in CALLS], "sampler": "heun"}
+        yield "samplers", f"{name}, multistep", {"steps": CALLS, "sampler": "multistep"}
 
 
 def measured(line: str, walk: dict[str, Any], run: Path, options: argparse.Namespace) -> dict[str, Any]:

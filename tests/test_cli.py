@@ -326,7 +326,9 @@ def test_compare(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
         ["regression", "1"],
     ]
     said = shown.err.splitlines()
-    assert said[0].startswith("2 trainings of 2 iterations, 0 of them kept; then 3 network calls")
+    assert said[0].startswith(
+        "models to train and measure: 2 of 2, the others are kept; 2 iterations of training for each"
+    )
     assert [line for line in said if line.startswith(("training", "measuring"))] == [
         "training indi-s0",
         "measuring indi-s0",
@@ -360,7 +362,7 @@ def test_an_interrupted_comparison_says_how_to_go_on(
     assert (tmp_path / "out/runs/flow-s0/training.jsonl").read_text().count("\n") == 1  # the iteration was finished
     assert run(*options) == 0
     shown = capsys.readouterr()
-    assert "2 trainings of 2 iterations, 1 of them kept" in shown.err
+    assert "models to train and measure: 1 of 2" in shown.err
     assert "training indi-s0" not in shown.err
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from indi.comparison import Comparison, compare
-from indi.errors import ConfigError, DataError, ModelError
+from indi.errors import ConfigError, DataError, DeviceError, ImageError, ModelError
 from indi.evaluation import evaluate
 from indi.methods import METHODS
 from indi.metrics import METRICS
@@ -84,22 +84,43 @@ def test_what_is_finished_is_kept(table: dict[str, Any], folders: dict[str, Any]
 
     assert cells(again()) == set()
     assert again().table() == table
-    assert "10 trainings of 2 iterations, 10 of them kept" in again().cost()
+    assert "models to train and measure: 0 of 10" in again().cost()
     # Other step counts are measured anew, with the trained runs; one more seed is trained.
-    assert "5 trainings of 2 iterations, 0 of them kept" in again(seeds=1, steps=[1]).cost()
+    assert "models to train and measure: 5 of 5" in again(seeds=1, steps=[1]).cost()
     assert cells(again(methods=["bridge"], seeds=3)) == {"training bridge-s2", "measuring bridge-s2"}
     begun = (out / "runs" / "indi-s0" / "training.jsonl").read_text()
     cells(again(methods=["indi"], seeds=1, steps=[1]))
     assert (out / "runs" / "indi-s0" / "training.jsonl").read_text() == begun
 
 
-def test_a_larger_budget_goes_on(folders: dict[str, Any], tmp_path: Path) -> None:
+def test_another_budget_is_refused_as_it_would_not_be_the_same_for_all(table: dict[str, Any], out: Path) -> None:
+    settings = json.loads((out / "runs/indi-s0/config.json").read_text())
+    where = {name: settings["data"][name] for name in ("clean", "degraded")}
     for iterations in (1, 3):
         options = {**QUICK, "iterations": iterations, "methods": ["indi"]}
-        table = compare(**folders, **options, config=CONFIG, out=tmp_path)
-        assert table["methods"]["indi"]["train"]["iterations"] == iterations
-    lines = (tmp_path / "runs/indi-s0/training.jsonl").read_text().splitlines()
-    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3]
+        with pytest.raises(ConfigError, match=r"indi-s0: trained for 2 iterations; give the same budget"):
+            Comparison.of(**where, **options, config=CONFIG, out=out)
+    with pytest.raises(ConfigError, match="trained for 2 iterations"):
+        Comparison.of(**where, **{**QUICK, "iterations": None, "minutes": 1.0}, config=CONFIG, out=out)
+
+
+def test_all_seeds_have_one_split(table: dict[str, Any], out: Path) -> None:
+    assert len({(out / "runs" / f"indi-s{seed}" / "split.json").read_text() for seed in (0, 1)}) == 1
+
+
+def test_images_that_changed_are_noticed(folders: dict[str, Any], tmp_path: Path) -> None:
+    pairs, test = write_pairs(tmp_path / "pairs"), write_pairs(tmp_path / "test", count=3)
+    options: dict[str, Any] = {**QUICK, **pairs, "methods": ["regression"], "config": CONFIG, "out": tmp_path / "out"}
+    names = {"test_clean": test["clean"], "test_degraded": test["degraded"]}
+    assert compare(**options, **names)["settings"]["images"] == 3
+    for folder in test.values():
+        (folder / "2.png").unlink()
+    assert cells(Comparison.of(**options, **names)) == {"training regression-s0", "measuring regression-s0"}
+    assert compare(**options, **names)["settings"]["images"] == 2
+    for folder in pairs.values():
+        (folder / "3.png").unlink()
+    with pytest.raises(DataError, match="its images have changed since it began"):
+        compare(**options, **names)
 
 
 def test_a_cell_that_was_cut_off_is_finished(folders: dict[str, Any], tmp_path: Path) -> None:
@@ -113,6 +134,8 @@ def test_a_cell_that_was_cut_off_is_finished(folders: dict[str, Any], tmp_path: 
     (tmp_path / "cells/indi-s0").mkdir(parents=True, exist_ok=True)
     (tmp_path / "cells/indi-s0/cell.json").write_text("{")  # a cell that is no cell is made anew
     assert cells(comparison) >= {"measuring indi-s0", "training regression-s0"}
+    (tmp_path / "cells/indi-s0/0-1.png").unlink()
+    assert cells(comparison) == {"training indi-s0", "measuring indi-s0"}  # training finds that it is done
     assert set(comparison.table()["methods"]) == {"indi", "regression"}
 
 
@@ -122,7 +145,8 @@ def test_other_images_to_test_on(folders: dict[str, Any], tmp_path: Path) -> Non
     names = {"test_clean": test["clean"], "test_degraded": test["degraded"]}
     table = compare(**folders, **options, **names, out=tmp_path / "a")
     assert table["settings"]["images"] == 2
-    assert table["settings"]["clean"] == str(test["clean"])
+    assert table["settings"]["test.clean"] == str(test["clean"])
+    assert table["settings"]["data.clean"] == str(folders["clean"])
     made = compare(
         clean=folders["clean"],
         task="denoise",
@@ -130,7 +154,7 @@ def test_other_images_to_test_on(folders: dict[str, Any], tmp_path: Path) -> Non
         test_clean=test["clean"],
         out=tmp_path / "b",
     )
-    assert made["settings"]["task"] == "denoise"
+    assert made["settings"]["data.task"] == made["settings"]["test.task"] == "denoise"
 
 
 def test_what_cannot_work_is_said_before_anything_is_trained(folders: dict[str, Any], tmp_path: Path) -> None:
@@ -139,8 +163,13 @@ def test_what_cannot_work_is_said_before_anything_is_trained(folders: dict[str, 
             Comparison.of(**{**folders, **QUICK, "out": tmp_path / "out", **changed})
 
     refused(ConfigError, "unknown method 'indy'", methods=["indy"])
-    refused(ConfigError, "name each once", methods=["indi", "indi"])
-    refused(ConfigError, "name each once", seeds=0)
+    refused(ConfigError, "did you mean indi", methods=["indy"])
+    refused(ConfigError, "each once", methods=["indi", "indi "])
+    refused(ConfigError, "each once", methods=[])
+    refused(ConfigError, "seeds is below 1", seeds=0)
+    refused(DeviceError, "unknown device", device="gpu")
+    refused(ImageError, "no such folder", clean=tmp_path / "nowhere")
+    refused(ConfigError, "no task 'blur'", degraded=None, task="blur")
     refused(ConfigError, "no budget", iterations=None)
     refused(ConfigError, "steps are", steps=[])
     refused(ConfigError, "steps are", steps=[0])
@@ -157,4 +186,4 @@ def test_pairs_that_do_not_fit_are_said(folders: dict[str, Any], tmp_path: Path)
     other = write_pairs(tmp_path, count=1, size=(30, 30))
     (other["degraded"] / "0.png").rename(other["degraded"] / "x.png")
     with pytest.raises(DataError):
-        compare(clean=other["clean"], degraded=other["degraded"], **QUICK, out=tmp_path / "out")
+        Comparison.of(clean=other["clean"], degraded=other["degraded"], **QUICK, out=tmp_path / "out")

@@ -250,7 +250,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert tables[2] == tables[0], "one seed gave two results"
     lines = shown.out.splitlines()
     assert len(lines) == 1 + 2 * (1 + len(STEPS))
-    assert lines[0].split() == ["steps", "mse", "exact", "hit", "exact"]
+    assert lines[0].split() == ["steps", "mse", "mse", "exact", "hit", "hit", "exact"]
     assert str(second / "toy.png") in shown.err.replace("\n", "")
 
 

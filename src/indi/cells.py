@@ -1,7 +1,7 @@
 """One cell of a comparison: a model that is trained once, measured once, and kept."""
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from indi.checkpoint import Model, load_model, write_text
 from indi.config import Config
-from indi.errors import ModelError
+from indi.errors import ConfigError, ModelError
 from indi.evaluation import Evaluation, Measurement, find_test_pairs
 from indi.images import Image, read, write
 from indi.report import Strip, steps_label
 from indi.restoration import Restorer
-from indi.training import train
+from indi.training import CONFIG_FILE, train
 
 _FILE = "cell.json"
 
@@ -58,8 +58,21 @@ class Cell:
     device: str
 
     def is_kept(self) -> bool:
-        """Return whether it is finished, with these very settings."""
+        """Return whether it is finished, with these very settings and images."""
         return self._kept() is not None
+
+    def check(self) -> None:
+        """Refuse a run that was trained with another budget: no other method would have had the same.
+
+        Raises:
+            ConfigError: There is such a run.
+        """
+        file = self.run / CONFIG_FILE
+        if file.exists():
+            begun, asked = Config.parse(Config.read(file), source=str(file)).training, self.config.training
+            if (begun.minutes, begun.iterations) != (asked.minutes, asked.iterations):
+                was = f"{begun.minutes:g} min" if begun.minutes else f"{begun.iterations} iterations"
+                raise ConfigError(f"{self.run}: trained for {was}; give the same budget, or another folder")
 
     def work(self) -> Generator[tuple[str, float], None, None]:
         """Train and measure, unless it is kept, and yield the stage and the share of it that is done.
@@ -89,16 +102,26 @@ class Cell:
 
     def _key(self) -> dict[str, Any]:
         """Return what a kept cell must agree with to be used again."""
-        test = {name: None if value is None else str(value) for name, value in self.test.items()}
-        measured = {"steps": list(self.steps), "border": self.border, "data_range": self.data_range}
-        return {"settings": self.config.model_dump(mode="json"), "test": test, **measured}
+        data = self.config.data
+        return {
+            "settings": self.config.model_dump(mode="json"),
+            "test": {name: None if value is None else str(value) for name, value in self.test.items()},
+            "images": [
+                _listing(folder)
+                for folder in (data.clean, data.degraded, self.test["clean"], self.test["degraded"])
+                if folder is not None
+            ],
+            "steps": list(self.steps),
+            "border": self.border,
+            "data_range": self.data_range,
+        }
 
     def _kept(self) -> dict[str, Any] | None:
         try:
             kept: dict[str, Any] = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or not ours: it is made anew
+        except (OSError, ValueError):  # not there, or damaged: it is made anew
             return None
-        return kept if kept.get("key") == self._key() else None
+        return kept if kept.get("key") == self._key() and all(map(Path.exists, self._crops(kept))) else None
 
     def _measure(self) -> Generator[tuple[str, float], None, None]:
         yield "measuring", 0.0
@@ -137,6 +160,12 @@ class Cell:
                 write(self.folder / f"{names.index(m.file)}-{m.steps}.png", Image(crop))
         return names
 
+    def _crops(self, kept: Mapping[str, Any]) -> Iterator[Path]:
+        """Yield the files of the crops that reports show."""
+        for index in range(len(kept["crops"])):
+            for step in ("clean", 0, *(row["steps"] for row in kept["table"]["rows"])):
+                yield self.folder / f"{index}-{step}.png"
+
     def _strips(self, kept: Mapping[str, Any]) -> list[Strip]:
         values = {(row["file"], row["steps"]): row for row in kept["table"]["per_image"]}
         steps = [0, *(row["steps"] for row in kept["table"]["rows"])]
@@ -148,6 +177,12 @@ class Cell:
             )
             for index, file in enumerate(kept["crops"])
         ]
+
+
+def _listing(folder: str | Path) -> list[Any]:
+    """Return what tells whether the files of a folder have changed: their names, sizes and times."""
+    status = [(file.name, file.stat()) for file in sorted(Path(folder).iterdir())]
+    return [[name, found.st_size, found.st_mtime_ns] for name, found in status]
 
 
 def _training(model: Model) -> dict[str, float]:

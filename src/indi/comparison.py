@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Self
 from indi.cells import Cell, Result
 from indi.checkpoint import write_text
 from indi.config import Config, Settings, merged
-from indi.devices import Precision
+from indi.devices import Precision, choose_device
 from indi.errors import ConfigError
 from indi.evaluation import find_test_pairs
 from indi.methods import METHODS
 from indi.metrics import METRICS
 from indi.report import write_comparison
-from indi.training import settings_tree
+from indi.training import match_training_pairs, settings_tree
 
 STEPS = (1, 2, 5, 10, 20)
 TABLE_FILE = "compare.json"
@@ -47,8 +47,8 @@ class Comparison:
 
     Attributes:
         methods: Rows of the table of methods.
-        seeds: One training each; with several, the means are shown with their spread. A seed decides the
-            split into training and validation too.
+        seeds: One training each, all with the same split into training and validation; with several, the means are
+            shown with their spread.
         out: Folder for the report and what was measured.
         runs: Folder of the run folders; finished ones are used again.
         config: Settings of all of them, as ``indi.train`` takes them, with the budget.
@@ -76,17 +76,21 @@ class Comparison:
         Raises:
             ConfigError: A method is unknown or named twice, there is no budget, or a setting is wrong.
         """
-        for method in self.methods:
-            if method not in METHODS:
-                raise ConfigError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
-        if not self.methods or not self.seeds or len(set(self.methods)) < len(self.methods):
-            raise ConfigError(f"methods {list(self.methods)} and seeds {list(self.seeds)}: name each once")
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ConfigError(f"methods are {', '.join(self.methods) or 'none'}; name one or more, each once")
+        if not self.seeds:
+            raise ConfigError("seeds is below 1; give how many trainings of each method, 1 or more")
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
         for cell in self.cells().values():
             cell.config.method.build()
+            cell.check()
             if cell.config.training.minutes is None and cell.config.training.iterations is None:
                 raise ConfigError("no budget; give minutes or iterations for each method")
+        choose_device(self.device)
+        match_training_pairs(cell.config.data)
+        if self.test["clean"] is not None or self.test["degraded"] is not None:
+            find_test_pairs(None, **self.test)
 
     @classmethod
     def of(
@@ -128,7 +132,7 @@ class Comparison:
             test_degraded: Their degraded ones; or else ``task``.
             steps: Numbers of steps to compare.
             seed: Of everything random.
-            seeds: How many trainings a method, with seeds ``seed``, ``seed`` + 1, …
+            seeds: How many trainings a method, with seeds ``seed``, ``seed`` + 1, …; all keep the split of the first.
             size: Of the network: tiny, small, base, large.
             epsilon: Standard deviation of the noise at t = 1, in intensities.
             resample: Bring degraded images of a whole-number lower size to the clean grid.
@@ -154,13 +158,16 @@ class Comparison:
             iterations=iterations,
             precision=precision,
         )
-        test: dict[str, Any] = {"clean": test_clean, "degraded": test_degraded, "task": None, "resample": resample}
-        if test_clean is not None or test_degraded is not None:
-            test["task"] = task if test_degraded is None else None
-            find_test_pairs(None, **test)
+        test: dict[str, Any] = {
+            "clean": None if test_clean is None else Path(test_clean).resolve(),
+            "degraded": None if test_degraded is None else Path(test_degraded).resolve(),
+            "task": task if test_clean is not None and test_degraded is None else None,
+            "resample": resample,
+        }
+        given = merged({"data": {"split_seed": seed}}, given)
         out = Path(out)
         return cls(
-            methods=tuple(methods),
+            methods=tuple(method.strip() for method in methods),
             seeds=tuple(range(seed, seed + seeds)),
             out=out,
             runs=out / "runs" if runs is None else Path(runs),
@@ -184,8 +191,8 @@ class Comparison:
         each = f"{training.minutes:g} min" if training.minutes else f"{training.iterations} iterations"
         total = f", {waiting * training.minutes:g} min in all" if training.minutes else ""
         return (
-            f"{len(cells)} trainings of {each}, {len(cells) - waiting} of them kept{total}; "
-            f"then {sum(self.steps)} network calls on each test image for each (1 for a method of one step)"
+            f"models to train and measure: {waiting} of {len(cells)}, the others are kept; {each} of training for "
+            f"each{total}, then {sum(self.steps)} network calls on each test image (1 where a method has one step)"
         )
 
     def progress(self) -> Generator[Progress, None, None]:
@@ -240,17 +247,19 @@ class Comparison:
     def _table(self, results: Mapping[tuple[str, int], Result]) -> dict[str, Any]:
         config = Config.parse(dict(self.config), source="settings")
         firsts = [results[self.methods[0], seed].table for seed in self.seeds]
-        measured = {name: value for name, value in firsts[0]["settings"].items() if name != "seed"}
+        measured = firsts[0]["settings"]
+        test = {f"test.{name}": measured.get(name) for name in ("clean", "degraded", "task", "pairs")}
         return {
             "settings": {
-                **measured,
+                **_named("data", config.data, "clean", "degraded", "task", "group", "validation", "crop", "batch"),
+                **test,
+                **{name: value for name, value in measured.items() if f"test.{name}" not in test and name != "seed"},
                 "size": config.network.size,
                 "minutes": config.training.minutes,
                 "iterations": config.training.iterations,
                 "seeds": list(self.seeds),
                 **_named("method", config.method, "epsilon", "noise", "conditioned", "share_at_one"),
                 **_named("training", config.training, "norm", "learning_rate"),
-                **_named("data", config.data, "crop", "batch"),
             },
             "degraded": _mean([first["degraded"] for first in firsts]),
             "methods": {

@@ -83,6 +83,7 @@ class DataSettings(Settings):
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share = Field(0.1, description="share of the images kept from training, for validation")
+    split_seed: int | None = Field(None, ge=0, description="of the split into training and validation; None: the seed")
     group: str | None = Field(None, description="pattern whose match names an image's scene; scenes are not split")
     resample: bool = Field(False, description="bring degraded images of a whole-number lower size to the clean grid")
 

@@ -8,7 +8,7 @@
     ├── MissingExtraError        a feature needs an optional package
     ├── ModelError               a model or run that is missing, damaged or of another kind
     ├── ShapeError               arrays whose shapes or channels do not fit
-    └── TrainingError            training that cannot go on: it diverged, or its run is in use
+    └── TrainingError            training that cannot go on: it diverged, or the folder holds a run already
 
 Each message is one line: what went wrong, where (a file, a shape), and what to do about it.
 Anything else that escapes the library is a bug in it.

@@ -117,12 +117,14 @@ class Evaluation:
         listed = METRICS | PERCEPTUAL if self.perceptual else METRICS
         metrics = with_niqe(listed, Niqe.fit(self._clean_images()))
         channels = self.restorer.card.channels
+        # Over the whole set: neighbours are often of one scene.
+        shown = {len(self.pairs) * number // _STRIPS for number in range(min(_STRIPS, len(self.pairs)))}
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(self.pairs):
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
-            window = liveliest_window(clean, _CROP) if index < _STRIPS else None
+            window = liveliest_window(clean, _CROP) if index in shown else None
             measured = partial(self._measured, pair.name, clean, window, metrics)
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
@@ -270,7 +272,8 @@ def find_test_pairs(
     report = match_pairs(Path(clean), folder, channels=channels, resample=resample)
     report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded:
-        log.info(report.summary())
+        for line in report.summary().splitlines():
+            log.info("test images: %s", line)
     _warn_of_trained(model, Path(clean), report.pairs)
     source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
     return FoundPairs(report.pairs, source, task, resample)

@@ -132,7 +132,8 @@ def _flow(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) 
 
 
 def _diffusion(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
-    # Its noise is that of its schedule, whatever epsilon; the degraded image can enter only beside the state.
+    # Its noise is that of its schedule, whatever epsilon; the degraded image can enter only beside the state. Times
+    # are uniform, as published: at t = 1 its state is noise alone, and half of a training there would be lost on it.
     _constant(noise, "diffusion")
     path = process.diffusion()
     velocity = Asked(
@@ -143,7 +144,7 @@ def _diffusion(epsilon: float, noise: Noise, conditioned: bool, share_at_one: fl
         of_answer=lambda t: -path.c(t),
         added_to_state=False,
     )
-    return Method(path, conditioned=True, share_at_one=share_at_one, asked=velocity)
+    return Method(path, conditioned=True, share_at_one=0.0, asked=velocity)
 
 
 def _bridge(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:

@@ -201,5 +201,5 @@ def check_times(times: list[float]) -> list[float]:
     """
     falling = all(s < t for t, s in pairwise(times))
     if len(times) < 2 or times[0] != 1.0 or not falling or not times[-1] >= 0:
-        raise ConfigError(f"times {times} must fall strictly from exactly 1 to 0; give such a list")
+        raise ConfigError(f"times {times} must fall strictly from exactly 1 to 0 or above; give such a list")
     return times

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from indi import process
 from indi.checkpoint import Card, write_text
-from indi.config import Config, DataSettings, MethodSettings, NetworkSettings, TrainingSettings
+from indi.config import Config
 from indi.images import write_atomic
 from indi.report import ToyPanel, draw_toy_animation, draw_toy_figure
 from indi.samplers import Predict, walk
@@ -98,6 +98,7 @@ def demonstrate(
         point, and ``points`` the shares that reach each of the four, in the order (-, -), (-, +), (+, -), (+, +).
 
     Raises:
+        ConfigError: The seed is below 0.
         IndiError: The folder cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -154,13 +155,15 @@ def train(
         seed: Of everything random.
         learned: Called after each iteration.
     """
-    config = Config(
-        method=MethodSettings(name=method, epsilon=0.0, share_at_one=0.05),
-        network=NetworkSettings(name="mlp", size="tiny"),
-        data=DataSettings(batch=_BATCH),
-        training=TrainingSettings(
-            iterations=iterations, learning_rate=0.02, norm=2, average=0.998, precision="float32", seed=seed
-        ),
+    training = {"iterations": iterations, "learning_rate": 0.02, "norm": 2, "average": 0.998}
+    config = Config.parse(
+        {
+            "method": {"name": method, "epsilon": 0.0, "share_at_one": 0.05},
+            "network": {"name": "mlp", "size": "tiny"},
+            "data": {"batch": _BATCH},
+            "training": {**training, "precision": "float32", "seed": seed},
+        },
+        source="toy",
     )
     card = Card(version=__version__, name="toy", method=config.method, network=config.network, channels=2)
     trainer = Trainer(config, card, Path("toy"), torch.device("cpu"))  # it keeps no files, so the run is but a name

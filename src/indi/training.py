@@ -222,8 +222,9 @@ def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _train(config: Config, run: Path, start: Model | None, device: str) -> Generator[Record, None, None]:
     report = _find_pairs(config.data)
+    split_seed = config.training.seed if config.data.split_seed is None else config.data.split_seed
     training_pairs, validation_pairs = split_pairs(
-        report.pairs, validation=config.data.validation, seed=config.training.seed, group=config.data.group
+        report.pairs, validation=config.data.validation, seed=split_seed, group=config.data.group
     )
     card = Card(
         version=__version__,
@@ -247,14 +248,26 @@ def _train(config: Config, run: Path, start: Model | None, device: str) -> Gener
     yield from _loop(trainer, training_pairs, validation_pairs)
 
 
-def _find_pairs(data: DataSettings) -> PairReport:
-    """Return the pairs to train on, after every image was read; say what is odd about them."""
+def match_training_pairs(data: DataSettings) -> PairReport:
+    """Return the pairs to train on, from names and file headers only.
+
+    Raises:
+        ConfigError: The settings do not say where pairs come from.
+        DataError, ImageError: They cannot be used.
+    """
     if data.clean is None or (data.degraded is None) == (data.task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if data.task is not None:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
-    report = check_pairs(match_pairs(Path(data.clean), degraded, channels=data.channels, resample=data.resample))
+    report = match_pairs(Path(data.clean), degraded, channels=data.channels, resample=data.resample)
+    report.raise_if_unusable()
+    return report
+
+
+def _find_pairs(data: DataSettings) -> PairReport:
+    """Return the pairs to train on, after every image was read; say what is odd about them."""
+    report = check_pairs(match_training_pairs(data))
     report.raise_if_unusable()
     for line in report.summary().splitlines():
         log.info(line)

@@ -79,8 +79,9 @@ def test_every_method_is_a_line_through_its_points(monkeypatch: pytest.MonkeyPat
 
 def test_a_method_far_behind_does_not_squeeze_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     values = table(good=method(row(1, 30.0, 20.0), row(2, 29.0, 9.0)), poor=method(row(1, 11.0, 80.0)))
-    plane, error, _ = drawn(monkeypatch, values, tmp_path)
+    plane, error, texture = drawn(monkeypatch, values, tmp_path)
     assert plane.get_xlim()[0] == error.get_ylim()[0] == 22.0
+    assert plane.get_ylim()[1] == texture.get_ylim()[1] == pytest.approx(1.3 * 20.0)
     assert "poor: in part below 22.0 dB, see the table" in [text.get_text() for text in plane.texts]
 
 
@@ -90,6 +91,35 @@ def test_more_methods_than_looks_and_none_with_values(monkeypatch: pytest.Monkey
     assert len(plane.containers) == 9
     plane, *_ = drawn(monkeypatch, table(indi=method(row(1, None, None))), tmp_path)
     assert not plane.containers
+
+
+def test_a_method_looks_alike_in_every_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def look(*names: str) -> tuple[str, str]:
+        plane, *_ = drawn(monkeypatch, table(**{name: method(row(1, 30.0, 20.0)) for name in names}), tmp_path)
+        line = plane.containers[-1].lines[0]
+        return line.get_color(), line.get_marker()
+
+    assert look("indi", "regression", "flow") == look("flow")
+    assert look("flow") != look("indi")
+
+
+def test_the_degraded_images_are_a_line_where_it_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for degraded, is_drawn in ((29.5, True), (20.0, False)):
+        values = {**TYPICAL, "degraded": row(0, degraded, 90.0)}
+        _, error, _ = drawn(monkeypatch, values, tmp_path)
+        assert ("degraded" in [text.get_text() for text in error.texts]) == is_drawn
+
+
+def test_what_should_not_be_overlooked_is_said(tmp_path: Path) -> None:
+    def page(images: int, degraded: float) -> str:
+        values = {**TYPICAL, "settings": {**TYPICAL["settings"], "images": images}, "degraded": row(0, degraded, 90.0)}
+        write_comparison(values, {}, tmp_path)
+        return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert "1 image to test on is too few" in page(1, 20.0)
+    assert "too few" not in page(5, 20.0)
+    assert "trained too briefly" not in page(5, 30.4)
+    assert "trained too briefly" in page(5, 30.5)
 
 
 def strips(file: str, value: int) -> list[Strip]:
@@ -114,4 +144,4 @@ def test_the_page_needs_nothing_else_and_shows_all(tmp_path: Path) -> None:
 def test_the_page_says_over_how_many_seeds(tmp_path: Path) -> None:
     values = {**TYPICAL, "settings": {**TYPICAL["settings"], "seeds": [0, 1, 2]}}
     write_comparison(values, {}, tmp_path)
-    assert "standard deviation over 3 seeds" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "standard deviation over 3 trainings on one split" in (tmp_path / "report.html").read_text(encoding="utf-8")

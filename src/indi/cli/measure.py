@@ -133,7 +133,7 @@ def compare(
     """Train methods side by side, with the same network, pairs, seed and budget, and measure them on the same images.
 
     Writes compare.json, compare.png and report.html. What is finished is kept: the same command goes on after an
-    interruption, and with more methods, seeds or minutes adds to it.
+    interruption, and with more methods or seeds adds to it. A budget of iterations is the same on a busy machine.
 
     Args:
         clean: folder of clean images to train on
@@ -143,7 +143,7 @@ def compare(
         steps: numbers of steps to compare, with commas
         test_clean: folder of clean images to test on; without it, those kept from training
         test_degraded: their degraded images; without it, the task makes them in its fixed form
-        seeds: how many trainings a method; from three on a spread means something
+        seeds: how many trainings of each method, on one split; from three on their spread means something
         resample: bring degraded images of a lower size to the clean grid
         config: more settings, a TOML or JSON file; the options go over it
         border: pixels left out of the measuring on each side

@@ -1,12 +1,12 @@
 """What a comparison of methods shows: quality against network calls, and one HTML page."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indi.images import write_atomic
-from indi.report.drawing import grid, picture
+from indi.methods import METHODS
+from indi.report.drawing import PALE, grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
 from indi.report.tables import EXPLAINED, best_rows, counted, header, html_table, known_metrics, metric_text
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Of a palette that people who confuse red and green can read (Okabe and Ito, 2008), with a mark each.
 _LOOKS = (("#d55e00", "o"), ("#333333", "*"), ("#0072b2", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"))
 _SHOWN_DECIBELS = 8.0  # below the best
+_FEW = 5  # images
 
 
 def write_comparison(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], out: Path) -> None:
@@ -60,10 +61,12 @@ def _curves(table: Mapping[str, Any]) -> bytes:
     """Return the figure as a PNG: two metrics over calls, and one against the other."""
 
     def draw(figure: "Figure") -> None:
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         panels = figure.subplot_mosaic([["plane", "psnr"], ["plane", "swd"]], width_ratios=[1.5, 1])
         plane, error, texture = panels["plane"], panels["psnr"], panels["swd"]
-        for (method, result), look in zip(table["methods"].items(), cycle(_LOOKS), strict=False):
-            _draw_method(plane, error, texture, method, result, look)
+        for method, result in table["methods"].items():
+            _draw_method(plane, error, texture, method, result)
         plane.set_xlabel("PSNR in dB (to the right: less error)")
         plane.set_ylabel("swd (downwards: looks more real)")
         plane.set_title("What each method buys with its network calls", loc="left", fontweight="bold", pad=12)
@@ -77,27 +80,28 @@ def _curves(table: Mapping[str, Any]) -> bytes:
         texture.set_xlabel("network calls")
         for axes in (plane, texture):
             axes.set_yscale("log")  # texture is compared as how many times as far
-            axes.yaxis.set_major_formatter("{x:.3g}")
-            axes.yaxis.set_minor_formatter("{x:.2g}")
-        _leave_outliers_out(table, plane, error)
+            axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        _frame(table, plane, error, texture)
         for axes in (plane, error, texture):
             grid(axes)
 
     return picture(draw, 9.6, 5.0)
 
 
-def _draw_method(
-    plane: "Axes", error: "Axes", texture: "Axes", method: str, result: Mapping[str, Any], look: tuple[str, str]
-) -> None:
-    colour, mark = look
+def _draw_method(plane: "Axes", error: "Axes", texture: "Axes", method: str, result: Mapping[str, Any]) -> None:
+    # By its place in the table of methods, so that a method looks alike in all reports.
+    colour, mark = _LOOKS[list(METHODS).index(method) % len(_LOOKS)] if method in METHODS else _LOOKS[-1]
     points = [
-        (row["network_calls"], row["psnr"], row["swd"], spread.get("psnr") or 0.0, spread.get("swd") or 0.0)
+        (row["network_calls"], row["psnr"], row["swd"], spread.get("psnr"), spread.get("swd"))
         for row, spread in _with_spreads(result)
         if row["psnr"] is not None and row["swd"] is not None
     ]
     if not points:
         return
-    calls, psnr, swd, psnr_spread, swd_spread = zip(*points, strict=True)
+    calls, psnr, swd, *spreads = zip(*points, strict=True)
+    psnr_spread, swd_spread = (None if None in some else some for some in spreads)
     style: Any = {"color": colour, "marker": mark, "markersize": 12 if mark == "*" else 6, "linewidth": 1.5}
     style |= {"capsize": 2, "elinewidth": 0.8}
     plane.errorbar(psnr, swd, xerr=psnr_spread, yerr=swd_spread, label=method, **style)
@@ -108,35 +112,49 @@ def _draw_method(
     texture.errorbar(calls, swd, yerr=swd_spread, **style)
 
 
-def _leave_outliers_out(table: Mapping[str, Any], plane: "Axes", error: "Axes") -> None:
-    """Cut the axes of PSNR where a method far behind would squeeze all others, and say which."""
-    known = [row["psnr"] for row in _rows(table) if row["psnr"] is not None]
-    if not known or max(known) - min(known) <= _SHOWN_DECIBELS:
+def _frame(table: Mapping[str, Any], plane: "Axes", error: "Axes", texture: "Axes") -> None:
+    """Cut the axes where a method far behind would squeeze all others, and say which; show where degraded lies."""
+    rows = [row for row in _rows(table) if row["psnr"] is not None and row["swd"] is not None]
+    if not rows:
         return
-    floor = max(known) - _SHOWN_DECIBELS
+    floor = max(row["psnr"] for row in rows) - _SHOWN_DECIBELS
     left_out = [
-        method
-        for method, result in table["methods"].items()
-        if any(row["psnr"] is not None and row["psnr"] < floor for row in result["rows"])
+        method for method, result in table["methods"].items() if any(_below(row, floor) for row in result["rows"])
     ]
-    plane.set_xlim(left=floor)
-    error.set_ylim(bottom=floor)
-    note = f"{', '.join(left_out)}: in part below {floor:.1f} dB, see the table"
-    plane.text(0.02, 0.02, note, transform=plane.transAxes, fontsize=9)
+    if left_out:
+        highest = max(row["swd"] for row in rows if not _below(row, floor))
+        plane.set_xlim(left=floor)
+        error.set_ylim(bottom=floor)
+        for axes in (plane, texture):
+            axes.set_ylim(top=1.3 * highest)
+        note = f"{', '.join(left_out)}: in part below {floor:.1f} dB, see the table"
+        plane.text(0.02, 0.02, note, transform=plane.transAxes, fontsize=9)
+    degraded = table["degraded"]["psnr"]
+    if degraded is not None and error.get_ylim()[0] <= degraded <= error.get_ylim()[1]:
+        error.axhline(degraded, color=PALE, linestyle="--", linewidth=1)
+        error.annotate(
+            "degraded", (1, degraded), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=PALE
+        )
+
+
+def _below(row: Mapping[str, Any], floor: float) -> bool:
+    return row["psnr"] is not None and row["psnr"] < floor
 
 
 def _page(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], drawn: bytes) -> bytes:
     settings = table["settings"]
     seeds = len(settings["seeds"])
     spread = (
-        f", and its standard deviation over {seeds} seeds"
+        f", and its standard deviation over {seeds} trainings on one split"
         if seeds > 1
         else ", of one seed: small differences mean nothing"
     )
     return page_of(
         f"{', '.join(table['methods'])} compared",
         f"""<p class="quiet">Mean over {counted(settings["images"], "image")}{spread}.
-The same network, pairs and budget of training for each.</p>
+The same network, pairs and budget of training for each, and the settings of InDI where a method has use for them: a
+regression has no noise, diffusion has its own and always sees the degraded image beside it.</p>
+{_warnings(table)}
 {figure_tag("PSNR and swd over network calls, by method", drawn)}
 <p>The figures beside a line count its network calls. {EXPLAINED} The best value of each measure is bold.</p>
 {_quality(table)}
@@ -147,6 +165,21 @@ The same network, pairs and budget of training for each.</p>
 {"".join(strip_tags(strip) for strip in _by_image(strips))}
 {settings_list(settings)}""",
     )
+
+
+def _warnings(table: Mapping[str, Any]) -> str:
+    """Return what a reader should not overlook, as HTML."""
+    found = []
+    images = table["settings"]["images"]
+    if images < _FEW:
+        found.append(
+            f"{counted(images, 'image')} to test on {'is' if images == 1 else 'are'} too few to tell methods apart."
+        )
+    reached = [row["psnr"] for row in _rows(table) if row["psnr"] is not None]
+    degraded = table["degraded"]["psnr"]
+    if reached and degraded is not None and max(reached) <= degraded:
+        found.append("No method brings PSNR above that of the degraded images: they were trained too briefly.")
+    return "".join(f"<p><b>{text}</b></p>" for text in found)
 
 
 def _quality(table: Mapping[str, Any]) -> str:

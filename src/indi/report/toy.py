@@ -39,10 +39,10 @@ class ToyPanel:
 
 def toy_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the table as text: the header, then a row a number of steps for each set."""
-    yield ["", "steps", "mse", "exact", "hit", "exact"]
+    yield ["", "steps", "mse", "mse exact", "hit", "hit exact"]
     for name, title in _SETS.items():
         regression = table[name]["regression"]
-        yield [title, "regression", f"{regression['mse']:.2f}", "", f"{100 * regression['hit']:.1f} %", ""]
+        yield [title, "regression", f"{regression['mse']:.2f}", "-", f"{100 * regression['hit']:.1f} %", "-"]
         for row in table[name]["rows"]:
             errors = [f"{row[key]:.2f}" for key in ("mse", "mse_closed_form")]
             hits = [f"{100 * row[key]:.1f} %" for key in ("hit", "hit_closed_form")]

@@ -95,7 +95,7 @@ def test_what_is_finished_is_kept(table: dict[str, Any], folders: dict[str, Any]
 
 def test_another_budget_is_refused_as_it_would_not_be_the_same_for_all(table: dict[str, Any], out: Path) -> None:
     settings = json.loads((out / "runs/indi-s0/config.json").read_text())
-    where = {name: settings["data"][name] for name in ("clean", "degraded")}
+    where: dict[str, Any] = {name: settings["data"][name] for name in ("clean", "degraded")}
     for iterations in (1, 3):
         options = {**QUICK, "iterations": iterations, "methods": ["indi"]}
         with pytest.raises(ConfigError, match=r"indi-s0: trained for 2 iterations; give the same budget"):
@@ -111,7 +111,7 @@ def test_all_seeds_have_one_split(table: dict[str, Any], out: Path) -> None:
 def test_images_that_changed_are_noticed(folders: dict[str, Any], tmp_path: Path) -> None:
     pairs, test = write_pairs(tmp_path / "pairs"), write_pairs(tmp_path / "test", count=3)
     options: dict[str, Any] = {**QUICK, **pairs, "methods": ["regression"], "config": CONFIG, "out": tmp_path / "out"}
-    names = {"test_clean": test["clean"], "test_degraded": test["degraded"]}
+    names: dict[str, Any] = {"test_clean": test["clean"], "test_degraded": test["degraded"]}
     assert compare(**options, **names)["settings"]["images"] == 3
     for folder in test.values():
         (folder / "2.png").unlink()

@@ -1,7 +1,8 @@
 """Write the tables of the documents from the measured figures in docs/results, so that no number is typed.
 
-    python benchmarks/tables.py
+    python benchmarks/tables.py [FILE NAME]
 
+keeps the figures of FILE, if one is given, as docs/results/NAME.json, and fills the tables.
 A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
 a part of the ablations.json of ``ablations.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``.
@@ -76,8 +77,22 @@ def _cell(row: Mapping[str, Any], spread: Mapping[str, Any], metrics: list[str])
     return " / ".join(parts)
 
 
+def kept(values: Any) -> Any:
+    """Return what a file of figures holds without its single images, and with the last two parts of paths."""
+    if isinstance(values, dict):
+        return {name: kept(value) for name, value in values.items() if name != "per_image"}
+    if isinstance(values, list):
+        return [kept(value) for value in values]
+    is_path = isinstance(values, str) and Path(values).is_absolute()
+    return "/".join(Path(values).parts[-2:]) if is_path else values
+
+
 def main() -> int:
-    """Fill the tables of all documents; return the exit code."""
+    """Keep figures and fill the tables of all documents; return the exit code."""
+    if len(sys.argv) == 3:
+        figures = kept(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        file = ROOT / "docs" / "results" / f"{sys.argv[2]}.json"
+        file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for name in DOCUMENTS:
         file = ROOT / name
         file.write_text(filled(file.read_text(encoding="utf-8"), ROOT / "docs" / "results"), encoding="utf-8")

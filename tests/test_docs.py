@@ -78,6 +78,15 @@ def test_tables_are_those_of_the_measured_figures() -> None:
         assert tables.filled(text, ROOT / "docs" / "results") == text, f"{name}: run python benchmarks/tables.py"
 
 
+def test_measured_figures_name_no_place_on_a_machine() -> None:
+    for file in (ROOT / "docs" / "results").glob("*.json"):
+        assert not re.search(r'": "(/|[A-Z]:)', file.read_text(encoding="utf-8")), file.name
+    assert tables.kept({"settings": {"clean": "/a/b/c"}, "rows": [{"psnr": 1.5}], "per_image": []}) == {
+        "settings": {"clean": "b/c"},
+        "rows": [{"psnr": 1.5}],
+    }
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_recipes_are_settings(recipe: Path) -> None:
     config = Config.parse(tomllib.loads(recipe.read_text(encoding="utf-8")), source=recipe.name)

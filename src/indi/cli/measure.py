@@ -31,7 +31,7 @@ from indi.comparison import Comparison
 from indi.devices import Precision, set_threads
 from indi.evaluation import STEPS, Evaluation, Measurement, find_test_pairs
 from indi.methods import METHODS
-from indi.report import comparison_rows, table_rows
+from indi.report import comparison_rows, counted, table_rows
 from indi.restoration import DEFAULT_TILE, load
 
 
@@ -99,7 +99,7 @@ def evaluate(
         print_json(table)
     else:
         print_table(table_rows(table))
-        say(f"mean over {table['settings']['images']} images; report: {out / 'report.html'}")
+        say(f"mean over {counted(table['settings']['images'], 'image')}; report: {out / 'report.html'}")
     return 0
 
 
@@ -202,5 +202,5 @@ def compare(
         print_json(table)
     else:
         print_table(comparison_rows(table))
-        say(f"mean over {table['settings']['images']} images; report: {out / 'report.html'}")
+        say(f"mean over {counted(table['settings']['images'], 'image')}; report: {out / 'report.html'}")
     return 0

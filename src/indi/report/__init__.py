@@ -3,13 +3,14 @@
 from indi.report.comparison import comparison_rows, write_comparison
 from indi.report.evaluation import draw_curve, write_report
 from indi.report.page import Strip
-from indi.report.tables import metric_text, steps_label, table_rows
+from indi.report.tables import counted, metric_text, steps_label, table_rows
 from indi.report.toy import ToyPanel, draw_toy_animation, draw_toy_figure, toy_rows
 
 __all__ = [
     "Strip",
     "ToyPanel",
     "comparison_rows",
+    "counted",
     "draw_curve",
     "draw_toy_animation",
     "draw_toy_figure",

@@ -20,7 +20,11 @@ from indi.degradations import (
     add_camera_noise,
     add_gaussian_noise,
     compress_jpeg,
+    defocus,
+    disc_kernel,
     seed_for,
+    shake,
+    shake_kernel,
     shrink_and_enlarge,
 )
 from indi.errors import ShapeError
@@ -112,6 +116,20 @@ def test_camera_noise_survives_values_below_black() -> None:
     assert add_camera_noise(clean, seeded(), shot=0.01, read=0.0).equal(clean)
 
 
+@pytest.mark.parametrize(("softness", "shared"), [(0.7, 0.0), (0.0, 0.6), (0.7, 0.6)])
+def test_camera_noise_correlates_neighbours_and_channels_and_keeps_its_variance(softness: float, shared: float) -> None:
+    clean = torch.full((3, 500, 500), 0.5)
+    noise = add_camera_noise(clean, seeded(), shot=0.01, read=0.0004, softness=softness, shared=shared) - clean
+    noise /= 0.0054**0.5
+    assert noise.var().item() == pytest.approx(1, rel=0.02)
+    # White noise under a Gaussian window has the correlation of the window with itself.
+    weights = torch.exp(-(torch.arange(-3.0, 4) ** 2) / (2 * softness**2)) if softness else torch.tensor([1.0, 0.0])
+    expected = float(weights[1:] @ weights[:-1] / (weights @ weights))
+    for one, other in ((noise[..., 1:], noise[..., :-1]), (noise[:, 1:], noise[:, :-1])):
+        assert (one * other).mean().item() == pytest.approx(expected, abs=0.01)
+    assert (noise[0] * noise[1]).mean().item() == pytest.approx(shared, abs=0.01)
+
+
 def test_denoise_training_draws_every_strength_and_both_kinds() -> None:
     clean = torch.cat([torch.full((1, 32, 32), 0.05), torch.full((1, 32, 32), 0.95)])
     dark, bright = torch.stack(
@@ -123,6 +141,108 @@ def test_denoise_training_draws_every_strength_and_both_kinds() -> None:
     strengths = dark[bright / dark < 1.3] * 255
     assert strengths.max() < 55 * 1.1
     assert torch.histc(strengths, bins=5, min=0, max=55).min() > 30
+
+
+# Blur
+
+
+@pytest.mark.parametrize("length", [0.0, 0.3, 5.0, 12.0, 24.0])
+def test_a_shake_is_a_path_of_its_length_around_its_centre(length: float) -> None:
+    for seed in range(20):
+        kernel = shake_kernel(length, seeded(seed))
+        assert kernel.shape == (2 * math.ceil(length / 2) + 3,) * 2
+        assert kernel.min() >= 0
+        assert kernel.sum().item() == pytest.approx(1, abs=1e-5)
+        line = torch.arange(len(kernel)) - len(kernel) // 2
+        rows, columns = kernel.sum(1), kernel.sum(0)
+        assert (rows @ line.float()).item() == pytest.approx(0, abs=1e-4)
+        assert (columns @ line.float()).item() == pytest.approx(0, abs=1e-4)
+        # No path reaches further than a straight one; its points spread by length / sqrt(12), and the pixels a little.
+        spread = (rows @ line.float() ** 2 + columns @ line.float() ** 2).item()
+        assert spread <= length**2 / 12 * (96 + 1) / (96 - 1) + 0.5
+
+
+def test_shakes_differ_in_direction_and_curl() -> None:
+    angles, straightness = [], []
+    for seed in range(200):
+        kernel = shake_kernel(24, seeded(seed))
+        y, x = torch.meshgrid(*[torch.arange(27.0) - 13] * 2, indexing="ij")
+        moments = torch.tensor([[(kernel * a * b).sum() for a in (y, x)] for b in (y, x)])
+        values, vectors = torch.linalg.eigh(moments)
+        angles.append(math.atan2(*vectors[:, 1].tolist()) % math.pi)
+        straightness.append(values.sum().item() / (24**2 / 12))
+    assert torch.histc(torch.tensor(angles), bins=4, min=0, max=math.pi).min() > 30
+    assert max(straightness) > 0.98  # nearly straight
+    assert min(straightness) < 0.4  # curled
+    assert 0.2 < sum(value > 0.9 for value in straightness) / 200 < 0.8
+
+
+def test_blur_adds_up_light() -> None:
+    clean = torch.zeros(1, 41, 41)
+    clean[0, 20, 20] = 1
+    kernel = shake_kernel(9, seeded(3))
+    inner = slice(20 - len(kernel) // 2, 21 + len(kernel) // 2)
+    # A point of light draws the path turned by half a turn, as correlation does.
+    assert_close(shake(clean, seeded(3), length=9)[0, inner, inner] ** 2.2, kernel.flip(0, 1), atol=1e-5, rtol=0)
+    disc = defocus(clean, radius=torch.full((41, 41), 3.0))
+    assert_close(disc[0, 17:24, 17:24] ** 2.2, disc_kernel(3), atol=1e-5, rtol=0)
+
+
+def test_a_disc_has_its_radius_and_a_soft_edge() -> None:
+    assert disc_kernel(0).equal(torch.ones(1, 1))
+    for radius in (1, 3, 6):
+        kernel = disc_kernel(radius)
+        middle = len(kernel) // 2
+        assert kernel.sum().item() == pytest.approx(1, abs=1e-5)
+        assert_close(kernel, kernel.T)
+        assert_close(kernel, kernel.flip(0))
+        # As much as it holds in the middle, its area is that of a disc of the radius.
+        assert 1 / kernel[middle, middle].item() == pytest.approx(math.pi * radius**2, rel=0.2)
+        assert kernel[middle, middle + radius] == pytest.approx(kernel[middle, middle].item() / 2)
+    assert (disc_kernel(6) > 0).sum() > (disc_kernel(6) == disc_kernel(6).max()).sum() * 1.3
+
+
+def test_defocus_leaves_radius_0_and_mixes_between_whole_radii() -> None:
+    clean = scene(3, 30, 40)
+    radius = torch.zeros(30, 40)
+    assert_close(defocus(clean, radius=radius), clean, atol=1e-5, rtol=0)
+    radius[:, 20:] = 2.25
+    whole = [defocus(clean, radius=torch.full((30, 40), float(r))) ** 2.2 for r in (2, 3)]
+    blurred = defocus(clean, radius=radius)
+    assert_close(blurred[..., :20], clean[..., :20], atol=1e-5, rtol=0)
+    assert_close((blurred**2.2)[..., 20:], (0.75 * whole[0] + 0.25 * whole[1])[..., 20:], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("form", ["train", "test"])
+@pytest.mark.parametrize("name", ["deblur-motion", "deblur-defocus"])
+def test_blur_looks_no_further_than_its_reach(name: str, form: str) -> None:
+    reach = DEGRADATIONS[name].reach
+    clean = scene(1, 64, 64)
+    other = clean.clone()
+    other[:, :, 20:] = 1 - other[:, :, 20:]
+    changed = 0
+    for seed in range(30):
+        one, two = degrade(name, form, clean, seed), degrade(name, form, other, seed)
+        assert one[..., : 20 - reach].equal(two[..., : 20 - reach])
+        changed += not one[..., :18].equal(two[..., :18])
+    assert changed > 15
+
+
+@pytest.mark.parametrize("name", ["deblur-motion", "deblur-defocus"])
+def test_blur_has_no_edges_and_a_little_noise(name: str) -> None:
+    flat = torch.full((3, 48, 48), 0.5)
+    assert (degrade(name, "test", flat) - flat).std().item() == pytest.approx(0.005, rel=0.05)
+    strengths = [(degrade(name, "train", flat, seed) - flat).std().item() for seed in range(50)]
+    assert max(strengths) < 0.0105
+    assert min(strengths) < 0.001
+
+
+@pytest.mark.parametrize("name", ["deblur-motion", "deblur-defocus"])
+def test_some_crops_are_not_blurred_at_all(name: str) -> None:
+    clean = scene(3, 32, 32)
+    # Noise of up to 0.01 leaves 40 dB and more.
+    unblurred = [psnr(degrade(name, "train", clean, seed)[None], clean[None]).item() > 39.9 for seed in range(200)]
+    assert 6 <= sum(unblurred) <= 40
 
 
 # Super-resolution
@@ -203,9 +323,21 @@ def test_the_small_image_has_8_bit() -> None:
         assert_close(degraded, torch.full((1, 16, 16), expected / 255), atol=1e-7, rtol=0)
 
 
-def test_super_resolution_has_no_randomness() -> None:
+def test_super_resolution_trains_on_milder_factors_too() -> None:
+    clean = scene(3, 64, 64)
+    fixed = degrade("super-resolve-4x", "test", clean)
+    several = [degrade("super-resolve-4x", "train", clean, seed) for seed in range(100)]
+    milder = [image for image in several if not image.equal(fixed)]
+    assert 15 <= len(milder) <= 35
+    near = [psnr(image[None], clean[None]).item() for image in milder]
+    assert 1 <= sum(value > 58 for value in near) <= 12  # only rounded to 8 bit
+    assert min(near) < psnr(fixed[None], clean[None]).item() + 6
+
+
+def test_super_resolution_in_tests_has_no_randomness() -> None:
     clean = scene(3, 32, 32)
-    assert degrade("super-resolve-4x", "train", clean, 0).equal(degrade("super-resolve-4x", "test", clean, 1))
+    assert degrade("super-resolve-4x", "test", clean, 0).equal(degrade("super-resolve-4x", "test", clean, 1))
+    assert degrade("super-resolve-4x", "test", clean).equal(shrink_and_enlarge(clean, factor=4))
 
 
 # JPEG
@@ -297,7 +429,7 @@ def test_shape_and_dtype_are_kept(name: str, form: str, channels: int, height: i
     assert degraded.shape == (channels, height, width)
     assert degraded.dtype == torch.float32
     assert degraded.isfinite().all()
-    if name != "denoise":
+    if name in ("super-resolve-4x", "jpeg"):  # noise is not clipped
         assert degraded.min() >= 0
         assert degraded.max() <= 1
 
@@ -314,7 +446,9 @@ def test_the_same_seed_gives_the_same_image_and_leaves_clean_alone(name: str, fo
     assert not first.equal(clean)
 
 
-@pytest.mark.parametrize(("name", "form"), [("denoise", "train"), ("denoise", "test"), ("jpeg", "train")])
+@pytest.mark.parametrize(
+    ("name", "form"), [form for form in FORMS if form not in (("super-resolve-4x", "test"), ("jpeg", "test"))]
+)
 def test_another_seed_gives_another_image(name: str, form: str) -> None:
     clean = scene(3, 33, 40)
     assert not degrade(name, form, clean, 1).equal(degrade(name, form, clean, 2))

@@ -79,6 +79,7 @@ class DataSettings(Settings):
     clean: str | None = Field(None, description="folder of clean images")
     degraded: str | None = Field(None, description="folder of degraded images, with the names of the clean ones")
     task: str | None = Field(None, description="make the degraded images from the clean ones instead")
+    gray: Share = Field(0.0, description="share of a task's crops turned gray, so that a colour model serves gray too")
     channels: int | None = Field(None, ge=1, le=64, description="channels to train on; None: those of the images")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")

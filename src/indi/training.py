@@ -284,6 +284,7 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
         channels=trainer.card.channels,
         seed=config.training.seed,
         task=config.data.task,
+        gray=config.data.gray,
         resample=config.data.resample,
     )
     preview = Preview(validation_pairs or training_pairs, config, trainer.card.channels)

@@ -204,6 +204,38 @@ def test_a_task_sees_the_finished_clean_crop_and_a_generator_of_its_own(
     assert_close(clean, plain[0], rtol=0, atol=0)  # the same crops as those of pairs
 
 
+def test_a_task_sees_as_much_around_the_crop_as_it_looks_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def move(clean: Tensor, generator: Generator) -> Tensor:
+        return clean.roll((3, -2), (1, 2))
+
+    monkeypatch.setitem(DEGRADATIONS, "move", Degradation("move", "for this test", train=move, test=move, reach=3))
+    pairs = colour_only(tmp_path)
+    clean, degraded = Crops(pairs, crop=8, channels=3, seed=0, task="move").batch(0, 50)
+    same_crops, _ = Crops([Pair(p.name, p.clean, p.clean) for p in pairs], crop=8, channels=3, seed=0).batch(0, 50)
+    assert_close(clean, same_crops, rtol=0, atol=0)
+    assert_close(degraded[:, :, 3:, :-2], clean[:, :, :-3, 2:], rtol=0, atol=0)
+    # Beyond the crop lies the rest of the image, or at its edge the mirror, not the crop's other side.
+    wrapped = (degraded[:, :, :3, :-2] == clean[:, :, -3:, 2:]).all(dim=(1, 2, 3))
+    assert not wrapped.any()
+
+
+def test_gray_crops_are_gray_before_they_are_degraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def note(clean: Tensor, generator: Generator) -> Tensor:
+        return 1 - clean if len(clean) == 1 else clean
+
+    monkeypatch.setitem(DEGRADATIONS, "note", Degradation("note", "for this test", train=note, test=note))
+    pairs = colour_only(tmp_path)
+    colour, _ = Crops(pairs, crop=8, channels=3, seed=0, task="note").batch(0, 100)
+    clean, degraded = Crops(pairs, crop=8, channels=3, seed=0, task="note", gray=0.25).batch(0, 100)
+    luma = torch.tensordot(colour, torch.tensor([0.299, 0.587, 0.114]), dims=([1], [0]))[:, None].expand_as(colour)
+    gray = (clean[:, 0] == clean[:, 2]).all(dim=(1, 2))
+    assert 12 <= gray.sum() <= 40
+    assert_close(clean[gray], luma[gray], rtol=0, atol=1e-6)
+    assert_close(degraded[gray], 1 - clean[gray], rtol=0, atol=0)
+    assert_close(clean[~gray], colour[~gray], rtol=0, atol=0)
+    assert_close(degraded[~gray], colour[~gray], rtol=0, atol=0)
+
+
 # Decoded images
 
 

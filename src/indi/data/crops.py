@@ -16,9 +16,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from indi import images
+from indi.data.alignment import LUMA_BT601
 from indi.data.loading import Pair, Pixels, load_pair
 from indi.degradations import degradation
 from indi.errors import ConfigError, DataError
@@ -45,6 +47,7 @@ class Crops:
         channels: int,
         seed: int,
         task: str | None = None,
+        gray: float = 0.0,
         resample: bool = False,
         memory_bytes: int | None = None,
     ) -> None:
@@ -55,7 +58,10 @@ class Crops:
             crop: side in pixels.
             channels: of the model; see `load_pair`.
             seed: 0 or above.
-            task: name of the degradation that makes each degraded crop from the finished clean one.
+            task: name of the degradation that makes each degraded crop from the finished clean one, with as much
+                around it as the degradation looks at.
+            gray: share of the crops of a task that are turned gray before they are degraded, so that a colour
+                model serves gray images too.
             resample: see `load_pair`.
             memory_bytes: limit for decoded images; None for a quarter of the memory, at least 1 GiB.
 
@@ -71,7 +77,8 @@ class Crops:
             raise ConfigError(f"crop is {crop} and seed is {seed}; give a crop of 1 px or more and a seed from 0")
         _check_sources(pairs, task)
         self._crop, self._channels, self._seed = crop, channels, seed
-        self._degrade = None if task is None else degradation(task).train
+        self._degradation = None if task is None else degradation(task)
+        self._gray = gray
         headers = [images.read_header(pair.clean) for pair in pairs]
         self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)
         self._decoded = _DecodedPairs(
@@ -127,12 +134,20 @@ class Crops:
         top = int(random.integers(max(height - self._crop, 0) + 1))
         left = int(random.integers(max(width - self._crop, 0) + 1))
         turn = int(random.integers(8))
-        for pixels, tensor in zip(decoded, (clean, degraded), strict=False):
-            window = _window(pixels, top, left, self._crop)
-            tensor.numpy()[:] = _turned(images.to_unit(window), turn)
-        if self._degrade is not None:
-            generator = torch.Generator().manual_seed(int(random.integers(2**63)))
-            degraded[:] = self._degrade(clean, generator)
+        if self._degradation is None:
+            for pixels, tensor in zip(decoded, (clean, degraded), strict=True):
+                window = _window(pixels, top, left, self._crop)
+                tensor.numpy()[:] = _turned(images.to_unit(window), turn)
+            return
+        reach = self._degradation.reach
+        window = _window(decoded[0], top - reach, left - reach, self._crop + 2 * reach)
+        wide = torch.from_numpy(np.ascontiguousarray(_turned(images.to_unit(window), turn)))
+        generator = torch.Generator().manual_seed(int(random.integers(2**63)))
+        if random.random() < self._gray:
+            wide = _luma(wide)
+        inner = (slice(None), slice(reach, reach + self._crop), slice(reach, reach + self._crop))
+        clean[:] = wide[inner]  # a gray crop fills all channels
+        degraded[:] = self._degradation.train(wide, generator)[inner]
 
 
 @dataclass(frozen=True)
@@ -198,18 +213,31 @@ def _check_sources(pairs: Sequence[Pair], task: str | None) -> None:
         raise ConfigError(f"task {task!r} makes degraded images, but {with_partner[0]} has one; give one of the two")
 
 
-def _window(pixels: Pixels, top: int, left: int, crop: int) -> Pixels:
-    window = pixels[top : top + crop, left : left + crop]
-    missing = [(0, crop - side) for side in window.shape[:2]]
-    if missing != [(0, 0), (0, 0)]:
-        window = np.pad(window, [*missing, *[(0, 0)] * (window.ndim - 2)], mode="symmetric")
-    return window
+def _window(pixels: Pixels, top: int, left: int, side: int) -> Pixels:
+    """Return a square of (H, W[, C]), mirrored wherever it goes beyond the image."""
+    rows, columns = (
+        slice(start, start + side) if 0 <= start <= size - side else _mirrored(start, side, size)
+        for start, size in zip((top, left), pixels.shape[:2], strict=True)
+    )
+    return pixels[rows][:, columns]
+
+
+def _mirrored(start: int, side: int, size: int) -> NDArray[np.intp]:
+    """Return the positions within ``size`` that ``side`` positions from ``start`` on show, the edge pixel included."""
+    positions = np.arange(start, start + side) % (2 * size)
+    return np.minimum(positions, 2 * size - 1 - positions)
 
 
 def _turned(pixels: Pixels, turn: int) -> Pixels:
     """Return (H, W) or (H, W, C) as (C, H, W): turn % 4 quarter turns, after a flip for turns 4 to 7."""
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return np.rot90(planes[..., ::-1] if turn >= 4 else planes, turn % 4, axes=(1, 2))
+
+
+def _luma(planes: Tensor) -> Tensor:
+    """Return (1, H, W): the luma of RGB planes, the mean of any others."""
+    weights = torch.from_numpy(LUMA_BT601) if len(planes) == 3 else torch.full((len(planes),), 1 / len(planes))
+    return (weights[:, None, None] * planes).sum(dim=0, keepdim=True)
 
 
 def _default_memory_bytes() -> int:

@@ -66,7 +66,7 @@ def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pix
     sizes = [pixels.shape[:2] for pixels in loaded]
     if problem := grid_problem(pair, sizes, resample=resample):
         raise DataError(problem)
-    return tuple(pixels if pixels.shape[:2] == sizes[0] else _resampled(pixels, sizes[0]) for pixels in loaded)
+    return tuple(pixels if pixels.shape[:2] == sizes[0] else resampled(pixels, sizes[0]) for pixels in loaded)
 
 
 def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool) -> str | None:
@@ -84,7 +84,8 @@ def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool
     return None if resample else f"{found}, a resolution {ratio} times {side}; {advice}"
 
 
-def _resampled(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
+def resampled(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
+    """Return (H, W[, C]) pixels resized to ``size`` bicubically, antialiased where it shrinks, in their type."""
     planes = np.ascontiguousarray(np.atleast_3d(images.to_unit(pixels)).transpose(2, 0, 1))
     # Antialiasing also selects the kernel of Pillow and Matlab (a = -0.5): all that it does when enlarging.
     resized = functional.interpolate(torch.from_numpy(planes)[None], size, mode="bicubic", antialias=True)[0]

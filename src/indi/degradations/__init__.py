@@ -1,0 +1,118 @@
+"""How a degraded image is made from a clean one: the tasks that need no recorded pairs.
+
+Every degradation is a pure function ``(clean, generator) -> degraded``: clean is (C, H, W) float32 with
+intensities in [0, 1], degraded has the same shape and dtype, and all randomness comes from the generator (on
+the device of clean).
+
+``DEGRADATIONS`` lists them by task name, each in two forms: ``train`` draws a new strength each time, from
+none at all, so that a restorer learns to leave alone what is clean; ``test`` is the fixed form behind published
+figures, where only noise, path and direction are drawn. Give ``test`` a generator seeded by `seed_for`, and a
+file is degraded alike whatever the order of files.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Generator, Tensor
+
+from indi.degradations import blur, jpeg, noise, resolution
+from indi.degradations.blur import defocus, disc_kernel, shake, shake_kernel
+from indi.degradations.jpeg import compress_jpeg
+from indi.degradations.noise import add_camera_noise, add_gaussian_noise
+from indi.degradations.resolution import shrink_and_enlarge
+from indi.errors import ConfigError
+
+__all__ = [
+    "DEGRADATIONS",
+    "Degradation",
+    "add_camera_noise",
+    "add_gaussian_noise",
+    "compress_jpeg",
+    "defocus",
+    "degradation",
+    "disc_kernel",
+    "seed_for",
+    "shake",
+    "shake_kernel",
+    "shrink_and_enlarge",
+]
+
+Degrade = Callable[[Tensor, Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One task: what is done to a clean image, in its two forms.
+
+    Attributes:
+        name: the task name, as the command line takes it.
+        description: one line for a person.
+        train: the randomised form for training.
+        test: the fixed form for comparisons.
+        reach: how far beyond a pixel it looks, in pixels, where that is too far to let a crop's edge stand for it:
+            crops are degraded with as much around them.
+    """
+
+    name: str
+    description: str
+    train: Degrade
+    test: Degrade
+    reach: int = 0
+
+
+def seed_for(name: str, seed: int) -> int:
+    """Return a seed in [0, 2^63) that depends on a file's name and on ``seed`` alone.
+
+    Accented letters count the same however the file system composes them.
+    """
+    text = f"{seed}/{unicodedata.normalize('NFC', name)}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here
+    "denoise": Degradation(
+        "denoise",
+        "noise: Gaussian or a camera's in training, Gaussian of sigma 25 of 255 in tests",
+        train=noise.train_denoise,
+        test=noise.test_denoise,
+    ),
+    "deblur-motion": Degradation(
+        "deblur-motion",
+        "a camera that shook, along random paths of up to 24 px in training, of 12 px in tests",
+        train=blur.train_deblur_motion,
+        test=blur.test_deblur_motion,
+        reach=blur.REACH,
+    ),
+    "deblur-defocus": Degradation(
+        "deblur-defocus",
+        "a lens out of focus: discs of up to 6 px radius in training, from 1 to 4 px across the image in tests",
+        train=blur.train_deblur_defocus,
+        test=blur.test_deblur_defocus,
+        reach=blur.REACH,
+    ),
+    "super-resolve-4x": Degradation(
+        "super-resolve-4x",
+        "a quarter of the size by antialiased bicubic (in training now and then more), in 8 bit, and back by bicubic",
+        train=resolution.train_super_resolve_4x,
+        test=resolution.test_super_resolve_4x,
+    ),
+    "jpeg": Degradation(
+        "jpeg",
+        "JPEG compression of quality 5 to 95 in training, 10 in tests",
+        train=jpeg.train_jpeg,
+        test=jpeg.test_jpeg,
+    ),
+}
+
+
+def degradation(task: str) -> Degradation:
+    """Return the degradation of a task by name.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    if task not in DEGRADATIONS:
+        raise ConfigError(f"there is no task {task!r}; choose from {', '.join(DEGRADATIONS)}")
+    return DEGRADATIONS[task]

@@ -1,5 +1,6 @@
 """Problems whose exact answer is known: what the process and the samplers are held against."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indi.checkpoint import Card, Model
+from indi.checkpoint import Card, Model, write_tensors, write_text
 from indi.config import MethodSettings, NetworkSettings
 from indi.images import Image, Metadata, write
 from indi.networks import Network
@@ -85,3 +86,14 @@ def write_pairs(folder: Path, count: int = 4, size: tuple[int, int] = (40, 48), 
             pixels = np.rint(image * scale).astype(np.uint8)
             write(folders[name] / f"{number}.png", Image(pixels, None, Metadata()))
     return folders
+
+
+def ship(model: Model, name: str, folder: Path) -> None:
+    """Write a model as those that come with the package lie: NAME.safetensors in float16, NAME.json."""
+    tensors = {key: value.half() for key, value in model.network.state_dict().items()}
+    card = model.card.model_copy(update={"name": name, "task": name})
+    write_tensors(folder / f"{name}.safetensors", tensors, card.model_dump(mode="json"))
+    row = {"psnr": 20.0, "swd": 9.0}
+    figures = [{"set": "none", "images": 2, "degraded": row, "rows": [{"steps": 1, **row}]}]
+    about = {"purpose": "for tests", "data": "none", "figures": figures}
+    write_text(folder / f"{name}.json", json.dumps(about))

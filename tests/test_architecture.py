@@ -18,6 +18,7 @@ ROWS = """
     methods
     config
     data checkpoint
+    shipped
     restoration
     files previews trainer
     training

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from indi import cli, training
+import indi
+from indi import cli, shipped, training
 from indi.checkpoint import read_tensors, save_model
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
@@ -26,7 +27,7 @@ from indi.metrics import METRICS
 from indi.restoration import Restorer, load
 from indi.trainer import Trainer
 from indi.version import __version__
-from problems import tiny_model, write_pairs
+from problems import ship, tiny_model, write_pairs
 
 COMMANDS = [name for name in cli.app if not name.startswith("-")]
 Captured = pytest.CaptureFixture[str]
@@ -103,13 +104,14 @@ def test_version(capsys: Captured) -> None:
     ("arguments", "says"),
     [
         ("restor", "Unknown command"),
-        ("restore MODEL.png", "--model"),
+        ("restore x.png", "--model"),
         ("restore --model MODEL", "no input; give image files or folders"),
         ("restore x.png --model nowhere", "nowhere: no such run folder or model file"),
         ("restore x.png --model MODEL --nope", "--nope"),
         ("restore x.png --model MODEL --steps many", "many"),
         ("restore IMAGE --model MODEL --steps 0", "steps is 0"),
         ("restore IMAGE --model MODEL --samples 0", "samples is 0"),
+        ("restore IMAGE --model MODEL --enlarge 0", "enlarge is 0"),
         ("restore IMAGE --model MODEL --seed -1", "seed is -1"),
         ("restore IMAGE --model MODEL --tile 0", "tile is 0"),
         ("restore IMAGE --model MODEL --threads 0", "threads is 0"),
@@ -387,20 +389,61 @@ def test_info(model: Path, pairs: dict[str, Any], capsys: Captured) -> None:
     assert (lines["height"], lines["width"], lines["type"]) == ("32", "40", "uint8")
 
 
-def test_models(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    shipped = [{"name": "jpeg", "task": "jpeg", "channels": 3, "size": "small", "data": "x", "figures": {"psnr": 30}}]
-    monkeypatch.setattr(cli.tell, "shipped_models", list)
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def test_models(weights: Path, capsys: Captured) -> None:
     assert run("models", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"models": []}
     assert run("models") == 0
     assert "no models come with this version" in capsys.readouterr().out
-    monkeypatch.setattr(cli.tell, "shipped_models", lambda: shipped)
+    ship(tiny_model(3), "jpeg", weights)
     assert run("models", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"models": shipped}
+    (listed,) = json.loads(capsys.readouterr().out)["models"]
+    assert {"name", "task", "channels", "size", "data", "figures"} <= listed.keys()
     assert run("models") == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["name", "task", "channels", "size", "data", "figures"]
-    assert line.split()[:4] == ["jpeg", "jpeg", "3", "small"]
+    assert header.split() == ["name", "size", "measured", "on", "before", "1", "step", "for"]
+    assert line.split() == ["jpeg", "tiny", "none", "20.00", "dB", "20.00", "dB", "for", "tests"]
+
+
+def test_jpeg_files_are_restored_without_a_choice(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("jpeg", "denoise"):
+        ship(tiny_model(3), name, weights)
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    write(tmp_path / "old.jpg", Image(pixels))
+    write(tmp_path / "new.png", Image(pixels))
+    assert run("restore", "old.jpg") == 0
+    assert "model: jpeg, since these are JPEG files; others by --model: denoise, jpeg" in capsys.readouterr().err
+    assert read(tmp_path / "restored" / "old.jpg").pixels.shape == pixels.shape
+    assert run("restore", "old.jpg", "new.png") == 2
+    assert "say with --model what is wrong with the images" in capsys.readouterr().err
+
+
+def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: Captured) -> None:
+    ship(tiny_model(3), "super-resolve-4x", weights)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
+    alpha = np.full((9, 11), 77, np.uint8)
+    write(tmp_path / "small.png", Image(pixels, alpha))
+    out = tmp_path / "large.png"
+    task = ("--model", "super-resolve-4x", "--out", out, "--steps", 2)
+    assert run("restore", tmp_path / "small.png", *task, "--enlarge", 4) == 0
+    assert "--enlarge" not in capsys.readouterr().err
+    large = read(out)
+    wanted = load("super-resolve-4x").restore(indi.enlarge(pixels, 4), steps=2)
+    assert np.array_equal(large.pixels, wanted)
+    assert large.alpha is not None
+    assert large.alpha.shape == (36, 44)
+    assert (large.alpha == 77).all()
+    assert run("restore", tmp_path / "small.png", *task) == 0
+    assert "add --enlarge 4" in capsys.readouterr().err
+    assert read(out).pixels.shape == pixels.shape
 
 
 # train

@@ -7,7 +7,7 @@ import pytest
 from indi.checkpoint import MODEL_FILE, save_model
 from indi.errors import ImageError, ModelError
 from indi.images import Image, write
-from indi.info import info, shipped_models
+from indi.info import info
 from problems import tiny_model
 
 
@@ -63,27 +63,3 @@ def test_what_is_none_of_these_is_named(tmp_path: Path) -> None:
     ]:
         with pytest.raises(error, match=name):
             info(tmp_path / name)
-
-
-def test_shipped_models_are_what_lies_in_the_folder(tmp_path: Path) -> None:
-    assert shipped_models(tmp_path / "none") == []
-    for name in ("jpeg", "denoise"):
-        save_model(tiny_model(3), tmp_path / "made")
-        (tmp_path / "made" / MODEL_FILE).rename(tmp_path / f"{name}.safetensors")
-        (tmp_path / f"{name}.json").write_text(json.dumps({"data": "photographs", "figures": {"psnr": 30.1}}))
-    denoise, jpeg = shipped_models(tmp_path)
-    assert jpeg["name"] == "jpeg"
-    assert denoise == {
-        "name": "denoise",
-        "task": None,
-        "channels": 3,
-        "size": "tiny",
-        "data": "photographs",
-        "figures": {"psnr": 30.1},
-    }
-
-
-def test_every_shipped_model_can_be_read() -> None:
-    for model in shipped_models():
-        assert model["channels"] >= 1
-        assert model["figures"]

@@ -1,14 +1,26 @@
 """Restore images by Inversion by Direct Iteration (InDI).
 
-restorer = indi.load("runs/mine")
+restorer = indi.load("jpeg")  # a shipped model, or a run folder
 restored = restorer.restore(image, steps=10)
 """
 
 from indi.comparison import Comparison, compare
+from indi.data import enlarge
 from indi.errors import IndiError
 from indi.evaluation import evaluate
 from indi.restoration import Restorer, load
 from indi.training import Record, train
 from indi.version import __version__
 
-__all__ = ["Comparison", "IndiError", "Record", "Restorer", "__version__", "compare", "evaluate", "load", "train"]
+__all__ = [
+    "Comparison",
+    "IndiError",
+    "Record",
+    "Restorer",
+    "__version__",
+    "compare",
+    "enlarge",
+    "evaluate",
+    "load",
+    "train",
+]

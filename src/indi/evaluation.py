@@ -26,6 +26,7 @@ from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features, prepare
 from indi.report import Strip, draw_curve, steps_label, write_report
 from indi.restoration import Pixels, Restorer, Walk, load
+from indi.shipped import find_model
 from indi.training import CONFIG_FILE, SPLIT_FILE
 
 log = logging.getLogger("indi")
@@ -263,7 +264,7 @@ def find_test_pairs(
         DataError, ImageError: They do not fit each other.
     """
     if clean is None and degraded is None and task is None:
-        return _validation_pairs(None if model is None else Path(model), channels)
+        return _validation_pairs(None if model is None else find_model(model), channels)
     if clean is None or (degraded is None) == (task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if task is not None:
@@ -296,11 +297,12 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
 
 def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair]) -> None:
     """Say how many of the pairs a run was trained on: its figures would be too good there."""
-    if model is None or not (Path(model) / SPLIT_FILE).exists():
+    run = None if model is None else find_model(model)
+    if run is None or not (run / SPLIT_FILE).exists():
         return
-    data = Config.parse(Config.read(Path(model) / CONFIG_FILE), source=str(model)).data
+    data = Config.parse(Config.read(run / CONFIG_FILE), source=str(run)).data
     if data.clean is not None and Path(data.clean) == clean.resolve():
-        kept = _kept_names(Path(model) / SPLIT_FILE)
+        kept = _kept_names(run / SPLIT_FILE)
         trained = sum(pair.name not in kept for pair in pairs)
         if trained:
             log.warning("warning: %d of these %d pairs were trained on; name none for the others", trained, len(pairs))
@@ -334,7 +336,7 @@ def evaluate(
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
 
     Args:
-        model: A restorer, or the run folder or model file of one.
+        model: A restorer, or the shipped name, run folder or model file of one.
         clean: Folder of clean images; without any folder, a run's own validation pairs.
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, read, to_unit, write
@@ -76,20 +77,24 @@ def restore_files(
     seed: int = 0,
     times: str | Sequence[float] = "uniform",
     sampler: str = "euler",
+    enlarged: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
     With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and their standard
     deviation NAME_spread.tif in float32, on the scale where the type's range is 1. Alpha, colour
-    profile and EXIF go over unchanged. An input is never overwritten. ``progress`` is called after each move
+    profile and EXIF go over unchanged. An input is never overwritten. Each image is first enlarged so many times.
+    ``progress`` is called after each move
     with the share of the image at hand that is done.
 
     Raises:
-        ConfigError: Steps, samples, times, sampler or seed are not ones there are.
+        ConfigError: Steps, samples, times, sampler, seed or ``enlarged`` are not ones there are.
     """
 
     def restored(image: Image, source: Path) -> list[Image]:
+        alpha = None if image.alpha is None else enlarge(image.alpha, enlarged)
+        image = replace(image, pixels=enlarge(image.pixels, enlarged), alpha=alpha)
         pixels = restorer.restore(
             image.pixels,
             steps=steps,

@@ -1,24 +1,23 @@
-"""What a run, a model or an image is, and which models come with the package."""
+"""What a run, a model or an image is."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import MODEL_FILE, Card, load_model, read_tensors
+from indi.checkpoint import MODEL_FILE, load_model
 from indi.errors import ModelError
 from indi.images import READABLE_SUFFIXES, read_header
+from indi.shipped import find_model
 from indi.training import LOG_FILE
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Return what a path holds, as plain values; "kind" is run, model or image.
+    """Return what a path holds, or what the shipped model of that name is; "kind" is run, model or image.
 
     Raises:
         ImageError, ModelError: It is damaged, missing, or none of these.
     """
-    path = Path(path)
+    path = find_model(path)
     if path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
         header = read_header(path)
         return {
@@ -47,31 +46,6 @@ def info(path: str | Path) -> dict[str, Any]:
         **facts,
         **_last_record(path / LOG_FILE),
     }
-
-
-def shipped_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
-    """Return what is known of each model that comes with the package, by name.
-
-    A model is NAME.safetensors; the data it was trained on and its measured figures stand in NAME.json beside it.
-
-    Raises:
-        ModelError: One is damaged.
-    """
-    models = []
-    for file in sorted(folder.glob("*.safetensors")):
-        card = Card.model_validate(read_tensors(file)[1])
-        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        models.append(
-            {
-                "name": file.stem,
-                "task": card.task,
-                "channels": card.channels,
-                "size": card.network.size,
-                "data": about["data"],
-                "figures": about["figures"],
-            }
-        )
-    return models
 
 
 def _last_record(log: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
 from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS, State, walk
+from indi.shipped import advice, find_model
 from indi.tiling import tiled
 
 Pixels = NDArray[Any]
@@ -186,12 +187,12 @@ class Restorer:
 
 
 def load(model: str | Path, **options: object) -> Restorer:
-    """Return the restorer of a run folder or a model file; options as ``Restorer``.
+    """Return the restorer of a shipped name, a run folder or a model file; options as ``Restorer``.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
     """
-    path = Path(model)
+    path = find_model(model)
     if not path.exists():
-        raise ModelError(f"{model}: no such run folder or model file; train one with indi train")
+        raise ModelError(f"{model}: no such run folder or model file; {advice()}")
     return Restorer(load_model(path), **options)  # type: ignore[arg-type]

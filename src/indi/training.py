@@ -28,6 +28,7 @@ from indi.degradations import degradation
 from indi.devices import Precision, choose_device
 from indi.errors import ConfigError, DataError, TrainingError
 from indi.previews import Preview
+from indi.shipped import find_model
 from indi.trainer import Trainer
 from indi.version import __version__
 
@@ -110,7 +111,7 @@ def train(
         seed: Of everything random.
         precision: auto, float32 or bfloat16, of the convolutions.
         config: More settings, a TOML or JSON file or a tree (config.py); the arguments above go over it.
-        start: A run folder or model file whose weights to start from.
+        start: A shipped name, a run folder or a model file whose weights to start from.
         resume: Go on from the run's last checkpoint with its settings; from the start where there is none.
         device: auto, cpu, cuda or mps.
 
@@ -139,7 +140,7 @@ def train(
     if not resume and (run / STATE_FILE).exists():
         raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
     settings = _settings(run, asked, resume)
-    yield from _train(settings, run, None if start is None else load_model(Path(start)), device)
+    yield from _train(settings, run, None if start is None else load_model(find_model(start)), device)
 
 
 def settings_tree(

@@ -4,10 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from indi import images
-from indi.data import Pair, load_pair
-from indi.errors import DataError, ImageError
+from indi.data import Pair, enlarge, load_pair
+from indi.errors import ConfigError, DataError, ImageError
 
 
 def save(path: Path, pixels: NDArray[Any]) -> Path:
@@ -100,3 +101,18 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(ImageError, match=r"a\.png"):
         load_pair(Pair("a", path), channels=1)
+
+
+def test_enlarging_is_that_of_pillow_and_keeps_the_type() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
+    planes = [PillowImage.fromarray(plane) for plane in np.moveaxis(pixels.astype(np.float32), -1, 0)]
+    wanted = np.stack([plane.resize((44, 36), PillowImage.Resampling.BICUBIC) for plane in planes], axis=-1)
+    large = enlarge(pixels, 4)
+    assert large.dtype == np.uint8
+    assert np.abs(large - wanted.clip(0, 255)).max() <= 0.51
+    deep = enlarge(pixels[..., 0].astype(np.uint16) * 257, 4)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - large[..., 0]).max() <= 0.51
+    assert enlarge(pixels, 1) is pixels
+    with pytest.raises(ConfigError, match="enlarge is 0"):
+        enlarge(pixels, 0)

@@ -17,7 +17,7 @@ DEFAULTS = Config()
 _SIZES = NETWORKS[DEFAULTS.network.name].sizes
 TASKS = ", ".join(DEGRADATIONS)
 PRECISION_HELP = f"of the convolutions; by default {DEFAULTS.training.precision}"
-Model = Annotated[str, Parameter(help="a run folder or a model file")]
+Model = Annotated[str, Parameter(help="a shipped model (see indi models), a run folder or a model file")]
 Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {TASKS}")]
 Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
 Sampler = Annotated[str, Parameter(help=", ".join(SAMPLERS))]

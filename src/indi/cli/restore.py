@@ -8,17 +8,23 @@ from cyclopts import Parameter
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from indi.cli.app import app
-from indi.cli.options import TASKS, Convolutions, Device, Model, Sampler, Seed, Threads, Tile, Times, times_of
+from indi.cli.options import TASKS, Convolutions, Device, Sampler, Seed, Threads, Tile, Times, times_of
 from indi.cli.terminal import bar_of, complain, say
 from indi.devices import set_threads
 from indi.files import Outcome, degrade_files, plan, restore_files
 from indi.restoration import DEFAULT_STEPS, DEFAULT_TILE, load
+from indi.shipped import fitting_model, shipped_names
 
 
 @app.command
 def restore(
     *inputs: Path,
-    model: Model,
+    model: Annotated[
+        str | None,
+        Parameter(
+            help="a shipped model (see indi models), a run folder or a model file; by default jpeg for JPEG files"
+        ),
+    ] = None,
     out: Path = Path("restored"),
     steps: Annotated[
         int | None,
@@ -27,6 +33,9 @@ def restore(
         ),
     ] = None,
     samples: int | None = None,
+    enlarge: Annotated[
+        int, Parameter(help="enlarge so many times first, as super-resolve-4x expects of small images")
+    ] = 1,
     seed: Seed = 0,
     tile: Tile = DEFAULT_TILE,
     precision: Convolutions = "auto",
@@ -44,7 +53,12 @@ def restore(
     """
     set_threads(threads)
     jobs = plan(inputs, out)
+    if model is None:
+        model = fitting_model(job.source for job in jobs)
+        say(f"model: {model}, since these are JPEG files; others by --model: {', '.join(shipped_names())}")
     restorer = load(model, device=device, precision=precision, tile=tile)
+    if restorer.card.task == "super-resolve-4x" and enlarge == 1:
+        say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
 
     def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
         return restore_files(
@@ -55,6 +69,7 @@ def restore(
             seed=seed,
             times=times_of(times),
             sampler=sampler,
+            enlarged=enlarge,
             progress=progress,
         )
 

@@ -8,7 +8,7 @@ from indi.cli.app import app
 from indi.cli.options import Json
 from indi.cli.terminal import print_json, print_table, printable
 from indi.info import info as facts_about
-from indi.info import shipped_models
+from indi.shipped import shipped_models
 
 
 @app.command
@@ -20,8 +20,15 @@ def models(*, json: Json = False) -> int:
     elif not shipped:
         print("no models come with this version; train one with indi train")
     else:
-        print_table([list(shipped[0]), *([str(value) for value in model.values()] for model in shipped)])
+        print_table([["name", "size", "measured on", "before", "1 step", "for"], *map(_line, shipped)])
     return 0
+
+
+def _line(model: dict[str, Any]) -> list[str]:
+    """Return the cells of a model: what it is called, what it reaches on its first test set, what it is for."""
+    first = model["figures"][0]
+    before, after = (f"{row['psnr']:.2f} dB" for row in (first["degraded"], first["rows"][0]))
+    return [model["name"], model["size"], first["set"], before, after, model["purpose"]]
 
 
 @app.command
@@ -29,7 +36,7 @@ def info(path: Path, /, *, json: Json = False) -> int:
     """Say what a run, a model or an image is.
 
     Args:
-        path: a run folder, a model file or an image
+        path: a run folder, a model file, a shipped model's name or an image
     """
     facts = facts_about(path)
     if json:

@@ -55,7 +55,7 @@ def train(
         iterations: budget in iterations, instead of minutes
         resample: bring degraded images of a lower size to the clean grid
         config: more settings, a TOML or JSON file; the options go over it
-        from_: a run folder or a model file whose weights to start from
+        from_: a shipped model, a run folder or a model file whose weights to start from
         resume: go on from the last checkpoint, with the run's settings
     """
     set_threads(threads)

@@ -12,7 +12,7 @@ used.
 
 from indi.data.checks import check_pairs
 from indi.data.crops import Crops
-from indi.data.loading import Pair, load_pair
+from indi.data.loading import Pair, enlarge, load_pair
 from indi.data.pairs import PairReport, match_pairs
 from indi.data.splitting import split_pairs
 from indi.data.testing import load_test_pair
@@ -22,6 +22,7 @@ __all__ = [
     "Pair",
     "PairReport",
     "check_pairs",
+    "enlarge",
     "load_pair",
     "load_test_pair",
     "match_pairs",

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from indi import images
 from indi.data.wording import count
-from indi.errors import DataError
+from indi.errors import ConfigError, DataError
 
 Pixels = NDArray[Any]
 
@@ -91,3 +91,14 @@ def resampled(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
     resized = functional.interpolate(torch.from_numpy(planes)[None], size, mode="bicubic", antialias=True)[0]
     values = resized.numpy().transpose(1, 2, 0).reshape(*size, *pixels.shape[2:])
     return images.from_unit(values, pixels.dtype)
+
+
+def enlarge(pixels: Pixels, factor: int) -> Pixels:
+    """Return (H, W[, C]) pixels as (factor H, factor W[, C]) in their type: bicubic, as ``super-resolve-4x`` expects.
+
+    Raises:
+        ConfigError: ``factor`` is below 1.
+    """
+    if factor < 1:
+        raise ConfigError(f"enlarge is {factor}; give 1 or more")
+    return pixels if factor == 1 else resampled(pixels, (factor * pixels.shape[0], factor * pixels.shape[1]))

@@ -1,0 +1,62 @@
+"""The models that come with the package: which there are, where they lie, which one a file asks for.
+
+A model is NAME.safetensors; what its data were, how it was trained and what was measured stand in NAME.json beside it.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from indi.checkpoint import Card, read_tensors
+from indi.errors import ConfigError
+
+WEIGHTS = Path(__file__).parent / "weights"
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the shipped models, sorted."""
+    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+
+
+def find_model(model: str | Path) -> Path:
+    """Return where a model lies: a shipped one by its name, any other by its path.
+
+    A shipped name goes before a folder of that name; ``./NAME`` is the folder.
+    """
+    return WEIGHTS / f"{model}.safetensors" if str(model) in shipped_names() else Path(model)
+
+
+def advice() -> str:
+    """Return in words where a model can come from."""
+    names = ", ".join(shipped_names())
+    return f"train one with indi train, or name one that comes with indi: {names}" if names else "train one"
+
+
+def shipped_models() -> list[dict[str, Any]]:
+    """Return what is known of each shipped model, by name: its card in short, and all that NAME.json says.
+
+    Raises:
+        ModelError: One is damaged.
+    """
+    models = []
+    for name in shipped_names():
+        file = find_model(name)
+        card = Card.model_validate(read_tensors(file)[1])
+        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        short = {"name": name, "task": card.task, "channels": card.channels, "size": card.network.size}
+        models.append(short | about)
+    return models
+
+
+def fitting_model(files: Iterable[Path]) -> str:
+    """Return the shipped model for files of which no more is known than their names: jpeg where all are JPEG.
+
+    Raises:
+        ConfigError: Nothing says what is wrong with them; the message names the choices.
+    """
+    names = shipped_names()
+    if "jpeg" in names and all(file.suffix.lower() in _JPEG_SUFFIXES for file in files):
+        return "jpeg"
+    raise ConfigError(f"say with --model what is wrong with the images, or whose restorer to use: {advice()}")

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import indi
+from indi import shipped
+from indi.checkpoint import load_model
+from indi.errors import ConfigError, ModelError
+from indi.info import info
+from indi.shipped import find_model, fitting_model, shipped_models, shipped_names
+from problems import ship, tiny_model, write_pairs
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "weights"
+    for name in ("jpeg", "denoise"):
+        ship(tiny_model(3), name, folder)
+    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    return folder
+
+
+def test_none_may_be_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "none")
+    assert shipped_models() == []
+    with pytest.raises(ModelError, match="jpeg: no such run folder or model file; train one"):
+        indi.load("jpeg")
+    with pytest.raises(ConfigError, match="--model"):
+        fitting_model([Path("x.jpg")])
+
+
+def test_they_are_listed_with_what_is_known_of_them(weights: Path) -> None:
+    denoise, jpeg = shipped_models()
+    assert (denoise["name"], jpeg["name"]) == ("denoise", "jpeg") == tuple(shipped_names())
+    assert denoise["channels"] == 3
+    assert denoise["size"] == "tiny"
+    assert denoise["purpose"] == "for tests"
+    assert denoise["figures"][0]["set"] == "none"
+
+
+def test_a_name_is_a_model_wherever_one_can_be_given(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jpeg").mkdir()  # a folder of the name stays reachable
+    assert find_model("jpeg") == weights / "jpeg.safetensors"
+    assert find_model("./jpeg") == Path("./jpeg") != find_model("jpeg")
+    assert find_model("runs/jpeg") == Path("runs/jpeg")
+    image = np.full((16, 16, 3), 99, np.uint8)
+    assert indi.load("jpeg").restore(image, steps=1).shape == image.shape
+    with pytest.raises(ModelError, match="jpeg"):
+        indi.load("./jpeg")
+    assert info("denoise")["kind"] == "model"
+    with pytest.raises(ConfigError, match="kept no validation pairs"):
+        indi.evaluate("jpeg")
+    clean = write_pairs(tmp_path, channels=3)["clean"]
+    for _ in indi.train(clean=clean, task="jpeg", run=tmp_path / "run", start="jpeg", size="tiny", iterations=1):
+        pass
+
+
+def test_a_model_that_is_not_there_is_told_which_are(weights: Path) -> None:
+    with pytest.raises(ModelError, match=r"jpg: no such .* comes with indi: denoise, jpeg"):
+        indi.load("jpg")
+
+
+def test_jpeg_files_ask_for_jpeg_and_others_for_a_choice(weights: Path) -> None:
+    assert fitting_model([Path("a.jpg"), Path("B.JPEG")]) == "jpeg"
+    with pytest.raises(ConfigError, match=r"--model .*denoise, jpeg"):
+        fitting_model([Path("a.jpg"), Path("b.png")])
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_each_one_is_whole(name: str) -> None:
+    (about,) = [model for model in shipped_models() if model["name"] == name]
+    assert about["task"] == name
+    assert about["channels"] == 3
+    for text in ("purpose", "data", "licence", "recipe", "limits", "not_for"):
+        assert about[text].strip(), text
+    assert (Path(__file__).parent.parent / about["recipe"]).exists()
+    model = load_model(find_model(name))
+    assert model.card.name == name
+    for measured in about["figures"]:
+        assert measured["images"] > 1
+        assert measured["rows"][0]["steps"] == 1
+    flat = np.full((64, 64, 3), 120, np.uint8)
+    gray = flat[..., 0]
+    for image in (flat, gray):
+        restored = indi.load(name).restore(image, steps=1)
+        assert restored.shape == image.shape
+        assert np.abs(restored.astype(int) - image).max() <= 6

@@ -5,7 +5,8 @@
 keeps the figures of FILE, if one is given, as docs/results/NAME.json, and fills the tables.
 A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
-a part of the ablations.json of ``ablations.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``.
+a part of the ablations.json of ``ablations.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``;
+``<!-- models STEPS -->`` a row for each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
 
@@ -17,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from indi.report import metric_text
+from indi.shipped import shipped_models
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("docs/results.md", "docs/choose.md")
+DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md")
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str, folder: Path) -> str:
@@ -33,7 +37,60 @@ def filled(text: str, folder: Path) -> str:
         lines = _lines(values, found[3].split()) if found[3] else _toy_lines(values)
         return found[1] + "\n".join(lines) + "\n" + found[4]
 
-    return _TABLE.sub(table, text)
+    def models(found: re.Match[str]) -> str:
+        steps = [int(number) for number in found[2].split(",")]
+        return found[1] + "\n".join(_model_lines(steps)) + "\n" + found[3]
+
+    def cards(found: re.Match[str]) -> str:
+        return found[1] + "\n".join(_card_lines()) + "\n" + found[2]
+
+    return _CARDS.sub(cards, _MODELS.sub(models, _TABLE.sub(table, text)))
+
+
+def _model_lines(steps: list[int]) -> Iterator[str]:
+    if not shipped_models():
+        yield "*None comes with this version yet: the recipes train them.*"
+        return
+    yield "| model | measured on | degraded | " + " | ".join(f"{n} step{'s' * (n > 1)}" for n in steps) + " |"
+    yield "|---" * (3 + len(steps)) + "|"
+    for model in shipped_models():
+        for figures in model["figures"]:
+            rows = {row["steps"]: row for row in figures["rows"]}
+            # Super-resolution is published on luma, without a border.
+            psnr = "psnr_y" if figures["border"] else "psnr"
+            cells = [_cell(row, {}, [psnr, "swd"]) for row in (figures["degraded"], *(rows[n] for n in steps))]
+            pairs = ", real pairs" if figures["kind"] == "real pairs" else ""
+            luma = ", luma" if figures["border"] else ""
+            where = f"{figures['set']} ({figures['images']} images{pairs}{luma})"
+            yield "| " + " | ".join([f"`{model['name']}`", where, *cells]) + " |"
+
+
+def _card_lines() -> Iterator[str]:
+    for model in shipped_models():
+        made = model["training"]
+        hours = f"{made['seconds'] / 3600:.1f} hours on {made['machine']}, {made['date']}"
+        crops = f"{made['iterations']:,} iterations, {made['images_seen']:,} crops"
+        recipe = f"[{Path(model['recipe']).name}](../{model['recipe']})"
+        clean = model["clean"]
+        yield f"\n### {model['name']}\n"
+        yield f"- **For**: {model['purpose']}."
+        yield f"- **Network**: size {model['size']}, colour; gray images are served too."
+        yield f"- **Data**: {model['data']}."
+        yield f"- **Training**: {recipe}; {crops}; {hours}."
+        yield f"- **Clean images** ({clean['images']} of {clean['set']}) come back in one step within"
+        yield f"  {clean['psnr']:.1f} dB of themselves, at the least {clean['least']:.1f} dB."
+        yield f"- **Limits**: {model['limits']}"
+        yield f"- **Not for**: {model['not_for']}"
+        yield f"- **Licence**: {model['licence']}\n"
+        for figures in model["figures"]:
+            border = f", without a border of {figures['border']} px" if figures["border"] else ""
+            yield f"{figures['set']}: {figures['images']} images, {figures['kind']}{border}.\n"
+            names = [name for name, value in figures["degraded"].items() if value is not None]
+            yield "| steps | " + " | ".join(names) + " |"
+            yield "|---" * (1 + len(names)) + "|"
+            for row in ({"steps": "degraded", **figures["degraded"]}, *figures["rows"]):
+                yield "| " + " | ".join([str(row["steps"]), *(metric_text(name, row[name]) for name in names)]) + " |"
+            yield ""
 
 
 def _lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
@@ -87,15 +144,20 @@ def kept(values: Any) -> Any:
     return "/".join(Path(values).parts[-2:]) if is_path else values
 
 
+def fill() -> None:
+    """Fill the tables of all documents."""
+    for name in DOCUMENTS:
+        file = ROOT / name
+        file.write_text(filled(file.read_text(encoding="utf-8"), ROOT / "docs" / "results"), encoding="utf-8")
+
+
 def main() -> int:
-    """Keep figures and fill the tables of all documents; return the exit code."""
+    """Keep figures and fill the tables; return the exit code."""
     if len(sys.argv) == 3:
         figures = kept(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
         file = ROOT / "docs" / "results" / f"{sys.argv[2]}.json"
         file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for name in DOCUMENTS:
-        file = ROOT / name
-        file.write_text(filled(file.read_text(encoding="utf-8"), ROOT / "docs" / "results"), encoding="utf-8")
+    fill()
     return 0
 
 

@@ -106,7 +106,8 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 def test_enlarging_is_that_of_pillow_and_keeps_the_type() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
     planes = [PillowImage.fromarray(plane) for plane in np.moveaxis(pixels.astype(np.float32), -1, 0)]
-    wanted = np.stack([plane.resize((44, 36), PillowImage.Resampling.BICUBIC) for plane in planes], axis=-1)
+    resized = [np.asarray(plane.resize((44, 36), PillowImage.Resampling.BICUBIC)) for plane in planes]
+    wanted = np.stack(resized, axis=-1)
     large = enlarge(pixels, 4)
     assert large.dtype == np.uint8
     assert np.abs(large - wanted.clip(0, 255)).max() <= 0.51

@@ -14,7 +14,8 @@ PACKAGE = Path(indi.__file__).parent
 ROWS = """
     errors version
     devices process noise metrics images degradations tiling
-    networks samplers display
+    networks samplers display canvas
+    sweep
     methods
     config
     data checkpoint

@@ -8,6 +8,7 @@ times exists once, as a generator.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -40,7 +41,7 @@ class Move:
     before: Estimate | None  # the network's estimate at the previous time, none at the first move
 
 
-Sampler = Callable[[Move], tuple[Estimate, Tensor]]  # -> the network's estimate here, and the one to move with
+Rule = Callable[[Move], tuple[Estimate, Tensor]]  # -> the network's estimate here, and the one to move with
 
 
 def euler(move: Move) -> tuple[Estimate, Tensor]:
@@ -86,7 +87,34 @@ def _refuse_fresh_noise(move: Move) -> None:
         raise ConfigError("heun and multistep need a walk without fresh noise; use euler, or another method or noise")
 
 
-SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}  # add a sampler here
+@dataclass(frozen=True)
+class Sampler:
+    """A rule, and what it needs of its surroundings.
+
+    Attributes:
+        rule: Of one move.
+        depth: Network calls on top of each other in a move: it looks so many times as far as the network does.
+        looks_back: Whether it looks at the estimate before.
+    """
+
+    rule: Rule
+    depth: int = 1
+    looks_back: bool = False
+
+    def move(self, move: Move, draw: Callable[[], Tensor]) -> tuple[Estimate, Tensor]:
+        """Return what the network said, and the state where the move ends; noise is drawn where the path has it."""
+        said, clean = self.rule(move)
+        state = move.path.move(move.state, move.degraded, clean, move.time, move.to)
+        if spread := move.path.fresh(move.time, move.to):
+            state = state + spread * draw()
+        return said, state
+
+
+SAMPLERS: dict[str, Sampler] = {  # add a sampler here
+    "euler": Sampler(euler),
+    "heun": Sampler(heun, depth=2),
+    "multistep": Sampler(multistep, looks_back=True),
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +134,7 @@ def walk(
     times: list[float],
     *,
     draw: Callable[[int], Tensor],
-    sampler: Sampler = euler,
+    sampler: Sampler = SAMPLERS["euler"],
 ) -> Iterator[State]:
     """Yield the state at each of the falling ``times``, from the degraded image at 1 to the answer at 0.
 
@@ -134,8 +162,6 @@ def walk(
     yield State(times[0], image, calls)
     before: Estimate | None = None
     for number, (time, to) in enumerate(pairwise(times), start=1):
-        before, clean = sampler(Move(counted, path, image, degraded, time, to, before))
-        image = path.move(image, degraded, clean, time, to)
-        if spread := path.fresh(time, to):
-            image = image + spread * draw(number)
+        move = Move(counted, path, image, degraded, time, to, before)
+        before, image = sampler.move(move, partial(draw, number))
         yield State(to, image, calls)

@@ -1,0 +1,83 @@
+"""Images on disk, read and written box by box: what is worked on where memory would not hold it.
+
+Plain reads and writes of a file, never mapped memory, whose pages would count as the process's own.
+"""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from indi.errors import ImageError
+from indi.tiling import Box
+
+Array = npt.NDArray[Any]
+
+
+class Canvas:
+    """A (C, H, W) image in a temporary file, zero until it is written.
+
+    Args:
+        shape: Channels, height and width.
+        dtype: Of its values.
+        folder: Where the file lies; it goes when the canvas is closed, also where the process is killed, if the system
+            can do so.
+
+    Raises:
+        ImageError: The folder cannot be written, or (by ``write``) the disk is full.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], dtype: npt.DTypeLike, folder: Path) -> None:
+        self.shape, self.dtype, self._folder = shape, np.dtype(dtype), folder
+        try:
+            self._file = tempfile.TemporaryFile(prefix=".indi-", dir=folder, buffering=0)  # noqa: SIM115 - closed by close
+            self._file.truncate(int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize)
+        except OSError as error:
+            raise self._full(error) from error
+
+    def read(self, box: Box) -> Array:
+        """Return a box as (C, height, width)."""
+        values = np.empty(self._rows(box), self.dtype)
+        for row, lines in enumerate(values):
+            for channel, line in enumerate(lines):
+                self._seek(box.top + row, channel, box.left)
+                self._file.readinto(memoryview(line).cast("B"))
+        return values.transpose(1, 0, 2)
+
+    def write(self, box: Box, values: Array) -> None:
+        """Put (C, height, width) values into a box."""
+        rows = np.ascontiguousarray(values.transpose(1, 0, 2), dtype=self.dtype)
+        assert rows.shape == self._rows(box), "values do not fill the box"
+        try:
+            for row, lines in enumerate(rows):
+                for channel, line in enumerate(lines):
+                    self._seek(box.top + row, channel, box.left)
+                    self._file.write(memoryview(line).cast("B"))
+        except OSError as error:
+            raise self._full(error) from error
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rows(self, box: Box) -> tuple[int, int, int]:
+        return box.bottom - box.top, self.shape[0], box.right - box.left
+
+    def _seek(self, row: int, channel: int, column: int) -> None:
+        channels, _, width = self.shape
+        self._file.seek(((row * channels + channel) * width + column) * self.dtype.itemsize)
+
+    def _full(self, error: OSError) -> ImageError:
+        size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize / 1e9
+        return ImageError(f"{self._folder}: no room for {size:.1f} GB of work ({error.strerror}); free space there")

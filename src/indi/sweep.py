@@ -1,0 +1,104 @@
+"""Walk through an image that memory does not hold: every move is a sweep over tiles, the state lies on disk.
+
+The same moves as those of ``samplers.walk``: a tile sees the state that the move before left, with as much around it as
+the network looks at, so the result is that of the whole image up to the rounding of floats.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from functools import partial
+from itertools import pairwise
+from pathlib import Path as Folder
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from indi.canvas import Canvas
+from indi.process import Path, check_times
+from indi.samplers import Estimate, Move, Sampler
+from indi.tiling import Box, cores
+
+
+class Pieces(Protocol):
+    """An image that gives any box of itself."""
+
+    shape: tuple[int, int, int]  # channels, height, width
+
+    def piece(self, box: Box) -> Tensor:
+        """Return a box as (1, C, height, width) float32 in [0, 1]."""
+
+
+@torch.no_grad()
+def sweep(
+    predict: Callable[[Tensor, Tensor, float], Tensor],
+    path: Path,
+    degraded: Pieces,
+    times: list[float],
+    *,
+    draw: Callable[[int, Box], Tensor],
+    sampler: Sampler,
+    tile: int,
+    halo: int,
+    folder: Folder,
+    finished: Callable[[Box, Tensor], None],
+) -> Generator[float, None, None]:
+    """Yield the share that is done, tile by tile; give each tile of the answer to ``finished``.
+
+    Args:
+        predict: F(state, degraded, time) of a piece, (1, C, height, width) each.
+        path: The process that the network was trained on.
+        degraded: The image.
+        times: From exactly 1 strictly down.
+        draw: Standard normal noise of a box, (1, C, height, width), for draw number 0, 1, 2, ...
+        sampler: The rule of one move.
+        tile: Side of a tile's core, a multiple of the network's stride.
+        halo: How far the network sees, a multiple of its stride.
+        folder: Where the states lie meanwhile: two or three times the image in float32.
+        finished: Called with each core and its (1, C, height, width) values.
+
+    Raises:
+        ConfigError, ImageError: ``times`` is not a walk, the sampler does not fit the path, or the disk is full.
+    """
+    check_times(times)
+    _, height, width = degraded.shape
+    tiles = list(cores(Box(0, 0, height, width), tile))
+    with ExitStack() as stack:
+        canvases = [stack.enter_context(Canvas(degraded.shape, "float32", folder)) for _ in range(2)]
+        said = [stack.enter_context(Canvas(degraded.shape, "float32", folder)) for _ in range(2 * sampler.looks_back)]
+        for core in tiles:
+            _put(canvases[0], core, path.start(degraded.piece(core), partial(draw, 0, core)))
+        for number, (time, to) in enumerate(pairwise(times), start=1):
+            for done, core in enumerate(tiles, start=1):
+                outer = core.grown(sampler.depth * halo, height, width)
+                inner = core.seen_from(outer)
+                window = degraded.piece(outer)
+                state = _get(canvases[0], outer, window.device)
+                before = (
+                    Estimate(times[number - 2], _get(said[0], outer, window.device)) if said and number > 1 else None
+                )
+
+                def here(image: Tensor, at: float, window: Tensor = window) -> Tensor:
+                    return predict(image, window, at)
+
+                estimate, image = sampler.move(
+                    Move(here, path, state, window, time, to, before), partial(draw, number, outer)
+                )
+                if number == len(times) - 1:
+                    finished(core, inner.cut(image))
+                else:
+                    _put(canvases[1], core, inner.cut(image))
+                if said:
+                    _put(said[1], core, inner.cut(estimate.clean))
+                yield (number - 1 + done / len(tiles)) / (len(times) - 1)
+            canvases.reverse()
+            said.reverse()
+
+
+def _get(canvas: Canvas, box: Box, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(canvas.read(box)))[None].to(device)
+
+
+def _put(canvas: Canvas, box: Box, image: Tensor) -> None:
+    canvas.write(box, image[0].cpu().numpy())

@@ -12,7 +12,7 @@ import indi
 PACKAGE = Path(indi.__file__).parent
 
 ROWS = """
-    errors version
+    errors version boxes
     devices process noise metrics images degradations tiling
     networks samplers display canvas
     sweep

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indi.boxes import Box
 from indi.canvas import Canvas
 from indi.errors import ImageError
-from indi.tiling import Box
 
 
 @st.composite

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from indi import process
+from indi.boxes import Box
 from indi.networks import UNet
 from indi.noise import normal
 from indi.process import uniform_times
 from indi.samplers import SAMPLERS, walk
 from indi.sweep import sweep
-from indi.tiling import Box
 from problems import awake
 
 NETWORK = awake(UNet(4, 2, (16, 16, 16), (1, 1, 1)))

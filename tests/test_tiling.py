@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from indi.boxes import Box, cores
 from indi.checkpoint import cast_convolutions
 from indi.errors import DeviceError
 from indi.networks import UNet
 from indi.noise import normal
 from indi.process import indi, uniform_times
 from indi.samplers import walk
-from indi.tiling import Box, cores, tiled
+from indi.tiling import tiled
 from problems import awake
 
 NETWORK = awake(UNet(2, 1, (16, 16, 16), (1, 1, 1)))

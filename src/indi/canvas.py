@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from indi.boxes import Box
 from indi.errors import ImageError
-from indi.tiling import Box
 
 Array = npt.NDArray[Any]
 
@@ -72,7 +72,7 @@ class Canvas:
         self.close()
 
     def _rows(self, box: Box) -> tuple[int, int, int]:
-        return box.bottom - box.top, self.shape[0], box.right - box.left
+        return box.height, self.shape[0], box.width
 
     def _seek(self, row: int, channel: int, column: int) -> None:
         channels, _, width = self.shape

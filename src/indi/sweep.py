@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from indi.boxes import Box, cores
 from indi.canvas import Canvas
 from indi.process import Path, check_times
 from indi.samplers import Estimate, Move, Sampler
-from indi.tiling import Box, cores
 
 
 class Pieces(Protocol):

@@ -5,49 +5,15 @@ every step, or show seams. A tile is a core, whose output is kept, and a halo ar
 network sees. Cores lie on the network's own grid, so tiled equals whole up to the rounding of floats.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from indi.boxes import Box, cores
 from indi.errors import DeviceError
 
 Call = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of pixels: rows top to bottom, columns left to right, ends excluded."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    def cut(self, image: Tensor) -> Tensor:
-        """Return this part of a (..., H, W) image, as a view."""
-        return image[..., self.top : self.bottom, self.left : self.right]
-
-    def grown(self, margin: int, height: int, width: int) -> "Box":
-        """Return this box with a margin around it, ended at the image's edges."""
-        return Box(
-            max(self.top - margin, 0),
-            max(self.left - margin, 0),
-            min(self.bottom + margin, height),
-            min(self.right + margin, width),
-        )
-
-    def seen_from(self, outer: "Box") -> "Box":
-        """Return this box in the coordinates of one that holds it."""
-        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
-
-
-def cores(area: Box, tile: int) -> Iterator[Box]:
-    """Yield the boxes of side ``tile`` that cover ``area`` without overlap, row by row; the last are cut to fit."""
-    for top in range(area.top, area.bottom, tile):
-        for left in range(area.left, area.right, tile):
-            yield Box(top, left, min(top + tile, area.bottom), min(left + tile, area.right))
 
 
 def tiled(network: Call, *, tile: int, halo: int, stride: int) -> Call:

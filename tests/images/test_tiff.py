@@ -219,14 +219,14 @@ def test_other_colours_are_refused(tmp_path: Path, mode: str, named: str) -> Non
 def test_stacks_are_refused(tmp_path: Path, options: dict[str, Any], pages: int) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 20, 30), np.uint8), photometric="minisblack", **options)
     for reader in (read, read_header):
-        with pytest.raises(ImageError, match=f"holds {pages} pages; single images only for now"):
+        with pytest.raises(ImageError, match=f"holds {pages} pictures; a single one is needed here"):
             reader(tmp_path / "a.tif")
 
 
 def test_an_imagej_stack_behind_one_directory_is_refused(tmp_path: Path) -> None:
     note = "ImageJ=1.54\nimages=12\nslices=12\n"
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8), description=note, metadata=None)
-    with pytest.raises(ImageError, match="holds 12 pages"):
+    with pytest.raises(ImageError, match="holds 12 pictures"):
         read(tmp_path / "a.tif")
 
 

@@ -208,8 +208,11 @@ def read_tree(file: BinaryIO, encoding: Encoding, offset: int, depth: int = 1) -
     return tree, encoding.unpack_word(table[-encoding.word :])
 
 
-def pack_tree(tree: Tree, encoding: Encoding, offset: int) -> bytes:
-    """Return the directory as bytes that are right when they stand at ``offset``, which is even."""
+def pack_tree(tree: Tree, encoding: Encoding, offset: int, following: int = 0) -> bytes:
+    """Return the directory as bytes that are right when they stand at ``offset``, which is even.
+
+    ``following`` is the offset of the directory after it, 0 for none.
+    """
     head = struct.pack(encoding.order + ("Q" if encoding.big else "H"), len(tree))
     entry_format = encoding.order + ("HHQ" if encoding.big else "HHI")
     end = offset + len(head) + len(tree) * (struct.calcsize(entry_format) + encoding.word) + encoding.word
@@ -227,7 +230,7 @@ def pack_tree(tree: Tree, encoding: Encoding, offset: int) -> bytes:
             table += struct.pack(entry_format, number, LONG8 if encoding.big else LONG, 1)
             behind += pack_tree(value, encoding, end + len(behind))
         table += place
-    return head + bytes(table) + encoding.pack_word(0) + bytes(behind)
+    return head + bytes(table) + encoding.pack_word(following) + bytes(behind)
 
 
 def read_block(block: bytes) -> tuple[Tree, Order]:

@@ -11,6 +11,7 @@ import logging
 import math
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -56,8 +57,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its rema
 
 
 @dataclass(frozen=True)
-class _Page:
-    """The one picture, its directory checked."""
+class Page:
+    """A picture, its directory checked."""
 
     header: Header
     directory: Directory
@@ -87,7 +88,7 @@ def decode(file: BinaryIO) -> Image:
     from tifffile import TiffFile
 
     page = _page(file)
-    _check_pieces(page, file.seek(0, 2))
+    check_pieces(page, file.seek(0, 2))
     file.seek(0)
     with foreign_code("damaged TIFF"), TiffFile(file, _multifile=False) as opened:
         samples = opened.pages.first.asarray(squeeze=False)
@@ -102,17 +103,42 @@ def decode(file: BinaryIO) -> Image:
         raise ImageError(f"damaged TIFF: it decodes to {samples.dtype}, against its directory")
     if page.photometric == WHITE_IS_ZERO:
         samples = np.invert(samples)
-    pixels, alpha = _split(samples.astype(dtype, copy=False), page)
+    pixels, alpha = split(samples.astype(dtype, copy=False), page)
     return Image(pixels, alpha, _metadata(page))
 
 
-def _page(file: BinaryIO) -> _Page:
-    encoding, offset = tags.read_start(file)
-    directory = Directory(tags.read_tree(file, encoding, offset)[0], encoding)
-    pages = max(_count_pages(file, directory, offset), _planes_of_stack(directory))
+def _page(file: BinaryIO) -> Page:
+    found = [directory for _, directory in directories(file)]
+    pages = max(len(found), planes_behind(found[0]))
     if pages > 1:
-        raise ImageError(f"TIFF holds {pages:,} pages; single images only for now")
+        raise ImageError(f"TIFF holds {pages:,} pictures; a single one is needed here")
+    return page_of(found[0])
 
+
+def directories(file: BinaryIO) -> Iterator[tuple[int, Directory]]:
+    """Yield the directory of each picture, reduced copies left out, with its place among all of them.
+
+    Raises:
+        ImageError: damaged or cut short.
+    """
+    encoding, offset = tags.read_start(file)
+    seen: set[int] = set()
+    while offset or not seen:
+        if offset in seen:
+            raise ImageError("damaged TIFF: its directories run in a circle")
+        seen.add(offset)
+        tree, offset = tags.read_tree(file, encoding, offset)
+        directory = Directory(tree, encoding)
+        if len(seen) == 1 or not directory.number(Name.SUBFILE, 0) & 1:
+            yield len(seen) - 1, directory
+
+
+def page_of(directory: Directory) -> Page:
+    """Return the picture that a directory describes.
+
+    Raises:
+        ImageError: damaged, or of a kind that is refused.
+    """
     width, height = directory.number(Name.WIDTH, 0), directory.number(Name.LENGTH, 0)
     samples = directory.number(Name.SAMPLES, 1)
     planar = directory.number(Name.PLANAR, 1)
@@ -125,7 +151,7 @@ def _page(file: BinaryIO) -> _Page:
         raise ImageError(f"TIFF of {kind} pixels; convert it to 8 or 16 bit unsigned or 32-bit float first")
     extra = directory.numbers(Name.EXTRA)
     channels = samples - sum(kind != 0 for kind in extra)
-    page = _Page(
+    page = Page(
         header=Header(height, width, channels, np.dtype(dtype)),
         directory=directory,
         bits=bits[0],
@@ -139,7 +165,7 @@ def _page(file: BinaryIO) -> _Page:
     return page
 
 
-def _check_colours(page: _Page) -> None:
+def _check_colours(page: Page) -> None:
     """Refuse what gray, RGB or plain channels cannot stand for."""
     is_gray = page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     is_rgb = page.photometric == RGB or (page.photometric == YCBCR and page.compression == _JPEG)
@@ -156,21 +182,7 @@ def _check_colours(page: _Page) -> None:
         raise ImageError(f"TIFF of {page.header.channels:,} channels; {MAX_CHANNELS} at most are read")
 
 
-def _count_pages(file: BinaryIO, first: Directory, offset: int) -> int:
-    """Return how many pictures the chain of directories holds, reduced copies of one left out."""
-    seen: set[int] = set()
-    pages = 0
-    while offset:
-        if offset in seen:
-            raise ImageError("damaged TIFF: its directories run in a circle")
-        seen.add(offset)
-        tree, offset = tags.read_tree(file, first.encoding, offset)
-        is_reduced = Directory(tree, first.encoding).number(Name.SUBFILE, 0) & 1
-        pages += len(seen) == 1 or not is_reduced
-    return pages
-
-
-def _planes_of_stack(directory: Directory) -> int:
+def planes_behind(directory: Directory) -> int:
     """Return how many pictures lie behind one directory, as tifffile, ImageJ and MetaMorph write stacks."""
     if (shaped := _shaped_description(directory)) is not None:
         interleaved = (Name.LENGTH, Name.WIDTH, Name.SAMPLES)
@@ -198,7 +210,7 @@ def _shaped_description(directory: Directory) -> dict[str, Any] | None:
     return content if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else None
 
 
-def _check_pieces(page: _Page, length: int) -> None:
+def check_pieces(page: Page, length: int) -> None:
     """Refuse strips and tiles that are missing or end outside of the file: a decoder may fill in zeros.
 
     Raises:
@@ -222,7 +234,7 @@ def _check_pieces(page: _Page, length: int) -> None:
         raise ImageError("TIFF cut short: a part of its pixels is missing")
 
 
-def _split(samples: Array, page: _Page) -> tuple[Array, Array | None]:
+def split(samples: Array, page: Page) -> tuple[Array, Array | None]:
     """Return pixels and alpha of (H, W, samples)."""
     places = [page.samples - len(page.extra) + index for index, kind in enumerate(page.extra) if kind]
     pixels = np.delete(samples, places, axis=2) if places else samples
@@ -231,7 +243,7 @@ def _split(samples: Array, page: _Page) -> tuple[Array, Array | None]:
     return np.ascontiguousarray(pixels), np.ascontiguousarray(samples[..., places[0]]) if places else None
 
 
-def _metadata(page: _Page) -> Metadata:
+def _metadata(page: Page) -> Metadata:
     directory = page.directory
     own_fields = {*OF_STORAGE, Name.ICC, Name.XMP}
     kept = {number: value for number, value in directory.tree.items() if number not in own_fields}

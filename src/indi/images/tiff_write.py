@@ -4,9 +4,10 @@ Source: TIFF 6.0 (Adobe, 1992), sections 2, 14 (differences) and 18 (extra sampl
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -41,44 +42,93 @@ def encode(image: Image, file: BinaryIO) -> None:
         tree = {number: value for number, value in kept.items() if number not in OF_STORAGE}
     layout = image.metadata.tiff
     samples = image.stacked().reshape(*image.pixels.shape[:2], -1)
-    height, width, count = samples.shape
-    compression = layout.compression if layout and layout.compression in _COMPRESSORS else _DEFLATE
-    differences = compression != _NONE and samples.dtype != np.float32
-    planar = layout.planar if layout and count > 1 else 1
-    encoding = Encoding(order, big=samples.nbytes > _MOST_CLASSIC_BYTES)
+    compression = layout.compression if layout else _DEFLATE
+    planar = layout.planar if layout else 1
+    encoding = Encoding(order, big=needs_big(samples.nbytes))
 
     file.write(encoding.start(0))
-    planes = [samples] if planar == 1 else [samples[..., [channel]] for channel in range(count)]
-    rows = max(1, _STRIP_BYTES // (width * planes[0].shape[2] * samples.itemsize))
+    rows = Rows(samples.shape, samples.dtype, lambda start, stop: samples[start:stop])
+    tree |= write_picture(file, rows, encoding, compression, planar)
+    tree |= _colour_tags(image, encoding) | _metadata_tags(image, encoding, tree)
+    write_directories(file, [tree], encoding)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The samples of a picture, given by rows.
+
+    Attributes:
+        shape: Height, width and samples, alpha among them.
+        dtype: Of the samples.
+        read: Returns rows ``start`` to ``stop`` as (rows, width, samples).
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    read: Callable[[int, int], Array]
+
+
+def needs_big(size: int) -> bool:
+    """Return whether so many bytes of samples need BigTIFF."""
+    return size > _MOST_CLASSIC_BYTES
+
+
+def write_picture(
+    file: BinaryIO, picture: Rows, encoding: Encoding, compression: int, planar: int, *, contiguous: bool = False
+) -> Tree:
+    """Write the samples of a picture from here on, and return the tags that say how they are stored.
+
+    Args:
+        file: Open for writing.
+        picture: Its samples.
+        encoding: Of the file.
+        compression: By TIFF's number; deflate where it would lose something.
+        planar: 1 for samples side by side, 2 for one plane after another.
+        contiguous: Uncompressed, with nothing between this picture and the next, as ImageJ wants its stacks.
+    """
+    height, width, count = picture.shape
+    compression = _NONE if contiguous else compression if compression in _COMPRESSORS else _DEFLATE
+    differences = compression != _NONE and picture.dtype.kind == "u"
+    planar = planar if count > 1 else 1
+    channels: list[slice | list[int]] = [slice(None)] if planar == 1 else [[channel] for channel in range(count)]
+    rows = max(1, _STRIP_BYTES // (width * (count if planar == 1 else 1) * picture.dtype.itemsize))
     offsets, lengths = [], []
-    for plane in planes:
+    for chosen in channels:
         for start in range(0, height, rows):
-            strip = _strip(plane[start : start + rows], order, differences)
+            strip = _strip(picture.read(start, min(start + rows, height))[..., chosen], encoding.order, differences)
             offsets.append(file.tell())
             with foreign_code("TIFF"):
                 lengths.append(file.write(_COMPRESSORS[compression](strip)))
-    file.write(bytes(file.tell() % 2))  # directories stand at even offsets
-
     word = LONG8 if encoding.big else LONG
-    tree |= {
+    tree: Tree = {
         Name.WIDTH: encoding.tag(LONG, width),
         Name.LENGTH: encoding.tag(LONG, height),
-        Name.BITS: encoding.tag(SHORT, *[samples.itemsize * 8] * count),
+        Name.BITS: encoding.tag(SHORT, *[picture.dtype.itemsize * 8] * count),
         Name.COMPRESSION: encoding.tag(SHORT, compression),
         Name.STRIP_OFFSETS: encoding.tag(word, *offsets),
         Name.SAMPLES: encoding.tag(SHORT, count),
         Name.ROWS: encoding.tag(LONG, rows),
         Name.STRIP_COUNTS: encoding.tag(word, *lengths),
         Name.PLANAR: encoding.tag(SHORT, planar),
-        Name.FORMAT: encoding.tag(SHORT, *[_FLOAT if samples.dtype == np.float32 else _UNSIGNED] * count),
+        Name.FORMAT: encoding.tag(SHORT, *[_FLOAT if picture.dtype.kind == "f" else _UNSIGNED] * count),
     }
     if differences:
         tree[Name.PREDICTOR] = encoding.tag(SHORT, 2)
-    tree |= _colour_tags(image, encoding) | _metadata_tags(image, encoding, tree)
-    directory = file.tell()
-    file.write(tags.pack_tree(tree, encoding, directory))
+    return tree
+
+
+def write_directories(file: BinaryIO, trees: Sequence[Tree], encoding: Encoding) -> None:
+    """Write the directories of all pictures, each leading to the next, and make the head lead to the first."""
+    places: list[int] = []
+    for number, tree in enumerate(trees):
+        file.write(bytes(file.tell() % 2))  # directories stand at even offsets
+        places.append(file.tell())
+        is_last = number == len(trees) - 1
+        packed = tags.pack_tree(tree, encoding, places[-1])
+        following = 0 if is_last else places[-1] + len(packed) + len(packed) % 2
+        file.write(tags.pack_tree(tree, encoding, places[-1], following))
     file.seek(0)
-    file.write(encoding.start(directory))
+    file.write(encoding.start(places[0]))
 
 
 def _strip(rows: Array, order: Order, differences: bool) -> bytes:

@@ -1,0 +1,273 @@
+"""TIFF files of many pictures, or of one too large for memory: read box by box, and written again as they were.
+
+A restored stack has the shape and type of the stack it came from, so all that its directories say stays true and is
+copied as it is: axes, pixel sizes and channel names of ImageJ and OME, descriptions, tags nobody here knows. Only how
+the pixels are stored is written anew.
+
+Source: TIFF 6.0 (Adobe, 1992); ImageJ keeps a stack behind one directory, its pictures uncompressed one after another.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from indi.boxes import Box
+from indi.errors import ImageError
+from indi.images import tiff, tiff_write
+from indi.images.atomic import atomic
+from indi.images.convert import Array
+from indi.images.image import foreign_code
+from indi.images.tags import SHORT, Directory, Encoding, Name, Tag, Tree
+from indi.images.tiff import WHITE_IS_ZERO, Page
+from indi.images.tiff_write import Rows
+
+_UNCOMPRESSED = 1
+_KEPT_BYTES = 2**26  # of decoded pieces: neighbouring boxes share them
+_OME_TYPE = re.compile(rb'(<Pixels\b[^>]*\bType=")[^"]*"')
+_OME_BITS = re.compile(rb'(?<=\s)SignificantBits="[0-9]*"')
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A strip or tile: which part of the picture it holds, and where it lies in the file."""
+
+    number: int
+    box: Box
+    samples: slice
+    offset: int
+    length: int
+
+
+class TiffStack:
+    """The pictures of a TIFF file, each (H, W, samples), alpha among the samples. Use it as a context manager.
+
+    Attributes:
+        pages: What the directory of each picture says.
+        is_contiguous: Whether the pictures lie behind one directory, as ImageJ writes large stacks.
+
+    Raises:
+        ImageError: The file is missing, damaged, cut short or of a kind that is refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from tifffile import TiffFile
+
+        self.path = path
+        self._stack = ExitStack()
+        try:
+            with ExitStack() as opening:
+                self._file = opening.enter_context(path.open("rb"))
+                self._places, found = zip(*tiff.directories(self._file), strict=True)
+                behind = tiff.planes_behind(found[0])
+                self.is_contiguous = len(found) == 1 < behind
+                self.pages: Sequence[Page] = [tiff.page_of(directory) for directory in found]
+                self._check(behind)
+                with foreign_code("damaged TIFF"):
+                    self._decoder = opening.enter_context(TiffFile(path, _multifile=False))
+                self._stack = opening.pop_all()
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise ImageError(f"{path}: cannot read: {reason}; check the name and the permissions") from error
+        if self.is_contiguous:
+            self.pages = [self.pages[0]] * behind
+        self._list: tuple[Directory, list[_Piece]] | None = None
+        self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def read(self, number: int, box: Box) -> Array:
+        """Return a box of a picture as (height, width, samples), in the machine's byte order.
+
+        Raises:
+            ImageError: The file is damaged.
+        """
+        page = self.pages[number]
+        shape = (box.height, box.width, page.samples)
+        values = np.empty(shape, page.header.dtype)
+        with foreign_code(f"{self.path}: damaged TIFF"):
+            for piece in self._listed(number):
+                part = piece.box.shared(box)
+                if part is not None:
+                    inner = part.seen_from(box)
+                    target = values[inner.top : inner.bottom, inner.left : inner.right, piece.samples]
+                    target[:] = self._part(number, page, piece, part)
+        return np.invert(values) if page.photometric == WHITE_IS_ZERO else values
+
+    def rows(self, number: int) -> Rows:
+        """Return a picture by rows, as the writer takes it."""
+        page = self.pages[number]
+        height, width = page.header.height, page.header.width
+        shape = (height, width, page.samples)
+        return Rows(shape, page.header.dtype, lambda start, stop: self.read(number, Box(start, 0, stop, width)))
+
+    def _listed(self, number: int) -> list[_Piece]:
+        """Return the pieces of a picture; those of the last one asked for are kept."""
+        directory = self.pages[number].directory
+        if self._list is None or self._list[0] is not directory:
+            self._list = (directory, list(_pieces(self.pages[number])))
+        return self._list[1]
+
+    def _check(self, behind: int) -> None:
+        """Refuse what is cut short, or says of itself that it holds more than there is.
+
+        Raises:
+            ImageError: The stack is not whole.
+        """
+        length = self._file.seek(0, 2)
+        for page in self.pages:
+            tiff.check_pieces(page, length)
+            if page.bits == 1:
+                raise ImageError("stack of 1-bit pictures; convert it to 8 bit first")
+        if self.is_contiguous:
+            page = self.pages[0]
+            start, size = _contiguous(page)
+            if page.compression != _UNCOMPRESSED or start is None:
+                raise ImageError(
+                    f"TIFF of {behind} pictures behind one directory, compressed; save it as a plain stack"
+                )
+            if start + behind * size > length:
+                raise ImageError(f"TIFF cut short: it says that it holds {behind} pictures, and does not")
+        elif len(self.pages) < behind:
+            raise ImageError(f"TIFF cut short: {behind} pictures are described, {len(self.pages)} are there")
+
+    def _part(self, number: int, page: Page, piece: _Piece, part: Box) -> Array:
+        """Return a part of a strip or tile, as (height, width, samples)."""
+        inner = part.seen_from(piece.box)
+        if page.compression == _UNCOMPRESSED and piece.box.width == page.header.width:
+            return self._raw(number, page, piece, inner)
+        decoded = self._decoded(number, piece)
+        return decoded[inner.top : inner.bottom, inner.left : inner.right]
+
+    def _raw(self, number: int, page: Page, piece: _Piece, inner: Box) -> Array:
+        """Read rows of an uncompressed strip from their place in the file: one strip may be the whole picture."""
+        dtype = page.header.dtype.newbyteorder(page.directory.encoding.order)
+        samples = len(range(*piece.samples.indices(page.samples)))
+        width = page.header.width
+        start = piece.offset + (number * _contiguous(page)[1] if self.is_contiguous else 0)
+        values = np.empty((inner.height, inner.width, samples), dtype)
+        for row, line in enumerate(values, start=inner.top):
+            self._file.seek(start + (row * width + inner.left) * samples * dtype.itemsize)
+            if self._file.readinto(memoryview(line).cast("B")) != line.nbytes:
+                raise ImageError("TIFF cut short while it was read")
+        return values
+
+    def _decoded(self, number: int, piece: _Piece) -> Array:
+        """Return a whole strip or tile, decoded; the last few are kept."""
+        key = (number, piece.number)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        self._file.seek(piece.offset)
+        page = self._decoder.pages[self._places[number]]
+        data, *_ = page.decode(self._file.read(piece.length), piece.number, jpegtables=page.jpegtables)
+        if data is None:
+            raise ImageError("a piece of it is empty")
+        decoded: Array = np.asarray(data)[0]
+        self._kept[key] = decoded
+        self._kept_bytes += decoded.nbytes
+        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.nbytes
+        return decoded
+
+
+def write_stack(
+    path: Path, like: TiffStack, picture: Callable[[int], Rows], *, dtype: npt.DTypeLike | None = None
+) -> None:
+    """Write a stack with new samples and everything else of another; whole or not at all.
+
+    Args:
+        path: The file to write.
+        like: Gives everything but the samples.
+        picture: Returns the samples of a picture, of the shape that it has in ``like``.
+        dtype: Of the samples, where it is another: float32.
+
+    Raises:
+        ImageError: The file cannot be written.
+    """
+    first = like.pages[0]
+    changed = dtype is not None and np.dtype(dtype) != first.header.dtype
+    sizes = (page.header.height * page.header.width * page.samples for page in like.pages)
+    itemsize = np.dtype(dtype or first.header.dtype).itemsize
+    old = first.directory.encoding
+    encoding = Encoding(old.order, big=old.big or tiff_write.needs_big(sum(sizes) * itemsize))
+    trees: list[Tree] = []
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        file.write(encoding.start(0))
+        for number, page in enumerate(like.pages):
+            stored = tiff_write.write_picture(
+                file, picture(number), encoding, page.compression, page.planar, contiguous=like.is_contiguous
+            )
+            if not (like.is_contiguous and trees):
+                trees.append(_kept(page, changed=changed) | stored | _colours(page, encoding))
+        tiff_write.write_directories(file, trees, encoding)
+
+
+def _kept(page: Page, *, changed: bool) -> Tree:
+    """Return what a directory says beside how its pixels are stored; of changed pixels, what is still true of them."""
+    kept = {number: value for number, value in page.directory.tree.items() if number not in tiff.OF_STORAGE}
+    if page.directory.tree.get(Name.SUBFILE):
+        kept[Name.SUBFILE] = page.directory.tree[Name.SUBFILE]
+    description = kept.get(Name.DESCRIPTION)
+    if changed and isinstance(description, Tag):  # OME's names the type of the pixels
+        text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", description.data))
+        kept[Name.DESCRIPTION] = Tag(description.kind, len(text), text)
+    return kept
+
+
+def _colours(page: Page, encoding: Encoding) -> Tree:
+    stored = {WHITE_IS_ZERO: tiff.BLACK_IS_ZERO, tiff.YCBCR: tiff.RGB}.get(page.photometric, page.photometric)
+    tree: Tree = {Name.PHOTOMETRIC: encoding.tag(SHORT, stored)}
+    if page.extra:
+        tree[Name.EXTRA] = encoding.tag(SHORT, *page.extra)
+    return tree
+
+
+def _pieces(page: Page) -> Iterator[_Piece]:
+    """Yield the strips or tiles of a picture, in the order of the file."""
+    height, width, directory = page.header.height, page.header.width, page.directory
+    if Name.TILE_OFFSETS in directory.tree:
+        across, down = directory.number(Name.TILE_WIDTH, 0), directory.number(Name.TILE_LENGTH, 0)
+        offsets, lengths = directory.numbers(Name.TILE_OFFSETS), directory.numbers(Name.TILE_COUNTS)
+    else:
+        across, down = width, min(directory.number(Name.ROWS, height), height)
+        offsets, lengths = directory.numbers(Name.STRIP_OFFSETS), directory.numbers(Name.STRIP_COUNTS)
+    number = 0
+    for samples in [slice(None)] if page.planar == 1 else [slice(one, one + 1) for one in range(page.samples)]:
+        for top in range(0, height, down):
+            for left in range(0, width, across):
+                box = Box(top, left, min(top + down, height), min(left + across, width))
+                yield _Piece(number, box, samples, offsets[number], lengths[number])
+                number += 1
+
+
+def _contiguous(page: Page) -> tuple[int | None, int]:
+    """Return where a picture begins and how many bytes it has, if it lies in one run; else None and its size."""
+    size = page.header.height * page.header.width * page.samples * page.header.dtype.itemsize
+    pieces = list(_pieces(page))
+    end = pieces[0].offset
+    for piece in pieces:
+        if piece.offset != end or piece.box.width != page.header.width:
+            return None, size
+        end += piece.length
+    return pieces[0].offset, size

@@ -21,6 +21,7 @@ ROWS = """
     data checkpoint
     shipped
     restoration
+    stacks
     files previews trainer
     training
     info report

@@ -41,5 +41,13 @@ def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_room_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"none: no room for 0\.0 GB"):
-        Canvas((1, 5, 5), "uint8", tmp_path / "none")
+    with pytest.raises(ImageError, match=r"none.x: no room for 0\.0 GB"):
+        Canvas((1, 5, 5), "uint8", tmp_path / "none" / "x")
+
+
+def test_a_named_one_stays(tmp_path: Path) -> None:
+    values = np.arange(12, dtype=np.uint16).reshape(1, 3, 4)
+    with Canvas((1, 3, 4), "uint16", tmp_path / "x") as canvas:
+        canvas.write(Box(0, 0, 3, 4), values)
+    with Canvas((1, 3, 4), "uint16", tmp_path / "x") as canvas:
+        np.testing.assert_array_equal(canvas.read(Box(0, 0, 3, 4)), values)

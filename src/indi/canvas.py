@@ -18,22 +18,26 @@ Array = npt.NDArray[Any]
 
 
 class Canvas:
-    """A (C, H, W) image in a temporary file, zero until it is written.
+    """A (C, H, W) image in a file, zero until it is written; rows lie one after another, channels within them.
 
     Args:
         shape: Channels, height and width.
         dtype: Of its values.
-        folder: Where the file lies; it goes when the canvas is closed, also where the process is killed, if the system
-            can do so.
+        path: The file, new or as another canvas of this shape left it; a folder holds a nameless file, which goes when
+            the canvas is closed, and where the system can do so when the process is killed.
 
     Raises:
-        ImageError: The folder cannot be written, or (by ``write``) the disk is full.
+        ImageError: The file cannot be written, or (by ``write``) the disk is full.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: npt.DTypeLike, folder: Path) -> None:
-        self.shape, self.dtype, self._folder = shape, np.dtype(dtype), folder
+    def __init__(self, shape: tuple[int, int, int], dtype: npt.DTypeLike, path: Path) -> None:
+        self.shape, self.dtype, self._path = shape, np.dtype(dtype), path
         try:
-            self._file = tempfile.TemporaryFile(prefix=".indi-", dir=folder, buffering=0)  # noqa: SIM115 - closed by close
+            self._file: Any
+            if path.is_dir():
+                self._file = tempfile.TemporaryFile(prefix=".indi-", dir=path, buffering=0)  # noqa: SIM115 - closed by close
+            else:
+                self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._file.truncate(int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize)
         except OSError as error:
             raise self._full(error) from error
@@ -80,4 +84,4 @@ class Canvas:
 
     def _full(self, error: OSError) -> ImageError:
         size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize / 1e9
-        return ImageError(f"{self._folder}: no room for {size:.1f} GB of work ({error.strerror}); free space there")
+        return ImageError(f"{self._path}: no room for {size:.1f} GB of work ({error.strerror}); free space there")

@@ -14,6 +14,7 @@ from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, read, to_unit, write
 from indi.restoration import Pixels, Restorer
+from indi.stacks import is_stack, restore_stack
 from indi.tiling import is_out_of_memory
 
 
@@ -82,6 +83,8 @@ def restore_files(
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
+    A TIFF of several pictures is restored picture by picture (stacks.py).
+
     With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and their standard
     deviation NAME_spread.tif in float32, on the scale where the type's range is 1. Alpha, colour
     profile and EXIF go over unchanged. An input is never overwritten. Each image is first enlarged so many times.
@@ -107,7 +110,14 @@ def restore_files(
         results = [pixels] if samples is None else [*pixels, *_mean_and_spread(pixels)]
         return [_like(image, result) for result in results]
 
-    return _work(jobs, lambda job: _targets(job, samples), restored)
+    how = restorer.walk(steps, samples=samples, times=times, sampler=sampler)
+
+    def restored_stack(source: Path, targets: list[Path]) -> None:
+        if enlarged != 1:
+            raise ImageError(f"{source}: stacks are not enlarged; do so first, or leave out enlarge")
+        restore_stack(restorer, source, targets, how, samples=samples, seed=seed, progress=progress)
+
+    return _work(jobs, lambda job: _targets(job, samples), restored, restored_stack)
 
 
 def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[Outcome]:
@@ -134,6 +144,7 @@ def _work(
     jobs: Sequence[Job],
     targets: Callable[[Job], list[Path]],
     make: Callable[[Image, Path], list[Image]],
+    make_stack: Callable[[Path, list[Path]], None] | None = None,
 ) -> Iterator[Outcome]:
     """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
     taken = {_identity(job.source) for job in jobs} - {None}
@@ -145,12 +156,15 @@ def _work(
             for path in paths:
                 if _identity(path) in taken:
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
-            image = read(job.source)
-            with _named(job.source):
-                made = make(image, job.source)
-            for path, result in zip(paths, made, strict=True):
-                write(path, result)
-                taken.add(_identity(path))
+            if make_stack is not None and is_stack(job.source):
+                make_stack(job.source, paths)
+            else:
+                image = read(job.source)
+                with _named(job.source):
+                    made = make(image, job.source)
+                for path, result in zip(paths, made, strict=True):
+                    write(path, result)
+            taken.update(_identity(path) for path in paths)
         except ConfigError:
             raise
         except IndiError as error:

@@ -1,6 +1,6 @@
 """Standard normal noise as a pure function of position.
 
-The noise under a pixel depends on the seed, on which restoration and which draw it is, and on the
+The noise under a pixel depends on the seed, on which picture, restoration and draw it is, and on the
 block of the image that the pixel lies in: never on the size, order or batch of the pieces that are
 worked on, nor on the machine that works on them.
 """
@@ -22,6 +22,7 @@ def normal(
     width: int,
     sample: int = 0,
     draw: int = 0,
+    plane: int = 0,
     top: int = 0,
     left: int = 0,
 ) -> Tensor:
@@ -34,6 +35,7 @@ def normal(
         width: Columns of the piece.
         sample: Which restoration of the image this is, from 0.
         draw: Which draw of this restoration: 0 at the start, then one a move.
+        plane: Which picture of a stack this is, from 0.
         top: First row of the piece in the image.
         left: First column of the piece in the image.
 
@@ -45,7 +47,7 @@ def normal(
     noise = np.empty((channels, height, width), dtype=np.float32)
     for row in range(top // BLOCK, -(-(top + height) // BLOCK)):
         for column in range(left // BLOCK, -(-(left + width) // BLOCK)):
-            key = np.random.SeedSequence([seed, sample, draw, row, column])
+            key = np.random.SeedSequence([seed, sample, draw, row, column, *[plane][: plane > 0]])
             block = np.random.Generator(np.random.Philox(key)).standard_normal(
                 (channels, BLOCK, BLOCK), dtype=np.float32
             )

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from indi.boxes import Box
 from indi.checkpoint import Card, Model, cast_convolutions, load_model
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ModelError, ShapeError
@@ -19,7 +20,8 @@ from indi.noise import normal
 from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS, State, walk
 from indi.shipped import advice, find_model
-from indi.tiling import tiled
+from indi.sweep import sweep
+from indi.tiling import Call, tiled
 
 Pixels = NDArray[Any]
 
@@ -89,9 +91,11 @@ class Restorer:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
+        self._weights = network.state_dict()
         halo, stride = model.network.halo, model.network.stride
         # One that looks at the whole image has no halo: its tiles would not fit together.
         self._network = network if halo is None else tiled(network, tile=tile, halo=halo, stride=stride)
+        self._piecewise = None if halo is None else (network, -(-tile // stride) * stride, halo, stride)
 
     @property
     def default_steps(self) -> int:
@@ -107,6 +111,7 @@ class Restorer:
         seed: int = 0,
         times: str | Sequence[float] = "uniform",
         sampler: str = "euler",
+        plane: int = 0,
         progress: Callable[[float], None] | None = None,
     ) -> Pixels:
         """Restore one image of any size.
@@ -118,6 +123,7 @@ class Restorer:
             seed: Of the noise; the same seed gives the same image.
             times: uniform, geometric, power, or a list of times from 1 down to 0.
             sampler: euler, heun or multistep.
+            plane: Which picture of a stack this is, so that each has noise of its own.
             progress: Called after each move with the share that is done.
 
         Returns:
@@ -128,20 +134,31 @@ class Restorer:
             ImageError: The type is another, or a pixel is not finite.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
-        if samples is not None and samples < 1:
-            raise ConfigError(f"samples is {samples}; give 1 or more")
-        how = Walk(self.default_steps if steps is None else steps, times, sampler)
-        if samples is not None and samples > 1 and not self.method.path.draws(how.grid()):
-            raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
+        how = self.walk(steps, samples=samples, times=times, sampler=sampler)
         results = []
         for sample in range(samples or 1):
-            for state in self.trajectory(image, how, seed=seed, sample=sample):
+            for state in self.trajectory(image, how, seed=seed, sample=sample, plane=plane):
                 if progress is not None:
                     progress((sample + 1 - state.time) / (samples or 1))
             results.append(self.pixels(state.image, like=image))
         return np.stack(results) if samples is not None else results[0]
 
-    def trajectory(self, image: Pixels, how: Walk, *, seed: int = 0, sample: int = 0) -> Iterator[State]:
+    def walk(self, steps: int | None, *, samples: int | None, times: str | Sequence[float], sampler: str) -> Walk:
+        """Return the walk that the options of ``restore`` ask for.
+
+        Raises:
+            ConfigError: They are not ones there are, or samples would all be equal.
+        """
+        if samples is not None and samples < 1:
+            raise ConfigError(f"samples is {samples}; give 1 or more")
+        how = Walk(self.default_steps if steps is None else steps, times, sampler)
+        if not self.method.path.draws(self._times(how)) and samples is not None and samples > 1:
+            raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
+        return how
+
+    def trajectory(
+        self, image: Pixels, how: Walk, *, seed: int = 0, sample: int = 0, plane: int = 0
+    ) -> Iterator[State]:
         """Yield the states of one restoration, from the degraded image at t = 1 to the answer at 0.
 
         Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back.
@@ -149,22 +166,94 @@ class Restorer:
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``.
         """
+        times = self._times(how)
+        degraded = self.unit(image)
+        whole = Box(0, 0, *degraded.shape[2:])
+        yield from walk(
+            lambda state, time: self._estimate(self._network, state, degraded, time),
+            self.method.path,
+            degraded,
+            times,
+            draw=lambda number: self._noise(number, whole, seed, sample, plane),
+            sampler=SAMPLERS[how.sampler],
+        )
+
+    def sweep(
+        self,
+        read: Callable[[Box], Pixels],
+        size: tuple[int, int],
+        how: Walk,
+        *,
+        finished: Callable[[Box, Pixels], None],
+        folder: Path,
+        seed: int = 0,
+        sample: int = 0,
+        plane: int = 0,
+    ) -> Iterator[float]:
+        """Restore an image that memory does not hold; yield the share that is done, tile by tile.
+
+        Args:
+            read: Returns a box of the image, as ``restore`` takes images.
+            size: Height and width.
+            how: The walk.
+            finished: Called with each tile of the answer, of the type and layout of the image.
+            folder: Where the states lie meanwhile: two to four times the image in float32.
+            seed: As ``restore``.
+            sample: Which restoration of the image this is, from 0.
+            plane: As ``restore``.
+
+        Raises:
+            ConfigError, ImageError, ShapeError: As ``restore``; or the network looks at the whole image; or the disk is
+                full.
+        """
+        if self._piecewise is None:
+            raise ConfigError(f"{self.card.name} looks at the whole image, which does not fit in memory; cut it up")
+        network, tile, halo, stride = self._piecewise
+        # A piece is a tile with its surroundings: one call, cut up only where memory runs out.
+        call = tiled(network, tile=2 * (tile + halo) + tile, halo=halo, stride=stride)
+        template = read(Box(0, 0, 1, 1))
+        yield from sweep(
+            lambda state, degraded, time: self._estimate(call, state, degraded, time),
+            self.method.path,
+            lambda box: self.unit(read(box)),
+            (self.card.channels, *size),
+            self._times(how),
+            draw=lambda number, box: self._noise(number, box, seed, sample, plane),
+            sampler=SAMPLERS[how.sampler],
+            tile=tile,
+            halo=halo,
+            folder=folder,
+            finished=lambda box, image: finished(box, self.pixels(image, like=template)),
+        )
+
+    def _times(self, how: Walk) -> list[float]:
         times = how.grid()
         if self.method.one_step and len(times) > 2:
             name = self.card.method.name
             raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
-        degraded = self.unit(image)
-        shape = degraded.shape
+        return times
 
-        def predict(state: Tensor, time: float) -> Tensor:
-            t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
-            return self.method.estimate(self._network, state, degraded, t)
+    def _estimate(self, network: Call, state: Tensor, degraded: Tensor, time: float) -> Tensor:
+        t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
+        return self.method.estimate(network, state, degraded, t)
 
-        def draw(number: int) -> Tensor:
-            noise = normal(seed, channels=shape[1], height=shape[2], width=shape[3], sample=sample, draw=number)
-            return noise[None].to(self.device)
+    def _noise(self, number: int, box: Box, seed: int, sample: int, plane: int) -> Tensor:
+        noise = normal(
+            seed,
+            channels=self.card.channels,
+            height=box.height,
+            width=box.width,
+            sample=sample,
+            draw=number,
+            plane=plane,
+            top=box.top,
+            left=box.left,
+        )
+        return noise[None].to(self.device)
 
-        yield from walk(predict, self.method.path, degraded, times, draw=draw, sampler=SAMPLERS[how.sampler])
+    def weights(self) -> dict[str, Tensor]:
+        """Return the network's weights as they are used, by name."""
+        return dict(self._weights)
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 in [0, 1] on the device."""

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import pairwise
 from pathlib import Path as Folder
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,20 +20,12 @@ from indi.process import Path, check_times
 from indi.samplers import Estimate, Move, Sampler
 
 
-class Pieces(Protocol):
-    """An image that gives any box of itself."""
-
-    shape: tuple[int, int, int]  # channels, height, width
-
-    def piece(self, box: Box) -> Tensor:
-        """Return a box as (1, C, height, width) float32 in [0, 1]."""
-
-
 @torch.no_grad()
 def sweep(
     predict: Callable[[Tensor, Tensor, float], Tensor],
     path: Path,
-    degraded: Pieces,
+    degraded: Callable[[Box], Tensor],
+    shape: tuple[int, int, int],
     times: list[float],
     *,
     draw: Callable[[int, Box], Tensor],
@@ -49,7 +40,8 @@ def sweep(
     Args:
         predict: F(state, degraded, time) of a piece, (1, C, height, width) each.
         path: The process that the network was trained on.
-        degraded: The image.
+        degraded: Returns a box of the image, (1, C, height, width) float32 in [0, 1].
+        shape: Channels, height and width of the image.
         times: From exactly 1 strictly down.
         draw: Standard normal noise of a box, (1, C, height, width), for draw number 0, 1, 2, ...
         sampler: The rule of one move.
@@ -62,18 +54,18 @@ def sweep(
         ConfigError, ImageError: ``times`` is not a walk, the sampler does not fit the path, or the disk is full.
     """
     check_times(times)
-    _, height, width = degraded.shape
+    _, height, width = shape
     tiles = list(cores(Box(0, 0, height, width), tile))
     with ExitStack() as stack:
-        canvases = [stack.enter_context(Canvas(degraded.shape, "float32", folder)) for _ in range(2)]
-        said = [stack.enter_context(Canvas(degraded.shape, "float32", folder)) for _ in range(2 * sampler.looks_back)]
+        canvases = [stack.enter_context(Canvas(shape, "float32", folder)) for _ in range(2)]
+        said = [stack.enter_context(Canvas(shape, "float32", folder)) for _ in range(2 * sampler.looks_back)]
         for core in tiles:
-            _put(canvases[0], core, path.start(degraded.piece(core), partial(draw, 0, core)))
+            _put(canvases[0], core, path.start(degraded(core), partial(draw, 0, core)))
         for number, (time, to) in enumerate(pairwise(times), start=1):
             for done, core in enumerate(tiles, start=1):
                 outer = core.grown(sampler.depth * halo, height, width)
                 inner = core.seen_from(outer)
-                window = degraded.piece(outer)
+                window = degraded(outer)
                 state = _get(canvases[0], outer, window.device)
                 before = (
                     Estimate(times[number - 2], _get(said[0], outer, window.device)) if said and number > 1 else None

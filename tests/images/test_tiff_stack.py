@@ -1,5 +1,6 @@
 """Stacks: every layout is read box by box and written again, with all that its directories say."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def made(path: Path, layout: str, dtype: str = "uint16") -> Array:
     data = random(*shape, dtype=dtype)
     tifffile.imwrite(path, data, **{"photometric": "minisblack", **options})
     return as_pictures(data, options)
+
+
+def read_all(path: Path) -> Array:
+    with TiffStack(path) as stack:
+        return np.stack([stack.read(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(len(stack))])
 
 
 def as_pictures(data: Array, options: dict[str, Any]) -> Array:
@@ -128,14 +134,12 @@ def test_a_cut_stack_is_an_error(tmp_path_factory: pytest.TempPathFactory, layou
     pictures = made(folder / "a.tif", layout)
     data = (folder / "a.tif").read_bytes()
     (folder / "b.tif").write_bytes(data[: int(len(data) * share)])
-    try:
-        with TiffStack(folder / "b.tif") as stack:
-            found = [stack.read(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(len(stack))]
-    except ImageError as error:
-        assert "b.tif" in str(error)
-    else:  # only what follows the last pixel can go without a loss
-        assert share > 0.9
-        np.testing.assert_array_equal(np.stack(found), pictures)
+    if share < 0.9:
+        with pytest.raises(ImageError, match=r"b\.tif"):
+            read_all(folder / "b.tif")
+    else:  # what follows the last pixel can go without a loss
+        with suppress(ImageError):
+            np.testing.assert_array_equal(read_all(folder / "b.tif"), pictures)
 
 
 def test_bytes_that_are_wrong_are_an_error_or_pixels(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Stacks are restored picture by picture, go on after an interruption, and keep what they said of themselves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+
+from indi import stacks
+from indi.errors import ImageError
+from indi.files import plan, restore_files
+from indi.restoration import Restorer, Walk
+from problems import tiny_model
+
+Array = npt.NDArray[Any]
+
+
+@pytest.fixture(scope="module")
+def gray() -> Restorer:
+    return Restorer(tiny_model(1, epsilon=0.05), precision="float32", tile=32)
+
+
+@pytest.fixture(scope="module")
+def colour() -> Restorer:
+    return Restorer(tiny_model(3, epsilon=0.05), precision="float32", tile=32)
+
+
+def random(*shape: int, dtype: str = "uint16") -> Array:
+    values = np.random.default_rng(0).random(shape)
+    return (values * 0.8 * np.iinfo(dtype).max).astype(dtype)
+
+
+def restore(restorer: Restorer, source: Path, out: Path, **options: Any) -> list[Path]:
+    (outcome,) = restore_files(restorer, plan([source], out), **{"steps": 2, **options})
+    if outcome.error:
+        raise outcome.error
+    return list(outcome.written)
+
+
+METADATA = {"axes": "TZCYX", "spacing": 0.5, "unit": "um"}
+
+
+def test_each_picture_is_restored_with_noise_of_its_own(tmp_path: Path, gray: Restorer) -> None:
+    data = np.repeat(random(1, 1, 1, 40, 50), 6, axis=0).reshape(2, 3, 1, 40, 50)
+    tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, metadata=METADATA)
+    (written,) = restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    with tifffile.TiffFile(written) as file, tifffile.TiffFile(tmp_path / "a.tif") as before:
+        assert file.imagej_metadata == before.imagej_metadata
+        assert file.series[0].axes == before.series[0].axes
+        restored = file.asarray().reshape(6, 40, 50)
+    for number, picture in enumerate(data.reshape(6, 40, 50)):
+        np.testing.assert_array_equal(restored[number], gray.restore(picture, steps=2, plane=number))
+    assert not np.array_equal(restored[0], restored[1])
+    np.testing.assert_array_equal(restored[0], gray.restore(data[0, 0, 0], steps=2))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+
+
+def test_samples_are_stacks_with_their_mean_and_spread(tmp_path: Path, gray: Restorer) -> None:
+    data = random(2, 40, 50)
+    tifffile.imwrite(tmp_path / "a.tif", data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.2})
+    *samples, mean, spread = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=3)
+    wanted = np.stack([gray.restore(picture, steps=2, samples=3, plane=k) for k, picture in enumerate(data)], axis=1)
+    for path, stack in zip(samples, wanted, strict=True):
+        np.testing.assert_array_equal(tifffile.imread(path), stack)
+    unit = wanted / 65535
+    assert np.abs(tifffile.imread(mean) / 65535 - unit.mean(axis=0)).max() < 1e-5
+    assert np.abs(tifffile.imread(spread) - unit.std(axis=0)).max() < 1e-6
+    with tifffile.TiffFile(spread) as file:
+        assert "PhysicalSizeX" in (file.ome_metadata or "")
+        assert file.series[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("samples", [None, 2])
+def test_a_picture_too_large_for_memory_comes_out_the_same(
+    tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch, samples: int | None
+) -> None:
+    data = random(130, 170)
+    tifffile.imwrite(tmp_path / "a.tif", data, compression="zlib", tile=(64, 64), software="kept")
+    assert not stacks.is_stack(tmp_path / "a.tif")
+    whole = restore(gray, tmp_path / "a.tif", tmp_path / "whole", samples=samples)
+    monkeypatch.setattr(stacks, "IN_MEMORY", 1000)
+    assert stacks.is_stack(tmp_path / "a.tif")
+    pieces = restore(gray, tmp_path / "a.tif", tmp_path / "pieces", samples=samples)
+    assert len(whole) == len(pieces)
+    for one, other in zip(whole, pieces, strict=True):
+        difference = tifffile.imread(one).astype(float) - tifffile.imread(other)
+        assert np.abs(difference).max() <= (1 if tifffile.imread(one).dtype == np.uint16 else 1e-5)
+    with tifffile.TiffFile(pieces[0]) as file:
+        assert file.pages.first.software == "kept"
+
+
+def test_alpha_goes_over(tmp_path: Path, colour: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = random(2, 30, 40, 4, dtype="uint8")
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", extrasamples=["unassalpha"])
+    for limit in (stacks.IN_MEMORY, 1000):
+        monkeypatch.setattr(stacks, "IN_MEMORY", limit)
+        (written,) = restore(colour, tmp_path / "a.tif", tmp_path / "out")
+        restored = tifffile.imread(written)
+        np.testing.assert_array_equal(restored[..., 3], data[..., 3])
+        for number in range(2):
+            wanted = colour.restore(data[number, ..., :3], steps=2, plane=number)
+            assert np.abs(restored[number, ..., :3].astype(int) - wanted).max() <= 1
+
+
+def test_an_interrupted_stack_goes_on(tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = random(5, 20, 30)
+    tifffile.imwrite(tmp_path / "a.tif", data)
+    (whole,) = restore(gray, tmp_path / "a.tif", tmp_path / "whole")
+    calls: list[int] = []
+    original = Restorer.restore
+
+    def interrupted(self: Restorer, image: Array, **options: Any) -> Array:
+        if options["plane"] == 3 and len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(options["plane"])
+        return original(self, image, **options)
+
+    monkeypatch.setattr(Restorer, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    assert not (tmp_path / "out" / "a.tif").exists()
+    work = tmp_path / "out" / ".a.tif.indi"
+    assert json.loads((work / "manifest.json").read_text())["walk"]["steps"] == 2
+    (work / "000003-0.part").write_bytes(b"half")  # of what was at work when a kill came
+    calls += [-1]
+    shares: list[float] = []
+    (written,) = restore(gray, tmp_path / "a.tif", tmp_path / "out", progress=shares.append)
+    assert calls == [0, 1, 2, -1, 3, 4]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert written.read_bytes() == whole.read_bytes()
+    assert not work.exists()
+
+
+def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restorer) -> None:
+    data = random(2, 20, 30)
+    tifffile.imwrite(tmp_path / "a.tif", data)
+    source, target = tmp_path / "a.tif", tmp_path / "out" / "a.tif"
+    (three,) = restore(gray, source, tmp_path / "three", steps=3)
+    work = target.parent / ".a.tif.indi"
+    manifest = stacks._manifest(gray, source, Walk(2), samples=None, seed=0)
+    others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": {}}]
+    for changed in others:
+        stacks._begin(work, {**manifest, "walk": {**manifest["walk"], "steps": 3}, **changed})
+        (work / "000000-0").write_bytes(np.zeros((20, 30), np.uint16).tobytes())
+        restore(gray, source, target.parent, steps=3)
+        assert target.read_bytes() == three.read_bytes(), changed
+
+
+def test_a_cut_stack_is_an_error_and_leaves_nothing(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(5, 40, 50), compression="zlib", photometric="minisblack")
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(ImageError, match=r"a\.tif"):
+        restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(2, 20, 30, 3, dtype="uint8"), photometric="rgb")
+    with pytest.raises(ImageError, match=r"a\.tif: picture 1 of 2: .*in colour, and gray is needed"):
+        restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    tifffile.imwrite(tmp_path / "b.tif", random(2, 20, 30))
+    with pytest.raises(ImageError, match=r"a stack needs a TIFF file"):
+        restore(gray, tmp_path / "b.tif", tmp_path / "out.png")
+    with pytest.raises(ImageError, match="stacks are not enlarged"):
+        restore(gray, tmp_path / "b.tif", tmp_path / "out", enlarged=2)

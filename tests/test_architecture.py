@@ -18,6 +18,7 @@ ROWS = """
     sweep
     methods
     config
+    normalisation
     data checkpoint
     shipped
     restoration

@@ -20,6 +20,7 @@ from indi.config import MethodSettings, NetworkSettings, Settings
 from indi.errors import ModelError
 from indi.images import atomic
 from indi.networks import NETWORKS, Network
+from indi.normalisation import Normalisation
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "model.json"
@@ -37,6 +38,7 @@ class Card(Settings):
     network: NetworkSettings
     channels: int
     task: str | None = None
+    normalisation: Normalisation | None = None
     iterations: int = 0
     images_seen: int = 0
     seconds: float = 0.0

@@ -85,6 +85,9 @@ class DataSettings(Settings):
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share = Field(0.1, description="share of the images kept from training, for validation")
     split_seed: int | None = Field(None, ge=0, description="of the split into training and validation; None: the seed")
+    normalise: Literal["none", "deviation", "quantiles"] = Field(
+        "none", description="scale intensities as the training images ask for: by mean and deviation, or by quantiles"
+    )
     group: str | None = Field(None, description="pattern whose match names an image's scene; scenes are not split")
     resample: bool = Field(False, description="bring degraded images of a whole-number lower size to the clean grid")
 

@@ -117,7 +117,8 @@ class Restorer:
         """Restore one image of any size.
 
         Args:
-            image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1].
+            image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1] unless the
+                model was trained with a normalisation.
             steps: Moves of the walk: 1 is the least error, more are sharper.
             samples: How many restorations; None is one, without the first axis.
             seed: Of the noise; the same seed gives the same image.
@@ -256,15 +257,19 @@ class Restorer:
         return dict(self._weights)
 
     def unit(self, image: Pixels) -> Tensor:
-        """Return an image as the network sees it: (1, C, H, W) float32 in [0, 1] on the device."""
+        """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
         if image.ndim not in (2, 3) or image.size == 0:
             raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
         pixels = to_unit(fit_channels(image, self.card.channels, what="for this model"))
         planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-        return torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
+        unit = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
+        normalisation = self.card.normalisation
+        return unit if normalisation is None else normalisation.degraded.apply(unit)
 
     def pixels(self, restored: Tensor, *, like: Pixels) -> Pixels:
         """Return a state's image as pixels of the type and layout of ``like``."""
+        if self.card.normalisation is not None:
+            restored = self.card.normalisation.clean.undo(restored)
         planes = restored[0].cpu().numpy()
         channels = 1 if like.ndim == 2 else like.shape[-1]
         if channels == 1 < len(planes):  # a gray image through a colour model

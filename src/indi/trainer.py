@@ -79,6 +79,9 @@ class Trainer:
         t = process.draw_times(len(clean), self.method.share_at_one, generator)
         noise = torch.randn(clean.shape, generator=generator)
         clean, degraded, t, noise = (part.to(self.device) for part in (clean, degraded, t, noise))
+        if self.card.normalisation is not None:
+            clean = self.card.normalisation.clean.apply(clean)
+            degraded = self.card.normalisation.degraded.apply(degraded)
 
         state = self.method.path.state(clean, degraded, t, noise)
         with self._autocast():

@@ -23,7 +23,7 @@ from indi.checkpoint import (
     write_text,
 )
 from indi.config import Config, DataSettings, merged
-from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, split_pairs
+from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
 from indi.degradations import degradation
 from indi.devices import Precision, choose_device
 from indi.errors import ConfigError, DataError, TrainingError
@@ -234,6 +234,9 @@ def _train(config: Config, run: Path, start: Model | None, device: str) -> Gener
         network=config.network,
         channels=report.channels,
         task=config.data.task,
+        normalisation=measure_normalisation(
+            training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample
+        ),
         pairs=len(training_pairs),
     )
     trainer = Trainer(config, card, run, choose_device(device))
@@ -268,7 +271,7 @@ def match_training_pairs(data: DataSettings) -> PairReport:
 
 def _find_pairs(data: DataSettings) -> PairReport:
     """Return the pairs to train on, after every image was read; say what is odd about them."""
-    report = check_pairs(match_training_pairs(data))
+    report = check_pairs(match_training_pairs(data), any_scale=data.normalise != "none")
     report.raise_if_unusable()
     for line in report.summary().splitlines():
         log.info(line)

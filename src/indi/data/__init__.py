@@ -12,6 +12,7 @@ used.
 
 from indi.data.checks import check_pairs
 from indi.data.crops import Crops
+from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, enlarge, load_pair
 from indi.data.pairs import PairReport, match_pairs
 from indi.data.splitting import split_pairs
@@ -26,5 +27,6 @@ __all__ = [
     "load_pair",
     "load_test_pair",
     "match_pairs",
+    "measure_normalisation",
     "split_pairs",
 ]

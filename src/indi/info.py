@@ -6,7 +6,7 @@ from typing import Any
 
 from indi.checkpoint import MODEL_FILE, load_model
 from indi.errors import ModelError
-from indi.images import READABLE_SUFFIXES, read_header
+from indi.images import READABLE_SUFFIXES, read_headers
 from indi.shipped import find_model
 from indi.training import LOG_FILE
 
@@ -19,7 +19,7 @@ def info(path: str | Path) -> dict[str, Any]:
     """
     path = find_model(path)
     if path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
-        header = read_header(path)
+        header, *others = read_headers(path)
         return {
             "kind": "image",
             "path": str(path),
@@ -27,6 +27,7 @@ def info(path: str | Path) -> dict[str, Any]:
             "width": header.width,
             "channels": header.channels,
             "type": str(header.dtype),
+            **({"pictures": 1 + len(others)} if others else {}),
         }
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder; give a run, a model or an image")

@@ -39,8 +39,8 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
         if found.problem:
             problems.append((pair.name, found.problem))
         else:
-            first = first_with.setdefault(found.digest, pair.name)
-            pairs.append(pair if first == pair.name else replace(pair, same_as=first))
+            first = first_with.setdefault(found.digest, pair.scene)
+            pairs.append(pair if first == pair.scene else replace(pair, same_as=first))
     if repeats := [f"{pair.name} (as in {pair.same_as})" for pair in pairs if pair.same_as]:
         warnings.append(
             f"{count(len(repeats), 'pair')} with the clean image of another pair, kept together when "

@@ -79,7 +79,8 @@ class Crops:
         self._crop, self._channels, self._seed = crop, channels, seed
         self._degradation = None if task is None else degradation(task)
         self._gray = gray
-        headers = [images.read_header(pair.clean) for pair in pairs]
+        in_file = {file: images.read_headers(file) for file in dict.fromkeys(pair.clean for pair in pairs)}
+        headers = [in_file[pair.clean][pair.picture or 0] for pair in pairs]
         self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)
         self._decoded = _DecodedPairs(
             lambda index: load_pair(pairs[index], channels=channels, resample=resample),

@@ -22,21 +22,28 @@ class Pair:
     """A clean image and its degraded partner.
 
     Attributes:
-        name: file name without suffix, the same on both sides.
+        name: file name without suffix, the same on both sides, and the number of the picture.
         clean: the clean file.
         degraded: the degraded file; None where a task makes it from the clean one.
-        same_as: name of an earlier pair with the very same clean pixels, as found by `check_pairs`.
+        picture: which of the pictures of both files, from 0, where they are stacks.
+        same_as: scene of an earlier pair with the very same clean pixels, as found by `check_pairs`.
     """
 
     name: str
     clean: Path
     degraded: Path | None = None
+    picture: int | None = None
     same_as: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The clean file, then the degraded one if there is any."""
         return (self.clean,) if self.degraded is None else (self.clean, self.degraded)
+
+    @property
+    def scene(self) -> str:
+        """What is not to be parted: the image, or the stack that it belongs to."""
+        return self.same_as or (self.name if self.picture is None else self.name.rpartition("_")[0])
 
 
 def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pixels, ...]:
@@ -57,7 +64,8 @@ def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pix
     """
     loaded = []
     for file in pair.files:
-        fitted = images.fit_channels(images.read(file).pixels, channels, what=str(file))
+        stored = images.read(file).pixels if pair.picture is None else images.read_picture(file, pair.picture)
+        fitted = images.fit_channels(stored, channels, what=str(file))
         pixels: Pixels = np.ascontiguousarray(fitted)  # one channel of a colour image would keep all three
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             bad = int(np.count_nonzero(~np.isfinite(pixels)))

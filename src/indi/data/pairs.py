@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -93,7 +93,7 @@ def match_pairs(
     headers: Headers = {}
     for pair in pairs:
         try:
-            headers[pair] = [images.read_header(file) for file in pair.files]
+            headers |= _pictures(pair)
         except IndiError as error:
             problems.append((pair.name, str(error)))
     channels = channels or _common_channels(headers)
@@ -112,6 +112,25 @@ def match_pairs(
         problems=tuple(problems),
         warnings=(*_gray_warning(headers, channels), *_depth_warnings(headers), *_grid_warning(headers)),
     )
+
+
+def _pictures(pair: Pair) -> Headers:
+    """Return the pair, or where its files are stacks one for each picture, with the headers.
+
+    Raises:
+        DataError: One file holds more pictures than the other.
+        ImageError: A header cannot be read.
+    """
+    found = [images.read_headers(file) for file in pair.files]
+    counts = [len(each) for each in found]
+    if len(set(counts)) > 1:
+        raise DataError(f"{pair.clean} holds {count(counts[0], 'picture')}, {pair.degraded} {counts[1]}; give as many")
+    if counts[0] == 1:
+        return {pair: [each[0] for each in found]}
+    return {
+        replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number): list(headers)
+        for number, headers in enumerate(zip(*found, strict=True))
+    }
 
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:

@@ -14,7 +14,7 @@ def split_pairs(
 ) -> tuple[list[Pair], list[Pair]]:
     """Split ``pairs`` into training and validation by whole scenes, never by crop.
 
-    A scene is a clean image with all pairs that share it, or all pairs for which ``group`` finds the same
+    A scene is a clean image with all pairs that share it, a stack, or all pairs for which ``group`` finds the same
     text. Scenes are held out in the order of a hash of ``seed`` and their name, so neither the order nor the
     folder of the pairs matters, as long as they fit into the asked-for number; where none fits, the smallest
     scene is.
@@ -37,7 +37,8 @@ def split_pairs(
     wanted = _held_out_count(len(pairs), validation)
     scenes: dict[str, list[Pair]] = {}
     for pair in pairs:
-        scenes.setdefault(_scene(pair.same_as or pair.name, group), []).append(pair)
+        scene = pair.scene if group is None else _scene(pair.same_as or pair.name, group)
+        scenes.setdefault(scene, []).append(pair)
     if wanted == 0 or len(scenes) < 2:
         return list(pairs), []
     order = sorted(scenes, key=lambda name: hashlib.blake2b(f"{seed}/{name}".encode()).digest())
@@ -62,9 +63,7 @@ def _held_out_count(total: int, validation: float) -> int:
     )
 
 
-def _scene(name: str, group: str | None) -> str:
-    if group is None:
-        return name
+def _scene(name: str, group: str) -> str:
     try:
         found = re.search(group, name)
     except re.error as error:

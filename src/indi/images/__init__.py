@@ -2,7 +2,7 @@
 
 from indi.images.atomic import atomic, write_atomic
 from indi.images.convert import fit_channels, from_unit, to_unit
-from indi.images.files import READABLE_SUFFIXES, find_images, read, read_header, write
+from indi.images.files import READABLE_SUFFIXES, find_images, read, read_header, read_headers, read_picture, write
 from indi.images.image import MAX_PIXELS, Header, Image, Metadata, Resolution
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "from_unit",
     "read",
     "read_header",
+    "read_headers",
+    "read_picture",
     "to_unit",
     "write",
     "write_atomic",

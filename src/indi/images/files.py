@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from indi.boxes import Box
 from indi.errors import ImageError, IndiError
 from indi.images import jpeg, png, tiff, tiff_write
 from indi.images.atomic import atomic
+from indi.images.convert import Array
 from indi.images.image import MAX_PIXELS, Header, Image
+from indi.images.tiff_stack import TiffStack
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class _Format:
     name: str
     signatures: tuple[bytes, ...]
     suffixes: tuple[str, ...]
-    header: Callable[[BinaryIO], Header]
+    headers: Callable[[BinaryIO], list[Header]]
     decode: Callable[[BinaryIO], Image]
     encode: Callable[[Image, BinaryIO], None]
     dtypes: tuple[str, ...]
@@ -48,7 +51,7 @@ _FORMATS = (
         name="PNG",
         signatures=(png.SIGNATURE,),
         suffixes=(".png",),
-        header=png.header,
+        headers=lambda file: [png.header(file)],
         decode=png.decode,
         encode=png.encode,
         dtypes=("uint8", "uint16"),
@@ -59,7 +62,7 @@ _FORMATS = (
         name="JPEG",
         signatures=(jpeg.SIGNATURE,),
         suffixes=(".jpg", ".jpeg"),
-        header=jpeg.header,
+        headers=lambda file: [jpeg.header(file)],
         decode=jpeg.decode,
         encode=jpeg.encode,
         dtypes=("uint8",),
@@ -70,7 +73,7 @@ _FORMATS = (
         name="TIFF",
         signatures=tiff.SIGNATURES,
         suffixes=(".tif", ".tiff"),
-        header=tiff.header,
+        headers=tiff.headers,
         decode=tiff.decode,
         encode=tiff_write.encode,
         dtypes=("uint8", "uint16", "float32"),
@@ -111,10 +114,32 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     """Return size, channels and type of an image file without decoding it.
 
     Raises:
+        ImageError: it is missing, damaged, of a kind that is refused, or holds several pictures.
+    """
+    with _named(Path(path)):
+        (header,) = _single(read_headers(path))
+        return header
+
+
+def read_headers(path: str | os.PathLike[str]) -> list[Header]:
+    """Return size, channels and type of each picture in a file, of which a TIFF may hold many.
+
+    Raises:
         ImageError: it is missing, damaged, or of a kind that is refused.
     """
     with _opened(Path(path)) as (file, format_):
-        return format_.header(file)
+        return format_.headers(file)
+
+
+def read_picture(path: str | os.PathLike[str], number: int) -> Array:
+    """Return the pixels of one picture of a TIFF file, without its alpha.
+
+    Raises:
+        ImageError: it is missing, damaged, cut short, or of a kind that is refused.
+    """
+    with TiffStack(Path(path)) as stack:
+        page = stack.pages[number]
+        return tiff.split(stack.read(number, Box(0, 0, page.header.height, page.header.width)), page)[0]
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -129,7 +154,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
         ImageError: it is missing, damaged, cut short, too large, or of a kind that is refused.
     """
     with _opened(Path(path)) as (file, format_):
-        header = format_.header(file)
+        (header,) = _single(format_.headers(file))
         pixels = header.height * header.width * -(-header.channels // 4)
         if pixels > max_pixels:
             claim = f"it claims {pixels:,} pixels, above the limit of {max_pixels:,}"
@@ -188,6 +213,12 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, _Format]]:
         raise ImageError(
             f"{path}: cannot read: {error.strerror or error}; check the name and the permissions"
         ) from error
+
+
+def _single(headers: list[Header]) -> list[Header]:
+    if len(headers) > 1:
+        raise ImageError(f"holds {len(headers):,} pictures; a single one is needed here")
+    return headers
 
 
 def _format_of(file: BinaryIO) -> _Format:

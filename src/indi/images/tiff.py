@@ -70,13 +70,14 @@ class Page:
     planar: int
 
 
-def header(file: BinaryIO) -> Header:
-    """Return what the directory says.
+def headers(file: BinaryIO) -> list[Header]:
+    """Return what the directory of each picture says.
 
     Raises:
         ImageError: damaged, cut short, or of a kind that is refused.
     """
-    return _page(file).header
+    found = [page_of(directory).header for _, directory in directories(file)]
+    return found * behind if len(found) == 1 and (behind := planes_behind(next(directories(file))[1])) > 1 else found
 
 
 def decode(file: BinaryIO) -> Image:
@@ -111,7 +112,7 @@ def _page(file: BinaryIO) -> Page:
     found = [directory for _, directory in directories(file)]
     pages = max(len(found), planes_behind(found[0]))
     if pages > 1:
-        raise ImageError(f"TIFF holds {pages:,} pictures; a single one is needed here")
+        raise ImageError(f"holds {pages:,} pictures; a single one is needed here")
     return page_of(found[0])
 
 

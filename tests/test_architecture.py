@@ -20,13 +20,14 @@ ROWS = """
     config
     normalisation
     data checkpoint
-    shipped
+    shipped uncertainty
     restoration
     stacks
     files previews trainer
     training
     info report
     evaluation toy
+    calibration
     cells
     comparison
     __init__

@@ -180,7 +180,7 @@ def test_what_one_input_gave_is_not_written_over_by_the_next(tmp_path: Path, gra
     first, second = restore_files(gray, plan(paths, tmp_path / "out"), steps=1, samples=2)
     assert first.error is None
     assert "x_spread.tif: is an input or was just written" in str(second.error)
-    assert names(tmp_path / "out") == ["x_mean.png", "x_s01.png", "x_s02.png", "x_spread.tif"]
+    assert names(tmp_path / "out") == ["x_invented.tif", "x_mean.png", "x_s01.png", "x_s02.png", "x_spread.tif"]
     again, _ = restore_files(gray, plan(paths, tmp_path / "out"), steps=1, samples=2)
     assert again.error is None  # an earlier run's results are replaced
 
@@ -191,9 +191,13 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
     out = tmp_path / "out"
     (outcome,) = restore_files(gray, plan([image], out), steps=2, samples=3, seed=4)
     stems = ["x_s01", "x_s02", "x_s03", "x_mean"]
-    assert [file.name for file in outcome.written] == [*(f"{stem}.{suffix}" for stem in stems), "x_spread.tif"]
+    assert [file.name for file in outcome.written] == [
+        *(f"{stem}.{suffix}" for stem in stems),
+        "x_spread.tif",
+        "x_invented.tif",
+    ]
     assert names(out) == sorted(file.name for file in outcome.written)
-    *samples, mean, spread = (read(file).pixels for file in outcome.written)
+    *samples, mean, spread, _ = (read(file).pixels for file in outcome.written)
     for written, wanted in zip(samples, gray.restore(read(image).pixels, steps=2, samples=3, seed=4), strict=True):
         np.testing.assert_array_equal(written, wanted)
     values = np.stack([to_unit(sample) for sample in samples]).astype(np.float64)
@@ -207,7 +211,7 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
 def test_samples_of_a_named_file(tmp_path: Path, gray: Restorer) -> None:
     image = save(tmp_path / "x.jpg")
     (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), steps=1, samples=1)
-    assert [file.name for file in outcome.written] == ["y_s01.png", "y_mean.png", "y_spread.tif"]
+    assert [file.name for file in outcome.written] == ["y_s01.png", "y_mean.png", "y_spread.tif", "y_invented.tif"]
     assert not read(outcome.written[2]).pixels.any()  # one restoration does not spread
 
 

@@ -61,7 +61,7 @@ def test_each_picture_is_restored_with_noise_of_its_own(tmp_path: Path, gray: Re
 def test_samples_are_stacks_with_their_mean_and_spread(tmp_path: Path, gray: Restorer) -> None:
     data = random(2, 40, 50)
     tifffile.imwrite(tmp_path / "a.tif", data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.2})
-    *samples, mean, spread = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=3)
+    *samples, mean, spread, _ = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=3)
     wanted = np.stack([gray.restore(picture, steps=2, samples=3, plane=k) for k, picture in enumerate(data)], axis=1)
     for path, stack in zip(samples, wanted, strict=True):
         np.testing.assert_array_equal(tifffile.imread(path), stack)
@@ -141,7 +141,7 @@ def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restore
     source, target = tmp_path / "a.tif", tmp_path / "out" / "a.tif"
     (three,) = restore(gray, source, tmp_path / "three", steps=3)
     work = target.parent / ".a.tif.indi"
-    manifest = stacks._manifest(gray, source, Walk(2), samples=None, seed=0)
+    manifest = stacks._manifest(gray, source, Walk(2), samples=None, seed=0, calibration=None)
     others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": {}}]
     for changed in others:
         stacks._begin(work, {**manifest, "walk": {**manifest["walk"], "steps": 3}, **changed})

@@ -4,6 +4,7 @@ restorer = indi.load("jpeg")  # a shipped model, or a run folder
 restored = restorer.restore(image, steps=10)
 """
 
+from indi.calibration import calibrate
 from indi.comparison import Comparison, compare
 from indi.data import enlarge
 from indi.errors import IndiError
@@ -18,6 +19,7 @@ __all__ = [
     "Record",
     "Restorer",
     "__version__",
+    "calibrate",
     "compare",
     "enlarge",
     "evaluate",

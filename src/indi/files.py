@@ -16,6 +16,7 @@ from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_un
 from indi.restoration import Pixels, Restorer
 from indi.stacks import is_stack, restore_stack
 from indi.tiling import is_out_of_memory
+from indi.uncertainty import maps, names
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ def restore_files(
 
     A TIFF of several pictures is restored picture by picture (stacks.py).
 
-    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and their standard
-    deviation NAME_spread.tif in float32, on the scale where the type's range is 1. Alpha, colour
+    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, on the scale where
+    the type's range is 1, NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, and
+    NAME_invented.tif (uncertainty.py). Alpha, colour
     profile and EXIF go over unchanged. An input is never overwritten. Each image is first enlarged so many times.
     ``progress`` is called after each move
     with the share of the image at hand that is done.
@@ -107,17 +109,28 @@ def restore_files(
             sampler=sampler,
             progress=progress,
         )
-        results = [pixels] if samples is None else [*pixels, *_mean_and_spread(pixels)]
+        results = [pixels] if samples is None else [*pixels, *_maps(pixels)]
         return [_like(image, result) for result in results]
 
+    def _maps(restored: Pixels) -> Iterator[Pixels]:
+        planes = np.moveaxis(to_unit(restored).reshape(*restored.shape[:3], -1), -1, 1)
+        for name, values in maps(planes, restorer.least_spread, calibration).items():
+            image = np.moveaxis(values, 0, -1).squeeze(axis=-1) if len(values) == 1 else np.moveaxis(values, 0, -1)
+            yield from_unit(image, restored.dtype) if name == "mean" else image
+
     how = restorer.walk(steps, samples=samples, times=times, sampler=sampler)
+
+    calibration = None if samples is None else restorer.calibration_for(how, samples)
+    extra = [] if samples is None else names(calibration)
 
     def restored_stack(source: Path, targets: list[Path]) -> None:
         if enlarged != 1:
             raise ImageError(f"{source}: stacks are not enlarged; do so first, or leave out enlarge")
-        restore_stack(restorer, source, targets, how, samples=samples, seed=seed, progress=progress)
+        restore_stack(
+            restorer, source, targets, how, samples=samples, seed=seed, calibration=calibration, progress=progress
+        )
 
-    return _work(jobs, lambda job: _targets(job, samples), restored, restored_stack)
+    return _work(jobs, lambda job: _targets(job, samples, extra), restored, restored_stack)
 
 
 def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[Outcome]:
@@ -198,18 +211,17 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _targets(job: Job, samples: int | None) -> list[Path]:
+def _targets(job: Job, samples: int | None, extra: list[str]) -> list[Path]:
     if samples is None:
         return [job.target]
     stem, suffix = job.target.stem, job.target.suffix
-    names = [*(f"{stem}_s{number:02d}{suffix}" for number in range(1, samples + 1)), f"{stem}_mean{suffix}"]
-    return [job.target.with_name(name) for name in [*names, f"{stem}_spread.tif"]]
+    taken = [f"{stem}_s{number:02d}{suffix}" for number in range(1, samples + 1)]
+    return [job.target.with_name(name) for name in [*taken, *(_map_name(stem, name, suffix) for name in extra)]]
 
 
-def _mean_and_spread(restored: Pixels) -> tuple[Pixels, Pixels]:
-    values = to_unit(restored)
-    spread = values.std(axis=0, dtype=np.float64).astype(np.float32)
-    return from_unit(values.mean(axis=0, dtype=np.float64).astype(np.float32), restored.dtype), spread
+def _map_name(stem: str, name: str, suffix: str) -> str:
+    """Return the name of a map's file: the mean is an image of the same kind, the others are floats."""
+    return f"{stem}_{name}{suffix if name == 'mean' else '.tif'}"
 
 
 def _like(image: Image, pixels: Pixels) -> Image:

@@ -1,6 +1,7 @@
 """The restorer: a model, ready to restore images of any size."""
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,11 @@ from indi.samplers import SAMPLERS, State, walk
 from indi.shipped import advice, find_model
 from indi.sweep import sweep
 from indi.tiling import Call, tiled
+from indi.uncertainty import LEAST, Calibration, read_calibration
 
 Pixels = NDArray[Any]
+
+log = logging.getLogger("indi")
 
 DEFAULT_STEPS = 10
 DEFAULT_TILE = 1024
@@ -66,6 +70,9 @@ class Walk:
 class Restorer:
     """Restores images with a trained model.
 
+    Attributes:
+        calibration: How wide intervals must be, where the run folder says so.
+
     Args:
         model: The model (``indi.load`` finds it by name, run folder or file).
         device: auto, cpu, cuda or mps.
@@ -87,6 +94,7 @@ class Restorer:
         if tile < 1:
             raise ConfigError(f"tile is {tile}; give a side of 1 pixel or more")
         self.card: Card = model.card
+        self.calibration: Calibration | None = None
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -101,6 +109,13 @@ class Restorer:
     def default_steps(self) -> int:
         """Steps when none are asked for: 1 for a method that knows only one."""
         return 1 if self.method.one_step else DEFAULT_STEPS
+
+    @property
+    def least_spread(self) -> float:
+        """The least spread of samples that counts, in intensities of the files' range: the noise of the model's own."""
+        normalisation = self.card.normalisation
+        scale = 1.0 if normalisation is None else sum(normalisation.clean.scale) / len(normalisation.clean.scale)
+        return max(self.card.method.epsilon, LEAST) * scale
 
     def restore(
         self,
@@ -227,6 +242,16 @@ class Restorer:
             finished=lambda box, image: finished(box, self.pixels(image, like=template)),
         )
 
+    def calibration_for(self, how: Walk, samples: int) -> Calibration | None:
+        """Return the calibration where it fits such restorations; where it does not, say why."""
+        if self.calibration is None:
+            return None
+        times = how.times if isinstance(how.times, str) else list(how.times)
+        misfit = self.calibration.misfit(samples=samples, steps=how.steps, times=times, sampler=how.sampler)
+        if misfit is not None:
+            log.warning("no intervals: %s", misfit)
+        return self.calibration if misfit is None else None
+
     def _times(self, how: Walk) -> list[float]:
         times = how.grid()
         if self.method.one_step and len(times) > 2:
@@ -289,4 +314,6 @@ def load(model: str | Path, **options: object) -> Restorer:
     path = find_model(model)
     if not path.exists():
         raise ModelError(f"{model}: no such run folder or model file; {advice()}")
-    return Restorer(load_model(path), **options)  # type: ignore[arg-type]
+    restorer = Restorer(load_model(path), **options)  # type: ignore[arg-type]
+    restorer.calibration = read_calibration(path)
+    return restorer

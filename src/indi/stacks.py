@@ -24,6 +24,7 @@ from indi.images.tiff import Page, split
 from indi.images.tiff_stack import TiffStack, write_stack
 from indi.images.tiff_write import Rows
 from indi.restoration import Pixels, Restorer, Walk
+from indi.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
 
 MANIFEST = "manifest.json"
@@ -39,6 +40,7 @@ def restore_stack(
     *,
     samples: int | None,
     seed: int,
+    calibration: Calibration | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
     """Restore every picture of a TIFF file, and write them as the stack they came from.
@@ -46,11 +48,12 @@ def restore_stack(
     Args:
         restorer: The restorer.
         source: The file.
-        targets: The file to write; with ``samples`` one for each, then their mean, then their standard deviation in
-            float32, on the scale where the type's range is 1.
+        targets: The file to write; with ``samples`` one for each, then their maps (uncertainty.py): the mean, and the
+            others in float32, on the scale where the type's range is 1.
         how: The walk.
         samples: How many restorations of each picture; None is one.
         seed: Of the noise, which differs from picture to picture.
+        calibration: That fits these restorations.
         progress: Called with the share of the file that is done.
 
     Raises:
@@ -62,19 +65,19 @@ def restore_stack(
             raise ImageError(f"{target}: a stack needs a TIFF file; end its name in .tif")
     work = targets[0].parent / f".{targets[0].name}.indi"
     with TiffStack(source) as stack:
-        wanted = _manifest(restorer, source, how, samples=samples, seed=seed)
+        wanted = _manifest(restorer, source, how, samples=samples, seed=seed, calibration=calibration)
         _begin(work, wanted)
         for number in range(len(stack)):
             if not _file(work, number, 0).exists():
                 tell = None if progress is None else partial(_tell, progress, number, len(stack))
                 try:
-                    _restore_picture(restorer, stack, number, work, how, samples=samples, seed=seed, progress=tell)
+                    _restore_picture(restorer, stack, number, work, how, samples, seed, calibration, tell)
                 except (ImageError, ShapeError) as error:
                     raise ImageError(f"{source}: picture {number + 1} of {len(stack)}: {error}") from error
             if progress is not None:
                 progress((number + 1) / len(stack))
         for place, target in enumerate(targets):
-            dtype = np.float32 if samples is not None and place == samples + 1 else None
+            dtype = np.float32 if samples is not None and place > samples else None  # a map, but the mean
             with ExitStack() as opened:
                 write_stack(target, stack, partial(_rows, stack, work, place, dtype, opened), dtype=dtype)
     shutil.rmtree(work, ignore_errors=True)
@@ -102,9 +105,9 @@ def _restore_picture(
     number: int,
     work: Path,
     how: Walk,
-    *,
     samples: int | None,
     seed: int,
+    calibration: Calibration | None,
     progress: Callable[[float], None] | None,
 ) -> None:
     """Restore one picture into the files of the work folder; the first of them comes last, as the mark that all are."""
@@ -148,14 +151,21 @@ def _restore_picture(
                 ):
                     if progress is not None:
                         progress((sample + share) / len(results))
-        if samples is not None:
-            mean = opened.enter_context(Canvas(shape, header.dtype, _file(work, number, samples, unfinished=True)))
-            spread = opened.enter_context(Canvas(shape, np.float32, _file(work, number, samples + 1, unfinished=True)))
-            for box in cores(whole, _BAND):
-                values = to_unit(np.stack([canvas.read(box) for canvas in results]))
-                mean.write(box, from_unit(values.mean(axis=0, dtype=np.float64).astype(np.float32), header.dtype))
-                spread.write(box, values.std(axis=0, dtype=np.float64).astype(np.float32))
-    for place in reversed(range(1 if samples is None else samples + 2)):
+        extra = [] if samples is None else names(calibration)
+        others = [
+            opened.enter_context(Canvas(shape, dtype, _file(work, number, place, unfinished=True)))
+            for place, dtype in enumerate(
+                [header.dtype, *[np.dtype("f4")] * (len(extra) - 1)][: len(extra)], len(results)
+            )
+        ]
+        for box in cores(whole, _BAND) if extra else ():
+            outer = box.grown(MARGIN, header.height, header.width)
+            values = to_unit(np.stack([canvas.read(outer) for canvas in results]))
+            found = maps(values, restorer.least_spread, calibration)
+            for name, canvas in zip(extra, others, strict=True):
+                part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
+                canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)
+    for place in reversed(range(len(results) + len(extra))):
         _file(work, number, place, unfinished=True).replace(_file(work, number, place))
 
 
@@ -196,7 +206,9 @@ def _file(work: Path, number: int, place: int, *, unfinished: bool = False) -> P
     return work / f"{number:06d}-{place}{'.part' if unfinished else ''}"
 
 
-def _manifest(restorer: Restorer, source: Path, how: Walk, *, samples: int | None, seed: int) -> dict[str, Any]:
+def _manifest(
+    restorer: Restorer, source: Path, how: Walk, *, samples: int | None, seed: int, calibration: Calibration | None
+) -> dict[str, Any]:
     """Return all that decides the result."""
     status = source.stat()
     weights = hashlib.sha256()
@@ -211,6 +223,7 @@ def _manifest(restorer: Restorer, source: Path, how: Walk, *, samples: int | Non
         "walk": {"steps": how.steps, "times": times, "sampler": how.sampler},
         "samples": samples,
         "seed": seed,
+        "calibration": None if calibration is None else [calibration.factor, calibration.least],
     }
 
 

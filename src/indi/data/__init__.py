@@ -15,7 +15,7 @@ from indi.data.crops import Crops
 from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, enlarge, load_pair
 from indi.data.pairs import PairReport, match_pairs
-from indi.data.splitting import split_pairs
+from indi.data.splitting import scene_name, split_pairs
 from indi.data.testing import load_test_pair
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "load_test_pair",
     "match_pairs",
     "measure_normalisation",
+    "scene_name",
     "split_pairs",
 ]

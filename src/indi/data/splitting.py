@@ -37,7 +37,7 @@ def split_pairs(
     wanted = _held_out_count(len(pairs), validation)
     scenes: dict[str, list[Pair]] = {}
     for pair in pairs:
-        scene = pair.scene if group is None else _scene(pair.same_as or pair.name, group)
+        scene = pair.scene if group is None else scene_name(pair.same_as or pair.name, group)
         scenes.setdefault(scene, []).append(pair)
     if wanted == 0 or len(scenes) < 2:
         return list(pairs), []
@@ -63,7 +63,12 @@ def _held_out_count(total: int, validation: float) -> int:
     )
 
 
-def _scene(name: str, group: str) -> str:
+def scene_name(name: str, group: str) -> str:
+    """Return what ``group`` finds in a name: its first group, or else the whole match.
+
+    Raises:
+        ConfigError: it is no regular expression or finds nothing.
+    """
     try:
         found = re.search(group, name)
     except re.error as error:

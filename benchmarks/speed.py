@@ -34,6 +34,7 @@ from indi.checkpoint import Card, Model, write_text
 from indi.config import Config
 from indi.data import Crops, Pair, match_pairs
 from indi.devices import Precision, choose_device, choose_precision, set_threads
+from indi.distributed import World
 from indi.errors import DeviceError
 from indi.restoration import Restorer
 from indi.trainer import Trainer
@@ -160,7 +161,7 @@ def peers(dtype: torch.dtype) -> dict[str, nn.Module]:
 def our_training(batches: Batches, precision: Precision, device: torch.device, run: Path) -> Call:
     """Return one iteration of our trainer on the next batch."""
     training = CONFIG.training.model_copy(update={"precision": precision})
-    trainer = Trainer(CONFIG.model_copy(update={"training": training}), CARD, run, device)
+    trainer = Trainer(CONFIG.model_copy(update={"training": training}), CARD, run, World(0, 1, device))
     return lambda: trainer.learn(*next(batches)[1])
 
 

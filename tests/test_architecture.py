@@ -14,7 +14,7 @@ PACKAGE = Path(indi.__file__).parent
 ROWS = """
     errors version boxes
     devices process noise metrics images degradations tiling
-    networks samplers display canvas
+    networks samplers display canvas distributed
     sweep
     methods
     config

@@ -7,6 +7,7 @@ import torch
 
 from indi.checkpoint import Card
 from indi.config import Config
+from indi.distributed import World
 from indi.methods import METHODS
 from indi.trainer import Trainer
 from indi.version import __version__
@@ -31,7 +32,7 @@ def test_the_estimate_comes_to_be_clean(name: str, norm: int) -> None:
         source="test",
     )
     card = Card(version=__version__, name=name, method=config.method, network=config.network, channels=1)
-    trainer = Trainer(config, card, Path("never-written"), torch.device("cpu"))
+    trainer = Trainer(config, card, Path("never-written"), World(0, 1, torch.device("cpu")))
     generator = torch.Generator().manual_seed(0)
 
     def pairs(count: int) -> tuple[torch.Tensor, torch.Tensor]:

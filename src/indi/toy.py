@@ -35,6 +35,7 @@ from torch import Tensor
 from indi import process
 from indi.checkpoint import Card, write_text
 from indi.config import Config
+from indi.distributed import World
 from indi.images import write_atomic
 from indi.report import ToyPanel, draw_toy_animation, draw_toy_figure
 from indi.samplers import Predict, walk
@@ -166,7 +167,9 @@ def train(
         source="toy",
     )
     card = Card(version=__version__, name="toy", method=config.method, network=config.network, channels=2)
-    trainer = Trainer(config, card, Path("toy"), torch.device("cpu"))  # it keeps no files, so the run is but a name
+    trainer = Trainer(
+        config, card, Path("toy"), World(0, 1, torch.device("cpu"))
+    )  # it keeps no files, so the run is but a name
     for number in range(iterations):
         trainer.learn(*problem.draw(_BATCH, _generator(seed, number)))
         learned()

@@ -17,6 +17,7 @@ from indi import process
 from indi.checkpoint import STATE_FILE, Card, Model, read_tensors, save_model, write_tensors
 from indi.config import Config
 from indi.devices import choose_precision
+from indi.distributed import World
 from indi.errors import ModelError, TrainingError
 
 _GIVE_UP = 10  # iterations in a row that were not finite
@@ -25,11 +26,12 @@ _GIVE_UP = 10  # iterations in a row that were not finite
 class Trainer:
     """One run: its network, its optimiser, its place on the way. Use ``train``, which drives it."""
 
-    def __init__(self, config: Config, card: Card, run: Path, device: torch.device) -> None:
+    def __init__(self, config: Config, card: Card, run: Path, world: World) -> None:
         self.config = config
         self.card = card
         self.run = run
-        self.device = device
+        self.world = world
+        self.device = device = world.device
         self.method = config.method.build()
         self.network: nn.Module = Model.new(card, seed=config.training.seed).network.to(device)
         self.average = Model.new(card)
@@ -37,6 +39,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=config.training.learning_rate, betas=(0.9, 0.99), fused=True
         )
+        self.parallel = world.wrapped(self.network)
         self.dtype = choose_precision(config.training.precision, device)
         self.iteration = 0
         self.seconds = 0.0
@@ -69,15 +72,17 @@ class Trainer:
         return min(self.seconds / (60 * training.minutes), 1.0)
 
     def learn(self, clean: Tensor, degraded: Tensor) -> tuple[float, float]:
-        """Take one optimiser step on a batch; return its loss and learning rate.
+        """Take one optimiser step on this process's share of a batch; return the batch's loss and learning rate.
 
         Raises:
             TrainingError: Ten iterations in a row were not finite.
         """
         training = self.config.training
         generator = torch.Generator().manual_seed(_mixed(training.seed, self.iteration))
-        t = process.draw_times(len(clean), self.method.share_at_one, generator)
-        noise = torch.randn(clean.shape, generator=generator)
+        batch = len(clean) * self.world.size
+        ours = self.world.share(batch)
+        t = process.draw_times(batch, self.method.share_at_one, generator)[ours]
+        noise = torch.randn((batch, *clean.shape[1:]), generator=generator)[ours]
         clean, degraded, t, noise = (part.to(self.device) for part in (clean, degraded, t, noise))
         if self.card.normalisation is not None:
             clean = self.card.normalisation.clean.apply(clean)
@@ -85,10 +90,11 @@ class Trainer:
 
         state = self.method.path.state(clean, degraded, t, noise)
         with self._autocast():
-            answer = self.method.answer(self.network, state, degraded, t)
+            answer = self.method.answer(self.parallel, state, degraded, t)
         loss = process.loss(answer, self.method.wanted(clean, degraded, noise, t), training.norm)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.world.mean(loss)
         size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip)
         rate = learning_rate(training.learning_rate, self.progress(), training.warmup, training.cooldown)
         for group in self.optimiser.param_groups:

@@ -8,6 +8,7 @@ bit on one machine and thread count.
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -25,7 +26,8 @@ from indi.checkpoint import (
 from indi.config import Config, DataSettings, merged
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
 from indi.degradations import degradation
-from indi.devices import Precision, choose_device
+from indi.devices import Precision
+from indi.distributed import World, joined
 from indi.errors import ConfigError, DataError, TrainingError
 from indi.previews import Preview
 from indi.shipped import find_model
@@ -92,6 +94,8 @@ def train(
 ) -> Generator[Record, None, None]:
     """Train a restorer, and yield a record an iteration.
 
+    In processes that torchrun started all train one model together, and the first writes (distributed.py).
+
     The run folder gets config.json, model.safetensors (the averaged weights) and model.json,
     training.jsonl, previews/, and state.safetensors for resuming. Closing the generator early saves
     a checkpoint first; an interrupt amid an iteration keeps the last one. Loop over it: it does nothing before.
@@ -140,7 +144,8 @@ def train(
     if not resume and (run / STATE_FILE).exists():
         raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
     settings = _settings(run, asked, resume)
-    yield from _train(settings, run, None if start is None else load_model(find_model(start)), device)
+    with joined(device) as world:
+        yield from _train(settings, run, None if start is None else load_model(find_model(start)), world)
 
 
 def settings_tree(
@@ -221,7 +226,7 @@ def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "data": {**data, **paths}}
 
 
-def _train(config: Config, run: Path, start: Model | None, device: str) -> Generator[Record, None, None]:
+def _train(config: Config, run: Path, start: Model | None, world: World) -> Generator[Record, None, None]:
     report = _find_pairs(config.data)
     split_seed = config.training.seed if config.data.split_seed is None else config.data.split_seed
     training_pairs, validation_pairs = split_pairs(
@@ -239,7 +244,7 @@ def _train(config: Config, run: Path, start: Model | None, device: str) -> Gener
         ),
         pairs=len(training_pairs),
     )
-    trainer = Trainer(config, card, run, choose_device(device))
+    trainer = Trainer(config, card, run, world)
     if start is not None:
         trainer.begin_from(start)
     names = {"training": [p.name for p in training_pairs], "validation": [p.name for p in validation_pairs]}
@@ -247,8 +252,9 @@ def _train(config: Config, run: Path, start: Model | None, device: str) -> Gener
         _check_same_images(run, names)
         trainer.resume()
         log.info("going on from iteration %d", trainer.iteration)
-    write_text(run / CONFIG_FILE, config.dump())
-    write_text(run / SPLIT_FILE, json.dumps(names, indent=1) + "\n")
+    if world.writes:
+        write_text(run / CONFIG_FILE, config.dump())
+        write_text(run / SPLIT_FILE, json.dumps(names, indent=1) + "\n")
     yield from _loop(trainer, training_pairs, validation_pairs)
 
 
@@ -279,7 +285,8 @@ def _find_pairs(data: DataSettings) -> PairReport:
 
 
 def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[Pair]) -> Generator[Record, None, None]:
-    config, run = trainer.config, trainer.run
+    config, run, world = trainer.config, trainer.run, trainer.world
+    share = world.share(config.data.batch)
     spent = trainer.seconds
     began = time.perf_counter()
     crops = Crops(
@@ -291,23 +298,26 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
         gray=config.data.gray,
         resample=config.data.resample,
     )
-    preview = Preview(validation_pairs or training_pairs, config, trainer.card.channels)
-    _cut_log(run / LOG_FILE, trainer.iteration)
+    preview = Preview(validation_pairs or training_pairs, config, trainer.card.channels) if world.writes else None
+    if world.writes:
+        _cut_log(run / LOG_FILE, trainer.iteration)
     recent = (trainer.iteration, began)
     with (
-        (run / LOG_FILE).open("a", encoding="utf-8") as records,
-        closing(crops.stream(trainer.iteration, config.data.batch)) as batches,
+        (run / LOG_FILE if world.writes else Path(os.devnull)).open("a", encoding="utf-8") as records,
+        closing(crops.stream(trainer.iteration, config.data.batch, share=share)) as batches,
     ):
         try:
             while trainer.progress() < 1:
                 _, (clean, degraded) = next(batches)
                 value, rate = trainer.learn(clean, degraded)
                 now = time.perf_counter()
-                trainer.seconds = spent + now - began
+                trainer.seconds = world.first(spent + now - began)
                 psnr = None
-                if trainer.iteration % config.training.checkpoint_every == 0 or trainer.progress() >= 1:
+                is_checkpoint = trainer.iteration % config.training.checkpoint_every == 0 or trainer.progress() >= 1
+                if is_checkpoint and preview is not None:
                     psnr = preview.draw(trainer.model(), trainer.iteration, run / PREVIEWS, trainer.dtype)
-                    trainer.seconds = spent + time.perf_counter() - began
+                if is_checkpoint:
+                    trainer.seconds = world.first(spent + time.perf_counter() - began)
                 speed = config.data.batch * (trainer.iteration - recent[0]) / (now - recent[1])
                 if now - recent[1] > _SPEED_WINDOW:
                     recent = (trainer.iteration, now)
@@ -326,7 +336,8 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
                     trainer.save()  # after its record: a log that is ahead of the state is cut, one behind has a hole
                 yield record
         except GeneratorExit:  # between two iterations; an error or interrupt amid one keeps the last checkpoint
-            trainer.save()
+            if world.writes:
+                trainer.save()
             raise
 
 

@@ -310,7 +310,7 @@ def makers() -> list[threading.Thread]:
 @pytest.mark.parametrize("ahead", [0, 1, 3])
 @pytest.mark.parametrize("start", [0, 7])
 def test_a_stream_is_the_batches_in_order_from_any_start(crops: Crops, start: int, ahead: int) -> None:
-    with closing(crops.stream(start, 4, ahead)) as stream:
+    with closing(crops.stream(start, 4, ahead=ahead)) as stream:
         for expected, (iteration, batch) in zip(range(start, start + 6), stream, strict=False):
             assert iteration == expected
             assert_close(batch, crops.batch(iteration, 4), rtol=0, atol=0)
@@ -321,11 +321,11 @@ def test_a_stream_works_ahead_and_stops_there(crops: Crops, monkeypatch: pytest.
     made, enough = [], threading.Event()
     batch = crops.batch
 
-    def noting(iteration: int, size: int) -> tuple[Tensor, Tensor]:
+    def noting(iteration: int, size: int, share: slice) -> tuple[Tensor, Tensor]:
         made.append(iteration)
         if len(made) == 4:
             enough.set()
-        return batch(iteration, size)
+        return batch(iteration, size, share)
 
     monkeypatch.setattr(crops, "batch", noting)
     stream = crops.stream(10, 2, ahead=3)

@@ -86,7 +86,7 @@ def _told(found: Calibration) -> list[str]:
     )
     lines = [
         f"intervals for {found.rate:.0%} of the pixels, from {scenes}, {kind}",
-        f"half width: {found.factor:.3g} times the spread, {found.half_width:.4f} on average (1 is the range of the type)",
+        f"half width: {found.factor:.3g} times the spread, {found.half_width:.4f} on average, of a range of 1",
     ]
     for name in ("plain", "guaranteed"):
         held = found.check.get(name)

@@ -13,6 +13,7 @@ from indi.cli.app import app
 from indi.cli.options import DEFAULTS, PRECISION_HELP, Device, Epsilon, Size, Task, Threads
 from indi.cli.terminal import STOPPING, bar_of, patience, say
 from indi.devices import Precision, set_threads
+from indi.distributed import agreed, speaks
 from indi.methods import METHODS
 from indi.report import steps_label
 
@@ -86,14 +87,17 @@ def train(
         patience(lambda: bar.update(shown, note=f"{STOPPING}; interrupt again to stop at once")) as interrupted,
     ):
         shown = bar.add_task("training", total=None, note="reading images")
+        stopped = False
         for last in records:
             bar.update(shown, total=1.0, completed=last.progress, note=_note(last))
             if last.psnr is not None:
                 psnr = ", ".join(f"{steps_label(int(n))} {value:.2f} dB" for n, value in last.psnr.items())
                 say(f"iteration {last.iteration}: loss {last.loss:.4f}; preview PSNR: {psnr}")
-            if interrupted.is_set():
+            if stopped := agreed(interrupted.is_set()):
                 break
-    if interrupted.is_set():
+    if not speaks():
+        return 130 if stopped else 0
+    if stopped or interrupted.is_set():
         saved = f"saved in {run}: go on with indi train --run {run} --resume"
         say(f"interrupted; {saved if (run / STATE_FILE).exists() else 'there was nothing to save yet'}")
         return 130

@@ -87,8 +87,8 @@ class Crops:
             _default_memory_bytes() if memory_bytes is None else memory_bytes,
         )
 
-    def batch(self, iteration: int, size: int) -> Batch:
-        """Return crops iteration * size up to (iteration + 1) * size, as (clean, degraded).
+    def batch(self, iteration: int, size: int, share: slice = slice(None)) -> Batch:
+        """Return crops iteration * size up to (iteration + 1) * size, or a share of them, as (clean, degraded).
 
         Both are (B, C, crop, crop) float32; integer images span [0, 1], and what a task adds may go beyond.
 
@@ -96,13 +96,16 @@ class Crops:
             ImageError: a file cannot be read.
             DataError: a pair does not fit, or the temporary folder cannot hold it.
         """
-        shape = (size, self._channels, self._crop, self._crop)
+        numbers = range(iteration * size, (iteration + 1) * size)[share]
+        shape = (len(numbers), self._channels, self._crop, self._crop)
         clean, degraded = torch.empty(shape), torch.empty(shape)
-        for place, number in enumerate(range(iteration * size, (iteration + 1) * size)):
+        for place, number in enumerate(numbers):
             self._cut(number, clean[place], degraded[place])
         return clean, degraded
 
-    def stream(self, start: int, size: int, ahead: int = 2) -> Generator[tuple[int, Batch], None, None]:
+    def stream(
+        self, start: int, size: int, *, ahead: int = 2, share: slice = slice(None)
+    ) -> Generator[tuple[int, Batch], None, None]:
         """Yield (iteration, batch) from iteration ``start`` on, made ahead in a background thread.
 
         The thread ends when the generator is closed or an error is raised from it.
@@ -111,6 +114,7 @@ class Crops:
             start: first iteration; resuming there gives the batches that would have come.
             size: crops a batch.
             ahead: batches made before they are asked for.
+            share: which of the crops of each batch are wanted.
 
         Raises:
             ImageError, DataError: as `batch`, at the batch that could not be made.
@@ -120,7 +124,7 @@ class Crops:
         try:
             for iteration in itertools.count(start):
                 while len(waiting) <= ahead:
-                    waiting.append(maker.submit(self.batch, iteration + len(waiting), size))
+                    waiting.append(maker.submit(self.batch, iteration + len(waiting), size, share))
                 yield iteration, waiting.popleft().result()
         finally:
             maker.shutdown(cancel_futures=True)

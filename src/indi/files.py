@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from indi import stacks
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, read, to_unit, write
+from indi.images.stack import is_stack
+from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
+from indi.images.zarr_stack import is_zarr
 from indi.restoration import Pixels, Restorer
-from indi.stacks import is_stack, restore_stack
+from indi.stacks import restore_stack
 from indi.tiling import is_out_of_memory
 from indi.uncertainty import maps, names
 
@@ -55,12 +59,14 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     unusable: list[Job] = []
     for item in map(Path, inputs):
         try:
-            sources += find_images(item) if item.is_dir() else [item]
+            sources += find_images(item) if item.is_dir() and not is_zarr(item) else [item]
         except ImageError as error:
             unusable.append(Job(item, out, error))
     if not sources and not unusable:
         raise ConfigError("no input; give image files or folders")
-    if len(sources) == 1 and out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir():
+    names_a_file = out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir()
+    names_a_volume = out.suffix.lower() in ZARR_SUFFIXES and (is_zarr(out) or not out.exists())
+    if len(sources) == 1 and (names_a_file or names_a_volume):
         return [Job(sources[0], out), *unusable]
     jobs = [Job(source, out / source.name) for source in sources]
     for name, count in Counter(job.target.name for job in jobs).most_common(1):
@@ -169,7 +175,7 @@ def _work(
             for path in paths:
                 if _identity(path) in taken:
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
-            if make_stack is not None and is_stack(job.source):
+            if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
                 make_stack(job.source, paths)
             else:
                 image = read(job.source)
@@ -221,7 +227,7 @@ def _targets(job: Job, samples: int | None, extra: list[str]) -> list[Path]:
 
 def _map_name(stem: str, name: str, suffix: str) -> str:
     """Return the name of a map's file: the mean is an image of the same kind, the others are floats."""
-    return f"{stem}_{name}{suffix if name == 'mean' else '.tif'}"
+    return f"{stem}_{name}{suffix if name == 'mean' or suffix in ZARR_SUFFIXES else '.tif'}"
 
 
 def _like(image: Image, pixels: Pixels) -> Image:

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from indi.boxes import Box, cores
 from indi.canvas import Canvas
 from indi.checkpoint import write_text
 from indi.errors import ImageError, ShapeError
 from indi.images import from_unit, to_unit
-from indi.images.tiff import Page, split
-from indi.images.tiff_stack import TiffStack, write_stack
-from indi.images.tiff_write import Rows
+from indi.images.stack import ReadRows, Stack, open_stack
 from indi.restoration import Pixels, Restorer, Walk
 from indi.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
@@ -43,7 +42,7 @@ def restore_stack(
     calibration: Calibration | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Restore every picture of a TIFF file, and write them as the stack they came from.
+    """Restore every picture of a TIFF file or a Zarr volume, and write them as the stack they came from.
 
     Args:
         restorer: The restorer.
@@ -57,51 +56,36 @@ def restore_stack(
         progress: Called with the share of the file that is done.
 
     Raises:
-        ImageError: The file is damaged or cut short, a target is no TIFF, or the disk is full.
+        ImageError: The file is damaged or cut short, a target is of another kind, or the disk is full.
         ConfigError, ShapeError: As ``Restorer.restore``.
     """
-    for target in targets:
-        if target.suffix.lower() not in (".tif", ".tiff"):
-            raise ImageError(f"{target}: a stack needs a TIFF file; end its name in .tif")
     work = targets[0].parent / f".{targets[0].name}.indi"
-    with TiffStack(source) as stack:
+    with open_stack(source) as stack:
+        for target in targets:
+            if target.suffix.lower() not in stack.suffixes:
+                suffix = stack.suffixes[0]
+                raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
         wanted = _manifest(restorer, source, how, samples=samples, seed=seed, calibration=calibration)
         _begin(work, wanted)
-        for number in range(len(stack)):
+        for number in range(len(stack.headers)):
             if not _file(work, number, 0).exists():
-                tell = None if progress is None else partial(_tell, progress, number, len(stack))
+                tell = None if progress is None else partial(_tell, progress, number, len(stack.headers))
                 try:
                     _restore_picture(restorer, stack, number, work, how, samples, seed, calibration, tell)
                 except (ImageError, ShapeError) as error:
-                    raise ImageError(f"{source}: picture {number + 1} of {len(stack)}: {error}") from error
+                    raise ImageError(f"{source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
             if progress is not None:
-                progress((number + 1) / len(stack))
+                progress((number + 1) / len(stack.headers))
         for place, target in enumerate(targets):
             dtype = np.float32 if samples is not None and place > samples else None  # a map, but the mean
             with ExitStack() as opened:
-                write_stack(target, stack, partial(_rows, stack, work, place, dtype, opened), dtype=dtype)
+                stack.write_like(target, partial(_rows, stack, work, place, dtype, opened), dtype)
     shutil.rmtree(work, ignore_errors=True)
-
-
-def is_stack(path: Path) -> bool:
-    """Return whether a file is a TIFF of several pictures, or of one too large for memory.
-
-    A file that cannot be read is none: whoever reads it says why.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-                return False
-        with TiffStack(path) as stack:
-            header = stack.pages[0].header
-            return len(stack) > 1 or header.height * header.width * header.channels > IN_MEMORY
-    except (OSError, ImageError):
-        return False
 
 
 def _restore_picture(
     restorer: Restorer,
-    stack: TiffStack,
+    stack: Stack,
     number: int,
     work: Path,
     how: Walk,
@@ -111,13 +95,12 @@ def _restore_picture(
     progress: Callable[[float], None] | None,
 ) -> None:
     """Restore one picture into the files of the work folder; the first of them comes last, as the mark that all are."""
-    page = stack.pages[number]
-    header = page.header
+    header = stack.headers[number]
     shape = (header.channels, header.height, header.width)
     whole = Box(0, 0, header.height, header.width)
 
     def read(box: Box) -> Pixels:
-        return split(stack.read(number, box), page)[0]
+        return stack.pixels(number, box)
 
     with ExitStack() as opened:
         results = [
@@ -170,28 +153,18 @@ def _restore_picture(
 
 
 def _rows(
-    stack: TiffStack, work: Path, place: int, dtype: type[np.float32] | None, opened: ExitStack, number: int
-) -> Rows:
-    """Return a restored picture by rows, with the alpha of the old one."""
-    page = stack.pages[number]
-    header = page.header
-    canvas = opened.enter_context(
-        Canvas((header.channels, header.height, header.width), dtype or header.dtype, _file(work, number, place))
-    )
+    stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, opened: ExitStack, number: int
+) -> ReadRows:
+    """Return a restored picture by rows."""
+    header = stack.headers[number]
+    shape = (header.channels, header.height, header.width)
+    canvas = opened.enter_context(Canvas(shape, dtype or header.dtype, _file(work, number, place)))
 
     def read(start: int, stop: int) -> Pixels:
-        box = Box(start, 0, stop, header.width)
-        values = np.moveaxis(canvas.read(box), 0, -1)
-        return values if page.samples == header.channels else _with_alpha(values, stack.read(number, box), page)
+        values = canvas.read(Box(start, 0, stop, header.width))
+        return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
-    return Rows((header.height, header.width, page.samples), canvas.dtype, read)
-
-
-def _with_alpha(values: Pixels, samples: Pixels, page: Page) -> Pixels:
-    """Return the values with the alpha that stands among the old samples, in its place and in their type."""
-    alpha = samples if values.dtype == samples.dtype else to_unit(samples)
-    place = page.samples - len(page.extra) + next(index for index, kind in enumerate(page.extra) if kind)
-    return np.insert(values, place, alpha[..., place], axis=2)
+    return read
 
 
 def _planes(image: Pixels) -> Pixels:

@@ -60,7 +60,7 @@ def made(path: Path, layout: str, dtype: str = "uint16") -> Array:
 
 def read_all(path: Path) -> Array:
     with TiffStack(path) as stack:
-        return np.stack([stack.read(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(len(stack))])
+        return np.stack([stack.samples(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(len(stack.pages))])
 
 
 def as_pictures(data: Array, options: dict[str, Any]) -> Array:
@@ -75,10 +75,10 @@ def test_boxes_are_those_of_the_array(tmp_path: Path, layout: str) -> None:
     pictures = made(tmp_path / "a.tif", layout)
     boxes = [Box(0, 0, HEIGHT, WIDTH), Box(3, 5, 4, 6), Box(10, 0, 20, WIDTH), Box(15, 30, HEIGHT, WIDTH)]
     with TiffStack(tmp_path / "a.tif") as stack:
-        assert len(stack) == len(pictures)
+        assert len(stack.pages) == len(pictures)
         for number, picture in enumerate(pictures):
             for box in boxes:
-                found = stack.read(number, box)
+                found = stack.samples(number, box)
                 assert found.dtype == picture.dtype
                 np.testing.assert_array_equal(found, picture[box.top : box.bottom, box.left : box.right])
 
@@ -155,7 +155,7 @@ def test_bytes_that_are_wrong_are_an_error_or_pixels(tmp_path: Path) -> None:
             with TiffStack(tmp_path / "b.tif") as stack:
                 for number, page in enumerate(stack.pages):
                     if page.header.height * page.header.width < 10**7:
-                        stack.read(number, Box(0, 0, page.header.height, page.header.width))
+                        stack.samples(number, Box(0, 0, page.header.height, page.header.width))
         except ImageError:
             refused += 1
     assert refused > 0

@@ -138,8 +138,8 @@ def read_picture(path: str | os.PathLike[str], number: int) -> Array:
         ImageError: it is missing, damaged, cut short, or of a kind that is refused.
     """
     with TiffStack(Path(path)) as stack:
-        page = stack.pages[number]
-        return tiff.split(stack.read(number, Box(0, 0, page.header.height, page.header.width)), page)[0]
+        header = stack.headers[number]
+        return stack.pixels(number, Box(0, 0, header.height, header.width))
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:

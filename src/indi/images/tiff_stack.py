@@ -23,8 +23,8 @@ from indi.boxes import Box
 from indi.errors import ImageError
 from indi.images import tiff, tiff_write
 from indi.images.atomic import atomic
-from indi.images.convert import Array
-from indi.images.image import foreign_code
+from indi.images.convert import Array, to_unit
+from indi.images.image import Header, foreign_code
 from indi.images.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.images.tiff import WHITE_IS_ZERO, Page
 from indi.images.tiff_write import Rows
@@ -47,15 +47,18 @@ class _Piece:
 
 
 class TiffStack:
-    """The pictures of a TIFF file, each (H, W, samples), alpha among the samples. Use it as a context manager.
+    """The pictures of a TIFF file; see ``stack.Stack``. Samples are pixels with their alpha, (H, W, samples).
 
     Attributes:
+        headers: Of each picture.
         pages: What the directory of each picture says.
         is_contiguous: Whether the pictures lie behind one directory, as ImageJ writes large stacks.
 
     Raises:
         ImageError: The file is missing, damaged, cut short or of a kind that is refused.
     """
+
+    suffixes: Sequence[str] = (".tif", ".tiff")
 
     def __init__(self, path: Path) -> None:
         from tifffile import TiffFile
@@ -80,12 +83,10 @@ class TiffStack:
             raise ImageError(f"{path}: cannot read: {reason}; check the name and the permissions") from error
         if self.is_contiguous:
             self.pages = [self.pages[0]] * behind
+        self.headers: Sequence[Header] = [page.header for page in self.pages]
         self._list: tuple[Directory, list[_Piece]] | None = None
         self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
         self._kept_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self.pages)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +96,11 @@ class TiffStack:
     ) -> None:
         self._stack.close()
 
-    def read(self, number: int, box: Box) -> Array:
+    def pixels(self, number: int, box: Box) -> Array:
+        """Return a box of a picture, (height, width[, C]), without its alpha."""
+        return tiff.split(self.samples(number, box), self.pages[number])[0]
+
+    def samples(self, number: int, box: Box) -> Array:
         """Return a box of a picture as (height, width, samples), in the machine's byte order.
 
         Raises:
@@ -113,12 +118,29 @@ class TiffStack:
                     target[:] = self._part(number, page, piece, part)
         return np.invert(values) if page.photometric == WHITE_IS_ZERO else values
 
-    def rows(self, number: int) -> Rows:
-        """Return a picture by rows, as the writer takes it."""
+    def write_like(
+        self,
+        path: Path,
+        picture: Callable[[int], Callable[[int, int], Array]],
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        """Write a stack of new pictures, with everything else of this one, alpha too."""
+        write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
+
+    def _rows(self, number: int, read: Callable[[int, int], Array], dtype: npt.DTypeLike | None) -> Rows:
+        """Return a new picture as the writer takes it: its rows with the alpha of the old one."""
         page = self.pages[number]
-        height, width = page.header.height, page.header.width
-        shape = (height, width, page.samples)
-        return Rows(shape, page.header.dtype, lambda start, stop: self.read(number, Box(start, 0, stop, width)))
+        header = page.header
+
+        def samples(start: int, stop: int) -> Array:
+            values = read(start, stop).reshape(stop - start, header.width, header.channels)
+            if page.samples == header.channels:
+                return values
+            place = page.samples - len(page.extra) + next(index for index, kind in enumerate(page.extra) if kind)
+            alpha = self.samples(number, Box(start, 0, stop, header.width))[..., place]
+            return np.insert(values, place, alpha if values.dtype == alpha.dtype else to_unit(alpha), axis=2)
+
+        return Rows((header.height, header.width, page.samples), np.dtype(dtype or header.dtype), samples)
 
     def _listed(self, number: int) -> list[_Piece]:
         """Return the pieces of a picture; those of the last one asked for are kept."""

@@ -1,0 +1,164 @@
+"""Zarr volumes: planes are read box by box and written again as the volume they came from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from indi.boxes import Box
+from indi.errors import ImageError
+from indi.files import plan, restore_files
+from indi.images.stack import is_stack, open_stack
+from indi.images.zarr_stack import ZarrStack, is_zarr
+from indi.restoration import Restorer
+from problems import tiny_model
+
+zarr = pytest.importorskip("zarr")
+Array = npt.NDArray[Any]
+SHAPE = (2, 3, 40, 50)
+AXES = [
+    {"name": "t", "type": "time", "unit": "second"},
+    {"name": "c", "type": "channel"},
+    {"name": "y", "type": "space", "unit": "micrometer"},
+    {"name": "x", "type": "space", "unit": "micrometer"},
+]
+
+
+def volume(path: Path, version: str = "0.5", dtype: str = "uint16", shards: Any = None) -> Array:
+    """Write an OME-Zarr image of two levels; return its pixels."""
+    data = (np.random.default_rng(0).random(SHAPE) * 60000).astype(dtype)
+    form = 3 if version == "0.5" else 2
+    group = zarr.open_group(str(path), mode="w", zarr_format=form)
+    names = {"dimension_names": ["t", "c", "y", "x"]} if form == 3 else {}
+    if form == 2:
+        names = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    group.create_array("0", shape=SHAPE, chunks=(1, 1, 16, 32), shards=shards, dtype=dtype, **names)[:] = data
+    group.create_array("1", shape=(2, 3, 20, 25), chunks=(1, 1, 16, 25), dtype=dtype, **names)[:] = data[..., ::2, ::2]
+    levels = [
+        {"path": name, "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0, 0.2 * step, 0.2 * step]}]}
+        for name, step in (("0", 1), ("1", 2))
+    ]
+    images = {"multiscales": [{"axes": AXES, "datasets": levels, "name": "cells", "version": "0.4"}]}
+    omero = {"omero": {"channels": [{"label": name, "color": "FFFFFF"} for name in ("DAPI", "GFP", "RFP")]}}
+    group.attrs.update({"ome": {"version": "0.5", **images, **omero}} if form == 3 else {**images, **omero})
+    return data
+
+
+def rows_of(planes: Array) -> Callable[[int], Callable[[int, int], Array]]:
+    return lambda number: lambda start, stop: planes[number, start:stop]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_planes_are_those_of_the_array(tmp_path: Path, version: str, dtype: str) -> None:
+    data = volume(tmp_path / "a.zarr", version, dtype)
+    assert is_zarr(tmp_path / "a.zarr")
+    assert is_stack(tmp_path / "a.zarr", 10**9)
+    with open_stack(tmp_path / "a.zarr") as stack:
+        assert [(h.height, h.width, h.channels, h.dtype) for h in stack.headers] == [(40, 50, 1, np.dtype(dtype))] * 6
+        for number, plane in enumerate(data.reshape(-1, 40, 50)):
+            for box in (Box(0, 0, 40, 50), Box(7, 30, 33, 49)):
+                found = stack.pixels(number, box)
+                assert found.dtype == plane.dtype
+                np.testing.assert_array_equal(found, plane[box.top : box.bottom, box.left : box.right])
+
+
+@pytest.mark.parametrize(("version", "shards"), [("0.4", None), ("0.5", None), ("0.5", (1, 1, 48, 64))])
+def test_it_is_written_again_with_all_that_it_said(tmp_path: Path, version: str, shards: Any) -> None:
+    data = volume(tmp_path / "a.zarr", version, shards=shards)
+    planes = data.reshape(-1, 40, 50)[::-1].copy()
+    (tmp_path / "b.zarr").mkdir()  # a folder in the way is replaced whole
+    (tmp_path / "b.zarr" / "zarr.json").write_text("old")
+    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(planes))
+    old, new = (zarr.open_group(str(tmp_path / name), mode="r") for name in ("a.zarr", "b.zarr"))
+    np.testing.assert_array_equal(new["0"][:].reshape(planes.shape), planes)
+    for what in ("chunks", "shards", "dtype", "compressors", "metadata"):
+        assert getattr(new["0"], what) == getattr(old["0"], what), what
+    before, after = (dict(group.attrs).get("ome", dict(group.attrs)) for group in (old, new))
+    assert after["omero"] == before["omero"]
+    assert after["multiscales"][0]["axes"] == before["multiscales"][0]["axes"]
+    assert after["multiscales"][0]["datasets"] == before["multiscales"][0]["datasets"][:1]
+    assert list(new.array_keys()) == ["0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_independent_reader_finds_the_image(tmp_path: Path, version: str) -> None:
+    reader = pytest.importorskip("ome_zarr.reader")
+    location = pytest.importorskip("ome_zarr.io")
+    data = volume(tmp_path / "a.zarr", version)
+    planes = 60000 - data.reshape(-1, 40, 50)
+    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(planes))
+    (node,) = list(reader.Reader(location.parse_url(tmp_path / "b.zarr"))())
+    np.testing.assert_array_equal(np.asarray(node.data[0]).reshape(planes.shape), planes)
+    assert [axis["name"] for axis in node.metadata["axes"]] == ["t", "c", "y", "x"]
+    assert node.metadata["channel_names"] == ["DAPI", "GFP", "RFP"]
+
+
+def test_a_plain_array_is_a_volume_too(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32)
+    array = zarr.create_array(store=str(tmp_path / "a.zarr"), shape=data.shape, chunks=(1, 20, 30), dtype="float32")
+    array[:] = data
+    array.attrs["unit"] = "counts"
+    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(data * 2))
+    again = zarr.open_array(str(tmp_path / "b.zarr"), mode="r")
+    np.testing.assert_array_equal(again[:], data * 2)
+    assert again.attrs["unit"] == "counts"
+
+
+def test_a_volume_is_restored_plane_by_plane_into_one_of_its_kind(tmp_path: Path) -> None:
+    data = volume(tmp_path / "a.zarr")
+    restorer = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+    (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "out"), steps=2, samples=2)
+    assert outcome.error is None
+    assert [path.name for path in outcome.written] == [
+        f"a_{what}.zarr" for what in ("s01", "s02", "mean", "spread", "invented")
+    ]
+    for number, plane in enumerate(data.reshape(-1, 40, 50)):
+        wanted = restorer.restore(plane, steps=2, samples=2, plane=number)
+        for path, one in zip(outcome.written[:2], wanted, strict=True):
+            np.testing.assert_array_equal(zarr.open_group(str(path))["0"][:].reshape(-1, 40, 50)[number], one)
+    spread = zarr.open_group(str(outcome.written[3]))["0"]
+    assert spread.dtype == np.float32
+    assert spread[:].max() > 0
+    (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "named.zarr"), steps=1)
+    assert outcome.written == (tmp_path / "named.zarr",)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says"),
+    [
+        ("chunk", "damaged Zarr"),
+        ("metadata", "damaged Zarr"),
+        ("group", "without an OME image"),
+        ("axes", "y and x must come last"),
+        ("type", "uint8, uint16 or float32"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, breaks: str, says: str) -> None:
+    path = tmp_path / "a.zarr"
+    volume(path, dtype="int32" if breaks == "type" else "uint16")
+    if breaks == "chunk":
+        chunk = next(file for file in (path / "0" / "c").rglob("*") if file.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:20])
+    elif breaks == "metadata":
+        (path / "0" / "zarr.json").write_text("{")
+    else:
+        group = zarr.open_group(str(path), mode="a")
+        ome = dict(group.attrs["ome"])
+        if breaks == "group":
+            del ome["multiscales"]
+        elif breaks == "axes":
+            ome["multiscales"][0]["axes"] = ome["multiscales"][0]["axes"][::-1]
+        group.attrs["ome"] = ome
+    with pytest.raises(ImageError, match=rf"a\.zarr: .*{says}"):
+        read_all(path)
+
+
+def read_all(path: Path) -> None:
+    stack = ZarrStack(path)
+    for number in range(6):
+        stack.pixels(number, Box(0, 0, 40, 50))

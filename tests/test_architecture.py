@@ -24,6 +24,7 @@ ROWS = """
     restoration
     stacks
     files previews trainer
+    cluster
     training
     info report
     evaluation toy
@@ -36,7 +37,8 @@ ROWS = """
 """
 RANK = {part: row for row, parts in enumerate(ROWS.strip().splitlines()) for part in parts.split()}
 HEAVY = """
-    matplotlib cyclopts rich gradio onnx onnxruntime openvino dask torchvision torchmetrics zarr skimage scipy piq
+    matplotlib cyclopts rich gradio onnx onnxruntime openvino dask distributed torchvision torchmetrics zarr skimage
+    scipy piq
 """
 
 FILES = sorted(PACKAGE.rglob("*.py"))

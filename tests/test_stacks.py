@@ -14,6 +14,7 @@ from indi.errors import ImageError
 from indi.files import plan, restore_files
 from indi.images.stack import is_stack
 from indi.restoration import Restorer, Walk
+from indi.stacks import StackJob
 from problems import tiny_model
 
 Array = npt.NDArray[Any]
@@ -125,7 +126,7 @@ def test_an_interrupted_stack_goes_on(tmp_path: Path, gray: Restorer, monkeypatc
     assert not (tmp_path / "out" / "a.tif").exists()
     work = tmp_path / "out" / ".a.tif.indi"
     assert json.loads((work / "manifest.json").read_text())["walk"]["steps"] == 2
-    (work / "000003-0.part").write_bytes(b"half")  # of what was at work when a kill came
+    (work / "000003-0.1234abcd.part").write_bytes(b"half")  # of what was at work when a kill came
     calls += [-1]
     shares: list[float] = []
     (written,) = restore(gray, tmp_path / "a.tif", tmp_path / "out", progress=shares.append)
@@ -142,7 +143,7 @@ def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restore
     source, target = tmp_path / "a.tif", tmp_path / "out" / "a.tif"
     (three,) = restore(gray, source, tmp_path / "three", steps=3)
     work = target.parent / ".a.tif.indi"
-    manifest = stacks._manifest(gray, source, Walk(2), samples=None, seed=0, calibration=None)
+    manifest = StackJob(source, (target,), Walk(2), None, 0)._manifest(gray)
     others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": {}}]
     for changed in others:
         stacks._begin(work, {**manifest, "walk": {**manifest["walk"], "steps": 3}, **changed})

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +18,10 @@ from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_un
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 from indi.images.zarr_stack import is_zarr
-from indi.restoration import Pixels, Restorer
-from indi.stacks import restore_stack
+from indi.restoration import Pixels, Restorer, Walk
+from indi.stacks import StackJob, restore_stack
 from indi.tiling import is_out_of_memory
-from indi.uncertainty import maps, names
+from indi.uncertainty import Calibration, maps, names
 
 
 @dataclass(frozen=True)
@@ -76,67 +77,131 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     return jobs + unusable
 
 
+@dataclass(frozen=True)
+class Restoration:
+    """What is asked of every file: how it is restored, and what is written.
+
+    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, on the scale where
+    the type's range is 1, NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, and
+    NAME_invented.tif (uncertainty.py). Alpha, colour profile and EXIF go over unchanged.
+
+    Attributes:
+        steps: As ``Restorer.restore``, and so are samples, seed, times and sampler.
+        enlarged: How many times each image is enlarged first.
+    """
+
+    steps: int | None = None
+    samples: int | None = None
+    seed: int = 0
+    times: str | tuple[float, ...] = "uniform"
+    sampler: str = "euler"
+    enlarged: int = 1
+
+    def how(self, restorer: Restorer) -> Walk:
+        """Return the walk.
+
+        Raises:
+            ConfigError: The options are not ones there are.
+        """
+        return restorer.walk(self.steps, samples=self.samples, times=self.times, sampler=self.sampler)
+
+    def calibration(self, restorer: Restorer) -> Calibration | None:
+        """Return the calibration that fits, if there is one."""
+        return None if self.samples is None else restorer.calibration_for(self.how(restorer), self.samples)
+
+    def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
+        """Return the files that a job writes."""
+        if self.samples is None:
+            return [job.target]
+        stem, suffix = job.target.stem, job.target.suffix
+        stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
+        for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
+            is_alike = name == "mean" or suffix in ZARR_SUFFIXES
+            stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
+        return [job.target.with_name(name) for name in stems]
+
+    def stack(self, job: Job, restorer: Restorer, calibration: Calibration | None) -> StackJob:
+        """Return the restoration of a job whose file is a stack.
+
+        Raises:
+            ImageError: Stacks are not enlarged.
+        """
+        if self.enlarged != 1:
+            raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
+        targets = tuple(self.targets(job, calibration))
+        return StackJob(job.source, targets, self.how(restorer), self.samples, self.seed, calibration)
+
+    def images(
+        self,
+        restorer: Restorer,
+        image: Image,
+        calibration: Calibration | None,
+        progress: Callable[[float], None] | None,
+    ) -> list[Image]:
+        """Return what an image becomes, in the order of ``targets``."""
+        alpha = None if image.alpha is None else enlarge(image.alpha, self.enlarged)
+        image = replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha)
+        pixels = restorer.restore(
+            image.pixels,
+            steps=self.steps,
+            samples=self.samples,
+            seed=self.seed,
+            times=self.times,
+            sampler=self.sampler,
+            progress=progress,
+        )
+        if self.samples is None:
+            return [_like(image, pixels)]
+        planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
+        found = maps(planes, restorer.least_spread, calibration)
+        found["mean"] = from_unit(found["mean"], pixels.dtype)
+        shown = [np.moveaxis(each, 0, -1) if len(each) > 1 else each[0] for each in found.values()]
+        return [_like(image, result) for result in (*pixels, *shown)]
+
+
 def restore_files(
     restorer: Restorer,
     jobs: Sequence[Job],
     *,
-    steps: int | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    times: str | Sequence[float] = "uniform",
-    sampler: str = "euler",
-    enlarged: int = 1,
     progress: Callable[[float], None] | None = None,
+    **options: Any,
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
-    A TIFF of several pictures is restored picture by picture (stacks.py).
+    A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten.
 
-    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, on the scale where
-    the type's range is 1, NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, and
-    NAME_invented.tif (uncertainty.py). Alpha, colour
-    profile and EXIF go over unchanged. An input is never overwritten. Each image is first enlarged so many times.
-    ``progress`` is called after each move
-    with the share of the image at hand that is done.
+    Args:
+        restorer: The restorer.
+        jobs: What to restore.
+        progress: Called after each move with the share of the image at hand that is done.
+        options: Those of ``Restoration``.
 
     Raises:
-        ConfigError: Steps, samples, times, sampler, seed or ``enlarged`` are not ones there are.
+        ConfigError: The options are not ones there are.
     """
+    asked = Restoration(**options)
+    asked.how(restorer)
+    calibration = asked.calibration(restorer)
+    return _work(
+        jobs,
+        lambda job: asked.targets(job, calibration),
+        lambda image, source: asked.images(restorer, image, calibration, progress),
+        lambda job: restore_stack(restorer, asked.stack(job, restorer, calibration), progress=progress),
+    )
 
-    def restored(image: Image, source: Path) -> list[Image]:
-        alpha = None if image.alpha is None else enlarge(image.alpha, enlarged)
-        image = replace(image, pixels=enlarge(image.pixels, enlarged), alpha=alpha)
-        pixels = restorer.restore(
-            image.pixels,
-            steps=steps,
-            samples=samples,
-            seed=seed,
-            times=times,
-            sampler=sampler,
-            progress=progress,
-        )
-        results = [pixels] if samples is None else [*pixels, *_maps(pixels)]
-        return [_like(image, result) for result in results]
 
-    def _maps(restored: Pixels) -> Iterator[Pixels]:
-        planes = np.moveaxis(to_unit(restored).reshape(*restored.shape[:3], -1), -1, 1)
-        for name, values in maps(planes, restorer.least_spread, calibration).items():
-            image = np.moveaxis(values, 0, -1).squeeze(axis=-1) if len(values) == 1 else np.moveaxis(values, 0, -1)
-            yield from_unit(image, restored.dtype) if name == "mean" else image
-
-    how = restorer.walk(steps, samples=samples, times=times, sampler=sampler)
-
-    calibration = None if samples is None else restorer.calibration_for(how, samples)
-    extra = [] if samples is None else names(calibration)
-
-    def restored_stack(source: Path, targets: list[Path]) -> None:
-        if enlarged != 1:
-            raise ImageError(f"{source}: stacks are not enlarged; do so first, or leave out enlarge")
-        restore_stack(
-            restorer, source, targets, how, samples=samples, seed=seed, calibration=calibration, progress=progress
-        )
-
-    return _work(jobs, lambda job: _targets(job, samples, extra), restored, restored_stack)
+def clashes(jobs: Sequence[Job], asked: Restoration, calibration: Calibration | None) -> dict[Job, ImageError]:
+    """Return the jobs that would write over an input or over each other's files, with what is to be said."""
+    inputs = {_identity(job.source) for job in jobs} - {None}
+    taken: set[Path] = set()
+    found: dict[Job, ImageError] = {}
+    for job in jobs:
+        for path in [] if job.error else asked.targets(job, calibration):
+            if _identity(path) in inputs or path in taken:
+                message = f"{path}: is an input or is written for another; choose another --out"
+                found.setdefault(job, ImageError(message))
+            taken.add(path)
+    return found
 
 
 def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[Outcome]:
@@ -163,7 +228,7 @@ def _work(
     jobs: Sequence[Job],
     targets: Callable[[Job], list[Path]],
     make: Callable[[Image, Path], list[Image]],
-    make_stack: Callable[[Path, list[Path]], None] | None = None,
+    make_stack: Callable[[Job], None] | None = None,
 ) -> Iterator[Outcome]:
     """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
     taken = {_identity(job.source) for job in jobs} - {None}
@@ -176,7 +241,7 @@ def _work(
                 if _identity(path) in taken:
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
             if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
-                make_stack(job.source, paths)
+                make_stack(job)
             else:
                 image = read(job.source)
                 with _named(job.source):
@@ -215,19 +280,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:  # not there, so nothing to lose
         return None
     return status.st_dev, status.st_ino
-
-
-def _targets(job: Job, samples: int | None, extra: list[str]) -> list[Path]:
-    if samples is None:
-        return [job.target]
-    stem, suffix = job.target.stem, job.target.suffix
-    taken = [f"{stem}_s{number:02d}{suffix}" for number in range(1, samples + 1)]
-    return [job.target.with_name(name) for name in [*taken, *(_map_name(stem, name, suffix) for name in extra)]]
-
-
-def _map_name(stem: str, name: str, suffix: str) -> str:
-    """Return the name of a map's file: the mean is an image of the same kind, the others are floats."""
-    return f"{stem}_{name}{suffix if name == 'mean' or suffix in ZARR_SUFFIXES else '.tif'}"
 
 
 def _like(image: Image, pixels: Pixels) -> Image:

@@ -6,9 +6,11 @@ interruption, and a manifest says what was asked for, so that nothing is mixed.
 
 import hashlib
 import json
+import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,21 +33,13 @@ IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
 _BAND = 256  # rows that are worked on at a time where a picture is read through
 
 
-def restore_stack(
-    restorer: Restorer,
-    source: Path,
-    targets: Sequence[Path],
-    how: Walk,
-    *,
-    samples: int | None,
-    seed: int,
-    calibration: Calibration | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> None:
-    """Restore every picture of a TIFF file or a Zarr volume, and write them as the stack they came from.
+@dataclass(frozen=True)
+class StackJob:
+    """The restoration of a TIFF file or a Zarr volume: begun, then picture after picture, then finished.
 
-    Args:
-        restorer: The restorer.
+    Pictures may be restored in any order, by several processes and more than once; each is whole or not there.
+
+    Attributes:
         source: The file.
         targets: The file to write; with ``samples`` one for each, then their maps (uncertainty.py): the mean, and the
             others in float32, on the scale where the type's range is 1.
@@ -53,49 +47,103 @@ def restore_stack(
         samples: How many restorations of each picture; None is one.
         seed: Of the noise, which differs from picture to picture.
         calibration: That fits these restorations.
-        progress: Called with the share of the file that is done.
+    """
+
+    source: Path
+    targets: tuple[Path, ...]
+    how: Walk
+    samples: int | None
+    seed: int
+    calibration: Calibration | None = None
+
+    @property
+    def work(self) -> Path:
+        """The folder of what is done so far."""
+        return self.targets[0].parent / f".{self.targets[0].name}.indi"
+
+    def begin(self, restorer: Restorer) -> list[int]:
+        """Return the pictures that are to be restored, after what another command left is cleared away.
+
+        Raises:
+            ImageError: The file is damaged or cut short, or a target is of another kind.
+        """
+        with open_stack(self.source) as stack:
+            for target in self.targets:
+                if target.suffix.lower() not in stack.suffixes:
+                    suffix = stack.suffixes[0]
+                    raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
+            _begin(self.work, self._manifest(restorer))
+            return [number for number in range(len(stack.headers)) if not _file(self.work, number, 0).exists()]
+
+    def restore(self, restorer: Restorer, number: int, *, progress: Callable[[float], None] | None = None) -> None:
+        """Restore one picture.
+
+        Raises:
+            ImageError: The picture is damaged or does not fit the model, or the disk is full.
+            ConfigError: As ``Restorer.restore``.
+        """
+        with open_stack(self.source) as stack:
+            try:
+                _restore_picture(restorer, stack, number, self, progress)
+            except (ImageError, ShapeError) as error:
+                raise ImageError(f"{self.source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
+
+    def finish(self) -> None:
+        """Write the targets from the pictures that are done.
+
+        Raises:
+            ImageError: They cannot be written.
+        """
+        with open_stack(self.source) as stack:
+            for place, target in enumerate(self.targets):
+                is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
+                with ExitStack() as opened:
+                    dtype = np.float32 if is_map else None
+                    stack.write_like(target, partial(_rows, stack, self.work, place, dtype, opened), dtype)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _manifest(self, restorer: Restorer) -> dict[str, Any]:
+        """Return all that decides the result."""
+        status = self.source.stat()
+        weights = hashlib.sha256()
+        for name, tensor in restorer.weights().items():
+            weights.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        times = self.how.times if isinstance(self.how.times, str) else list(self.how.times)
+        calibration = self.calibration
+        return {
+            "indi": __version__,
+            "source": {"name": self.source.name, "bytes": status.st_size, "changed": status.st_mtime_ns},
+            "model": weights.hexdigest(),
+            "precision": str(restorer.precision),
+            "walk": {"steps": self.how.steps, "times": times, "sampler": self.how.sampler},
+            "samples": self.samples,
+            "seed": self.seed,
+            "calibration": None if calibration is None else [calibration.factor, calibration.least],
+        }
+
+
+def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[float], None] | None = None) -> None:
+    """Do a whole job; ``progress`` is called with the share of the file that is done.
 
     Raises:
-        ImageError: The file is damaged or cut short, a target is of another kind, or the disk is full.
-        ConfigError, ShapeError: As ``Restorer.restore``.
+        ImageError, ConfigError: As the steps of ``StackJob``.
     """
-    work = targets[0].parent / f".{targets[0].name}.indi"
-    with open_stack(source) as stack:
-        for target in targets:
-            if target.suffix.lower() not in stack.suffixes:
-                suffix = stack.suffixes[0]
-                raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
-        wanted = _manifest(restorer, source, how, samples=samples, seed=seed, calibration=calibration)
-        _begin(work, wanted)
-        for number in range(len(stack.headers)):
-            if not _file(work, number, 0).exists():
-                tell = None if progress is None else partial(_tell, progress, number, len(stack.headers))
-                try:
-                    _restore_picture(restorer, stack, number, work, how, samples, seed, calibration, tell)
-                except (ImageError, ShapeError) as error:
-                    raise ImageError(f"{source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
-            if progress is not None:
-                progress((number + 1) / len(stack.headers))
-        for place, target in enumerate(targets):
-            dtype = np.float32 if samples is not None and place > samples else None  # a map, but the mean
-            with ExitStack() as opened:
-                stack.write_like(target, partial(_rows, stack, work, place, dtype, opened), dtype)
-    shutil.rmtree(work, ignore_errors=True)
+    waiting = job.begin(restorer)
+    for done, number in enumerate(waiting):
+        tell = None if progress is None else partial(_tell, progress, done, len(waiting))
+        job.restore(restorer, number, progress=tell)
+    if progress is not None:
+        progress(1.0)
+    job.finish()
 
 
 def _restore_picture(
-    restorer: Restorer,
-    stack: Stack,
-    number: int,
-    work: Path,
-    how: Walk,
-    samples: int | None,
-    seed: int,
-    calibration: Calibration | None,
-    progress: Callable[[float], None] | None,
+    restorer: Restorer, stack: Stack, number: int, job: StackJob, progress: Callable[[float], None] | None
 ) -> None:
     """Restore one picture into the files of the work folder; the first of them comes last, as the mark that all are."""
     header = stack.headers[number]
+    work, how, samples, seed, calibration = job.work, job.how, job.samples, job.seed, job.calibration
+    unfinished = partial(_file, work, number, mark=f".{secrets.token_hex(4)}.part")
     shape = (header.channels, header.height, header.width)
     whole = Box(0, 0, header.height, header.width)
 
@@ -104,8 +152,7 @@ def _restore_picture(
 
     with ExitStack() as opened:
         results = [
-            opened.enter_context(Canvas(shape, header.dtype, _file(work, number, place, unfinished=True)))
-            for place in range(samples or 1)
+            opened.enter_context(Canvas(shape, header.dtype, unfinished(place))) for place in range(samples or 1)
         ]
         if header.height * header.width * header.channels <= IN_MEMORY:
             restored = restorer.restore(
@@ -136,7 +183,7 @@ def _restore_picture(
                         progress((sample + share) / len(results))
         extra = [] if samples is None else names(calibration)
         others = [
-            opened.enter_context(Canvas(shape, dtype, _file(work, number, place, unfinished=True)))
+            opened.enter_context(Canvas(shape, dtype, unfinished(place)))
             for place, dtype in enumerate(
                 [header.dtype, *[np.dtype("f4")] * (len(extra) - 1)][: len(extra)], len(results)
             )
@@ -149,7 +196,7 @@ def _restore_picture(
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)
     for place in reversed(range(len(results) + len(extra))):
-        _file(work, number, place, unfinished=True).replace(_file(work, number, place))
+        unfinished(place).replace(_file(work, number, place))
 
 
 def _rows(
@@ -175,29 +222,8 @@ def _tell(progress: Callable[[float], None], number: int, count: int, share: flo
     progress((number + share) / count)
 
 
-def _file(work: Path, number: int, place: int, *, unfinished: bool = False) -> Path:
-    return work / f"{number:06d}-{place}{'.part' if unfinished else ''}"
-
-
-def _manifest(
-    restorer: Restorer, source: Path, how: Walk, *, samples: int | None, seed: int, calibration: Calibration | None
-) -> dict[str, Any]:
-    """Return all that decides the result."""
-    status = source.stat()
-    weights = hashlib.sha256()
-    for name, tensor in restorer.weights().items():
-        weights.update(name.encode() + tensor.float().cpu().numpy().tobytes())
-    times = how.times if isinstance(how.times, str) else list(how.times)
-    return {
-        "indi": __version__,
-        "source": {"name": source.name, "bytes": status.st_size, "changed": status.st_mtime_ns},
-        "model": weights.hexdigest(),
-        "precision": str(restorer.precision),
-        "walk": {"steps": how.steps, "times": times, "sampler": how.sampler},
-        "samples": samples,
-        "seed": seed,
-        "calibration": None if calibration is None else [calibration.factor, calibration.least],
-    }
+def _file(work: Path, number: int, place: int, *, mark: str = "") -> Path:
+    return work / f"{number:06d}-{place}{mark}"
 
 
 def _begin(work: Path, wanted: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def volume(path: Path, version: str = "0.5", dtype: str = "uint16", shards: Any 
     data = (np.random.default_rng(0).random(SHAPE) * 60000).astype(dtype)
     form = 3 if version == "0.5" else 2
     group = zarr.open_group(str(path), mode="w", zarr_format=form)
-    names = {"dimension_names": ["t", "c", "y", "x"]} if form == 3 else {}
+    names: dict[str, Any] = {"dimension_names": ["t", "c", "y", "x"]} if form == 3 else {}
     if form == 2:
         names = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     group.create_array("0", shape=SHAPE, chunks=(1, 1, 16, 32), shards=shards, dtype=dtype, **names)[:] = data

@@ -34,9 +34,9 @@ Threads = Annotated[int | None, Parameter(help="CPU threads; by default as many 
 Json = Annotated[bool, Parameter(help="print one JSON object and nothing else", negative="")]
 
 
-def times_of(times: str) -> str | list[float]:
+def times_of(times: str) -> str | tuple[float, ...]:
     """Return the name of a grid, or the times themselves where there are several with commas between."""
-    return [_number(part, float, "--times") for part in times.split(",")] if "," in times else times
+    return tuple(_number(part, float, "--times") for part in times.split(",")) if "," in times else times
 
 
 def numbers_of(steps: str) -> tuple[int, ...]:

@@ -10,8 +10,9 @@ from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 from indi.cli.app import app
 from indi.cli.options import TASKS, Convolutions, Device, Sampler, Seed, Threads, Tile, Times, times_of
 from indi.cli.terminal import bar_of, complain, say
+from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
-from indi.files import Outcome, degrade_files, plan, restore_files
+from indi.files import Outcome, Restoration, degrade_files, plan, restore_files
 from indi.restoration import DEFAULT_STEPS, DEFAULT_TILE, load
 from indi.shipped import fitting_model, shipped_names
 
@@ -41,6 +42,7 @@ def restore(
     precision: Convolutions = "auto",
     times: Times = "uniform",
     sampler: Sampler = "euler",
+    scheduler: str | None = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:
@@ -50,28 +52,25 @@ def restore(
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
         samples: restore each image so many times, and write their mean and spread too
+        scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
     set_threads(threads)
     jobs = plan(inputs, out)
     if model is None:
         model = fitting_model(job.source for job in jobs)
         say(f"model: {model}, since these are JPEG files; others by --model: {', '.join(shipped_names())}")
+    asked = Restoration(
+        steps=steps, samples=samples, seed=seed, times=times_of(times), sampler=sampler, enlarged=enlarge
+    )
+    if scheduler is not None:
+        worker = Worker(model, device, precision, tile, threads)
+        return follow(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), "restored", out)
     restorer = load(model, device=device, precision=precision, tile=tile)
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
 
     def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
-        return restore_files(
-            restorer,
-            jobs,
-            steps=steps,
-            samples=samples,
-            seed=seed,
-            times=times_of(times),
-            sampler=sampler,
-            enlarged=enlarge,
-            progress=progress,
-        )
+        return restore_files(restorer, jobs, progress=progress, **vars(asked))
 
     return follow(work, len(jobs), "restored", out)
 

@@ -1,0 +1,139 @@
+"""Restore on many machines: files, and the pictures of stacks, are tasks of a Dask cluster.
+
+All machines see the same files. A task writes files that no other task writes, whole or not at all, so one that is done
+again after a worker was lost does no harm; the result is that of one machine.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from indi.devices import Precision, set_threads
+from indi.errors import ConfigError, IndiError, MissingExtraError
+from indi.files import Job, Outcome, Restoration, clashes, restore_files
+from indi.images.stack import is_stack
+from indi.restoration import DEFAULT_TILE, Restorer, load
+from indi.stacks import IN_MEMORY, StackJob
+
+_TRIES = 3  # of a task whose worker was lost
+_PATIENCE = 30  # seconds, for a scheduler to answer
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker restores with: the model, which every machine finds under this name, and how it computes."""
+
+    model: str
+    device: str = "auto"
+    precision: Precision = "auto"
+    tile: int = DEFAULT_TILE
+    threads: int | None = None
+
+    def restorer(self) -> Restorer:
+        """Return the restorer, which a process loads once."""
+        return _loaded(self)
+
+
+def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], asked: Restoration) -> Iterator[Outcome]:
+    """Restore files on a Dask cluster, and yield what became of each as it is done.
+
+    Args:
+        scheduler: Address of the scheduler, such as tcp://node1:8786.
+        worker: What the workers restore with.
+        jobs: What to restore; paths that all machines see.
+        asked: What is asked of every file.
+
+    Raises:
+        ConfigError: The options are wrong, or there is no scheduler at that address.
+        MissingExtraError: dask.distributed cannot be imported.
+    """
+    distributed = _distributed()
+    restorer = worker.restorer()
+    asked.how(restorer)
+    calibration = asked.calibration(restorer)
+    try:
+        client = distributed.Client(scheduler, timeout=_PATIENCE)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ConfigError(
+            f"{scheduler}: no Dask scheduler answers there ({error}); start one, or leave it out"
+        ) from error
+    with client:
+        unusable = clashes(jobs, asked, calibration)
+        tasks: dict[Any, Job | tuple[StackJob, Job]] = {}
+        waiting: dict[StackJob, int] = {}
+        for job in jobs:
+            refused = job.error or unusable.get(job)
+            if refused is not None:
+                yield Outcome(job.source, error=refused)
+            elif is_stack(job.source, IN_MEMORY):
+                try:
+                    stack = asked.stack(job, restorer, calibration)
+                    numbers = stack.begin(restorer)
+                except IndiError as error:
+                    yield Outcome(job.source, error=error)
+                    continue
+                waiting[stack] = len(numbers)
+                for number in numbers:
+                    future = client.submit(_restore_picture, worker, stack, number, pure=False, retries=_TRIES)
+                    tasks[future] = (stack, job)
+                if not numbers:
+                    yield _finished(stack)
+            else:
+                future = client.submit(_restore_file, worker, job, asked, pure=False, retries=_TRIES)
+                tasks[future] = job
+        failed: dict[StackJob, IndiError] = {}
+        for future, result in distributed.as_completed(list(tasks), with_results=True, raise_errors=False):
+            task = tasks[future]
+            if isinstance(task, Job):
+                yield result if isinstance(result, Outcome) else Outcome(task.source, error=_problem(task, result))
+                continue
+            stack, job = task
+            waiting[stack] -= 1
+            problem = result if result is None or isinstance(result, IndiError) else _problem(job, result)
+            if problem is not None:
+                failed.setdefault(stack, problem)
+            if waiting[stack] == 0:
+                yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack)
+
+
+def _restore_file(worker: Worker, job: Job, asked: Restoration) -> Outcome:
+    (outcome,) = restore_files(worker.restorer(), [job], **vars(asked))
+    return outcome
+
+
+def _restore_picture(worker: Worker, stack: StackJob, number: int) -> IndiError | None:
+    """Restore a picture; return what the user is to mend, if anything."""
+    try:
+        stack.restore(worker.restorer(), number)
+    except IndiError as error:
+        return error
+    return None
+
+
+def _finished(stack: StackJob) -> Outcome:
+    try:
+        stack.finish()
+    except IndiError as error:
+        return Outcome(stack.source, error=error)
+    return Outcome(stack.source, stack.targets)
+
+
+def _problem(job: Job, result: object) -> IndiError:
+    """Return as our error what befell a task, such as workers that were lost with it again and again."""
+    error = result[1] if isinstance(result, tuple) and len(result) > 1 else result
+    return IndiError(f"{job.source}: not restored: {' '.join(str(error).split())[:200]}; see the workers' logs")
+
+
+@lru_cache(maxsize=2)
+def _loaded(worker: Worker) -> Restorer:
+    set_threads(worker.threads)
+    return load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingExtraError("restoring on a cluster needs dask.distributed; install indi[cluster]") from error
+    return distributed

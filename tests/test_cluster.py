@@ -1,0 +1,118 @@
+"""A Dask cluster restores what one machine does, also when a worker is lost."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from indi import cluster
+from indi.checkpoint import save_model
+from indi.cluster import Worker, restore_on_cluster
+from indi.errors import ConfigError
+from indi.files import Restoration, plan, restore_files
+from indi.images import Image, read, write
+from problems import tiny_model
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # of workers that are killed
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[Any]:
+    import dask
+
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        ) as local,
+    ):
+        yield local
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    folder = tmp_path_factory.mktemp("model")
+    save_model(tiny_model(1, epsilon=0.05), folder)
+    return Worker(str(folder), precision="float32", threads=1)
+
+
+def archive(folder: Path) -> Path:
+    """Write eleven images, a stack of six pictures, a broken file and an image in colour, which the model refuses."""
+    random = np.random.default_rng(0)
+    for number in range(11):
+        write(folder / f"{number}.png", Image(random.integers(0, 256, (40, 50), np.uint8)))
+    tifffile.imwrite(folder / "stack.tif", random.integers(0, 60000, (6, 40, 50)).astype(np.uint16), imagej=True)
+    (folder / "broken.png").write_text("no")
+    write(folder / "colour.png", Image(random.integers(0, 256, (40, 50, 3), np.uint8)))
+    return folder
+
+
+def test_it_restores_what_one_machine_does(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
+    jobs = plan([archive(tmp_path / "in")], tmp_path / "many")
+    asked = Restoration(steps=3, samples=2)
+    many = {one.source.name: one for one in restore_on_cluster(scheduler.scheduler_address, worker, jobs, asked)}
+    alone = restore_files(worker.restorer(), plan([tmp_path / "in"], tmp_path / "one"), **vars(asked))
+    one = {outcome.source.name: outcome for outcome in alone}
+    assert many.keys() == one.keys()
+    for name, outcome in one.items():
+        assert [path.name for path in many[name].written] == [path.name for path in outcome.written]
+        assert (many[name].error is None) == (outcome.error is None), name
+        for path, other in zip(outcome.written, many[name].written, strict=True):
+            assert path.read_bytes() == other.read_bytes()
+    assert sorted(name for name, outcome in many.items() if outcome.error) == ["broken.png", "colour.png"]
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == sorted(
+        path.name for path in (tmp_path / "one").iterdir()
+    )
+
+
+def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
+    jobs = plan([archive(tmp_path / "in")], tmp_path / "out")
+    with distributed.Client(scheduler.scheduler_address) as client:
+        client.run(cluster._loaded, worker)
+        pids = client.run(os.getpid)
+    outcomes = []
+    for outcome in restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=20)):
+        outcomes.append(outcome)
+        if len(outcomes) == 3:
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+    assert len(outcomes) == len({outcome.source for outcome in outcomes}) == 14
+    assert sorted(outcome.source.name for outcome in outcomes if outcome.error) == ["broken.png", "colour.png"]
+    restorer = worker.restorer()
+    for number in range(11):
+        wanted = restorer.restore(read(tmp_path / "in" / f"{number}.png").pixels, steps=20)
+        np.testing.assert_array_equal(read(tmp_path / "out" / f"{number}.png").pixels, wanted)
+    assert tifffile.imread(tmp_path / "out" / "stack.tif").shape == (6, 40, 50)
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    deadline = time.monotonic() + 60
+    while len(scheduler.scheduler.workers) < 2 and time.monotonic() < deadline:  # for the tests that follow
+        time.sleep(0.1)
+
+
+def test_an_input_is_never_written_over(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
+    folder = archive(tmp_path / "in")
+    before = (folder / "3.png").read_bytes()
+    jobs = plan([folder / "3.png"], folder)
+    (outcome,) = restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=1))
+    assert "is an input" in str(outcome.error)
+    assert (folder / "3.png").read_bytes() == before
+
+
+def test_what_cannot_work_is_said_at_once(
+    tmp_path: Path, scheduler: Any, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = plan([archive(tmp_path / "in")], tmp_path / "out")
+    with pytest.raises(ConfigError, match="steps is 0"):
+        list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=0)))
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    with pytest.raises(ConfigError, match="no Dask scheduler answers there"):
+        list(restore_on_cluster("tcp://127.0.0.1:1", worker, jobs, Restoration(steps=1)))

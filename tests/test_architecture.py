@@ -14,13 +14,15 @@ PACKAGE = Path(indi.__file__).parent
 ROWS = """
     errors version boxes
     devices process noise metrics images degradations tiling
-    networks samplers display canvas distributed
+    networks samplers display canvas distributed scheduler
     sweep
     methods
     config
     normalisation
     data checkpoint
-    shipped uncertainty
+    uncertainty
+    hub
+    shipped
     restoration
     stacks
     files previews trainer
@@ -38,7 +40,7 @@ ROWS = """
 RANK = {part: row for row, parts in enumerate(ROWS.strip().splitlines()) for part in parts.split()}
 HEAVY = """
     matplotlib cyclopts rich gradio onnx onnxruntime openvino dask distributed torchvision torchmetrics zarr skimage
-    scipy piq
+    scipy piq huggingface_hub diffusers
 """
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -2,18 +2,20 @@
 
 import copy
 import logging
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from indi import hub
 from indi.boxes import Box
-from indi.checkpoint import Card, Model, cast_convolutions, load_model
+from indi.checkpoint import Card, Model, cast_convolutions, load_model, write_text
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ModelError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
@@ -23,7 +25,7 @@ from indi.samplers import SAMPLERS, State, walk
 from indi.shipped import advice, find_model
 from indi.sweep import sweep
 from indi.tiling import Call, tiled
-from indi.uncertainty import LEAST, Calibration, read_calibration
+from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
 
 Pixels = NDArray[Any]
 
@@ -71,6 +73,7 @@ class Restorer:
     """Restores images with a trained model.
 
     Attributes:
+        model: The model.
         calibration: How wide intervals must be, where the run folder says so.
 
     Args:
@@ -93,13 +96,13 @@ class Restorer:
     ) -> None:
         if tile < 1:
             raise ConfigError(f"tile is {tile}; give a side of 1 pixel or more")
+        self.model = model
         self.card: Card = model.card
         self.calibration: Calibration | None = None
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
-        self._weights = network.state_dict()
         halo, stride = model.network.halo, model.network.stride
         # One that looks at the whole image has no halo: its tiles would not fit together.
         self._network = network if halo is None else tiled(network, tile=tile, halo=halo, stride=stride)
@@ -277,9 +280,43 @@ class Restorer:
         )
         return noise[None].to(self.device)
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return the network's weights as they are used, by name."""
-        return dict(self._weights)
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
+        """Return the restorer of a folder that ``save_pretrained`` wrote, or of USER/NAME on the Hugging Face hub.
+
+        Args:
+            name: A folder; else the name of a model on the hub, USER/NAME or USER/NAME@REVISION, which is fetched.
+            options: As ``Restorer``.
+
+        Raises:
+            ModelError: There is no such model, or it is damaged.
+            MissingExtraError: The hub is meant, and huggingface_hub cannot be imported.
+        """
+        path = Path(name) if Path(name).is_dir() else hub.fetch(str(name))
+        restorer = cls(load_model(path), **options)
+        restorer.calibration = read_calibration(path)
+        return restorer
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model as the Hugging Face hub wants it: weights, config.json, README.md.
+
+        Raises:
+            ImageError: The folder cannot be written.
+        """
+        hub.save_pretrained(self.model, folder)
+        if self.calibration is not None:
+            write_text(Path(folder) / CALIBRATION_FILE, self.calibration.model_dump_json(indent=1) + "\n")
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Put the model on the Hugging Face hub as USER/NAME, under the account that is logged in; return its address.
+
+        Raises:
+            ModelError: The hub refuses, or cannot be reached.
+            MissingExtraError: huggingface_hub cannot be imported.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return hub.push(Path(folder), name, private=private)
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""

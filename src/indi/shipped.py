@@ -10,6 +10,7 @@ from typing import Any
 
 from indi.checkpoint import Card, read_tensors
 from indi.errors import ConfigError
+from indi.hub import fetch, is_on_hub
 
 WEIGHTS = Path(__file__).parent / "weights"
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -21,10 +22,15 @@ def shipped_names() -> list[str]:
 
 
 def find_model(model: str | Path) -> Path:
-    """Return where a model lies: a shipped one by its name, any other by its path.
+    """Return where a model lies: a shipped one by its name, one of the hub fetched, any other by its path.
 
     A shipped name goes before a folder of that name; ``./NAME`` is the folder.
+
+    Raises:
+        ModelError, MissingExtraError: As ``hub.fetch``.
     """
+    if is_on_hub(model):
+        return fetch(str(model))
     return WEIGHTS / f"{model}.safetensors" if str(model) in shipped_names() else Path(model)
 
 

@@ -106,7 +106,7 @@ class StackJob:
         """Return all that decides the result."""
         status = self.source.stat()
         weights = hashlib.sha256()
-        for name, tensor in restorer.weights().items():
+        for name, tensor in restorer.model.network.state_dict().items():
             weights.update(name.encode() + tensor.float().cpu().numpy().tobytes())
         times = self.how.times if isinstance(self.how.times, str) else list(self.how.times)
         calibration = self.calibration

@@ -75,18 +75,19 @@ class StackJob:
             _begin(self.work, self._manifest(restorer))
             return [number for number in range(len(stack.headers)) if not _file(self.work, number, 0).exists()]
 
-    def restore(self, restorer: Restorer, number: int, *, progress: Callable[[float], None] | None = None) -> None:
-        """Restore one picture.
+    def restore(
+        self, restorer: Restorer, stack: Stack, number: int, *, progress: Callable[[float], None] | None = None
+    ) -> None:
+        """Restore one picture of the opened file.
 
         Raises:
             ImageError: The picture is damaged or does not fit the model, or the disk is full.
             ConfigError: As ``Restorer.restore``.
         """
-        with open_stack(self.source) as stack:
-            try:
-                _restore_picture(restorer, stack, number, self, progress)
-            except (ImageError, ShapeError) as error:
-                raise ImageError(f"{self.source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
+        try:
+            _restore_picture(restorer, stack, number, self, progress)
+        except (ImageError, ShapeError) as error:
+            raise ImageError(f"{self.source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
 
     def finish(self) -> None:
         """Write the targets from the pictures that are done.
@@ -97,9 +98,8 @@ class StackJob:
         with open_stack(self.source) as stack:
             for place, target in enumerate(self.targets):
                 is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
-                with ExitStack() as opened:
-                    dtype = np.float32 if is_map else None
-                    stack.write_like(target, partial(_rows, stack, self.work, place, dtype, opened), dtype)
+                dtype = np.float32 if is_map else None
+                stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _manifest(self, restorer: Restorer) -> dict[str, Any]:
@@ -129,9 +129,10 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
         ImageError, ConfigError: As the steps of ``StackJob``.
     """
     waiting = job.begin(restorer)
-    for done, number in enumerate(waiting):
-        tell = None if progress is None else partial(_tell, progress, done, len(waiting))
-        job.restore(restorer, number, progress=tell)
+    with open_stack(job.source) as stack:
+        for done, number in enumerate(waiting):
+            tell = None if progress is None else partial(_tell, progress, done, len(waiting))
+            job.restore(restorer, stack, number, progress=tell)
     if progress is not None:
         progress(1.0)
     job.finish()
@@ -199,16 +200,14 @@ def _restore_picture(
         unfinished(place).replace(_file(work, number, place))
 
 
-def _rows(
-    stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, opened: ExitStack, number: int
-) -> ReadRows:
-    """Return a restored picture by rows."""
+def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, number: int) -> ReadRows:
+    """Return a restored picture by rows. Its file is opened for each, as thousands could not stay open."""
     header = stack.headers[number]
     shape = (header.channels, header.height, header.width)
-    canvas = opened.enter_context(Canvas(shape, dtype or header.dtype, _file(work, number, place)))
 
     def read(start: int, stop: int) -> Pixels:
-        values = canvas.read(Box(start, 0, stop, header.width))
+        with Canvas(shape, dtype or header.dtype, _file(work, number, place)) as canvas:
+            values = canvas.read(Box(start, 0, stop, header.width))
         return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     return read

@@ -12,7 +12,7 @@ from typing import Any
 from indi.devices import Precision, set_threads
 from indi.errors import ConfigError, IndiError, MissingExtraError
 from indi.files import Job, Outcome, Restoration, clashes, restore_files
-from indi.images.stack import is_stack, open_stack
+from indi.images.stack import is_stack
 from indi.restoration import DEFAULT_TILE, Restorer, load
 from indi.stacks import IN_MEMORY, StackJob
 
@@ -105,7 +105,7 @@ def _restore_file(worker: Worker, job: Job, asked: Restoration) -> Outcome:
 def _restore_picture(worker: Worker, stack: StackJob, number: int) -> IndiError | None:
     """Restore a picture; return what the user is to mend, if anything."""
     try:
-        with open_stack(stack.source) as opened:
+        with stack.opened() as opened:
             stack.restore(worker.restorer(), opened, number)
     except IndiError as error:
         return error

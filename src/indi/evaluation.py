@@ -247,6 +247,7 @@ def find_test_pairs(
     degraded: str | Path | None,
     task: str | None,
     channels: int | None = None,
+    axes: str | None = None,
     resample: bool = False,
 ) -> FoundPairs:
     """Return the pairs to measure on: those of folders, or those that a run kept for validation.
@@ -257,6 +258,7 @@ def find_test_pairs(
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
         channels: What the model takes; images that cannot fit are refused before anything is measured.
+        axes: Of stacks, where the files do not know them.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
 
     Raises:
@@ -270,7 +272,7 @@ def find_test_pairs(
     if task is not None:
         degradation(task)
     folder = None if degraded is None else Path(degraded)
-    report = match_pairs(Path(clean), folder, channels=channels, resample=resample)
+    report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
     report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded:
         for line in report.summary().splitlines():
@@ -287,7 +289,13 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
         raise ConfigError(f"{run or 'this model'}: kept no validation pairs; {advice}")
     data = Config.parse(Config.read(run / CONFIG_FILE), source=str(run / CONFIG_FILE)).data
     found = find_test_pairs(
-        None, clean=data.clean, degraded=data.degraded, task=data.task, channels=channels, resample=data.resample
+        None,
+        clean=data.clean,
+        degraded=data.degraded,
+        task=data.task,
+        channels=channels,
+        axes=data.axes,
+        resample=data.resample,
     )
     chosen = tuple(pair for pair in found.pairs if pair.name in kept)
     if not chosen:

@@ -88,6 +88,7 @@ class Restoration:
     Attributes:
         steps: As ``Restorer.restore``, and so are samples, seed, times and sampler.
         enlarged: How many times each image is enlarged first.
+        axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
     """
 
     steps: int | None = None
@@ -96,6 +97,7 @@ class Restoration:
     times: str | tuple[float, ...] = "uniform"
     sampler: str = "euler"
     enlarged: int = 1
+    axes: str | None = None
 
     def how(self, restorer: Restorer) -> Walk:
         """Return the walk.
@@ -129,7 +131,8 @@ class Restoration:
         if self.enlarged != 1:
             raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
         targets = tuple(self.targets(job, calibration))
-        return StackJob(job.source, targets, self.how(restorer), self.samples, self.seed, calibration)
+        how, channels = self.how(restorer), restorer.card.channels
+        return StackJob(job.source, targets, how, self.samples, self.seed, calibration, channels, self.axes)
 
     def images(
         self,

@@ -47,6 +47,8 @@ class StackJob:
         samples: How many restorations of each picture; None is one.
         seed: Of the noise, which differs from picture to picture.
         calibration: That fits these restorations.
+        channels: Of the model; those of a stack that has as many are restored together.
+        axes: Of the stack, where they are given.
     """
 
     source: Path
@@ -55,6 +57,16 @@ class StackJob:
     samples: int | None
     seed: int
     calibration: Calibration | None = None
+    channels: int = 1
+    axes: str | None = None
+
+    def opened(self) -> Stack:
+        """Open the file.
+
+        Raises:
+            ConfigError, ImageError, MissingExtraError: As ``open_stack``.
+        """
+        return open_stack(self.source, channels=self.channels, axes=self.axes)
 
     @property
     def work(self) -> Path:
@@ -67,7 +79,7 @@ class StackJob:
         Raises:
             ImageError: The file is damaged or cut short, or a target is of another kind.
         """
-        with open_stack(self.source) as stack:
+        with self.opened() as stack:
             for target in self.targets:
                 if target.suffix.lower() not in stack.suffixes:
                     suffix = stack.suffixes[0]
@@ -95,7 +107,7 @@ class StackJob:
         Raises:
             ImageError: They cannot be written.
         """
-        with open_stack(self.source) as stack:
+        with self.opened() as stack:
             for place, target in enumerate(self.targets):
                 is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
                 dtype = np.float32 if is_map else None
@@ -116,6 +128,7 @@ class StackJob:
             "model": weights.hexdigest(),
             "precision": str(restorer.precision),
             "walk": {"steps": self.how.steps, "times": times, "sampler": self.how.sampler},
+            "axes": self.axes,
             "samples": self.samples,
             "seed": self.seed,
             "calibration": None if calibration is None else [calibration.factor, calibration.least],
@@ -129,7 +142,7 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
         ImageError, ConfigError: As the steps of ``StackJob``.
     """
     waiting = job.begin(restorer)
-    with open_stack(job.source) as stack:
+    with job.opened() as stack:
         for done, number in enumerate(waiting):
             tell = None if progress is None else partial(_tell, progress, done, len(waiting))
             job.restore(restorer, stack, number, progress=tell)

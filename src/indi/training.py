@@ -270,7 +270,7 @@ def match_training_pairs(data: DataSettings) -> PairReport:
     if data.task is not None:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
-    report = match_pairs(Path(data.clean), degraded, channels=data.channels, resample=data.resample)
+    report = match_pairs(Path(data.clean), degraded, channels=data.channels, axes=data.axes, resample=data.resample)
     report.raise_if_unusable()
     return report
 

@@ -42,6 +42,7 @@ def restore(
     precision: Convolutions = "auto",
     times: Times = "uniform",
     sampler: Sampler = "euler",
+    axes: str | None = None,
     scheduler: str | None = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -52,6 +53,7 @@ def restore(
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
         samples: restore each image so many times, and write their mean and spread too
+        axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
     set_threads(threads)
@@ -59,9 +61,7 @@ def restore(
     if model is None:
         model = fitting_model(job.source for job in jobs)
         say(f"model: {model}, since these are JPEG files; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(
-        steps=steps, samples=samples, seed=seed, times=times_of(times), sampler=sampler, enlarged=enlarge
-    )
+    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return follow(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), "restored", out)

@@ -79,7 +79,10 @@ class Crops:
         self._crop, self._channels, self._seed = crop, channels, seed
         self._degradation = None if task is None else degradation(task)
         self._gray = gray
-        in_file = {file: images.read_headers(file) for file in dict.fromkeys(pair.clean for pair in pairs)}
+        first_of = {pair.clean: pair for pair in reversed(pairs)}
+        in_file = {
+            file: images.read_headers(file, channels=channels, axes=pair.axes) for file, pair in first_of.items()
+        }
         headers = [in_file[pair.clean][pair.picture or 0] for pair in pairs]
         self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)
         self._decoded = _DecodedPairs(

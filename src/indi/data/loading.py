@@ -26,6 +26,7 @@ class Pair:
         clean: the clean file.
         degraded: the degraded file; None where a task makes it from the clean one.
         picture: which of the pictures of both files, from 0, where they are stacks.
+        axes: of the stacks, where they are given.
         same_as: scene of an earlier pair with the very same clean pixels, as found by `check_pairs`.
     """
 
@@ -33,6 +34,7 @@ class Pair:
     clean: Path
     degraded: Path | None = None
     picture: int | None = None
+    axes: str | None = None
     same_as: str | None = None
 
     @property
@@ -64,8 +66,7 @@ def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pix
     """
     loaded = []
     for file in pair.files:
-        stored = images.read(file).pixels if pair.picture is None else images.read_picture(file, pair.picture)
-        fitted = images.fit_channels(stored, channels, what=str(file))
+        fitted = images.fit_channels(_stored(file, pair, channels), channels, what=str(file))
         pixels: Pixels = np.ascontiguousarray(fitted)  # one channel of a colour image would keep all three
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             bad = int(np.count_nonzero(~np.isfinite(pixels)))
@@ -75,6 +76,12 @@ def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pix
     if problem := grid_problem(pair, sizes, resample=resample):
         raise DataError(problem)
     return tuple(pixels if pixels.shape[:2] == sizes[0] else resampled(pixels, sizes[0]) for pixels in loaded)
+
+
+def _stored(file: Path, pair: Pair, channels: int) -> Pixels:
+    if pair.picture is None:
+        return images.read(file).pixels
+    return images.read_picture(file, pair.picture, channels=channels, axes=pair.axes)
 
 
 def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool) -> str | None:

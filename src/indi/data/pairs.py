@@ -65,14 +65,21 @@ class PairReport:
 
 
 def match_pairs(
-    clean: Path, degraded: Path | None, *, channels: int | None = None, resample: bool = False
+    clean: Path,
+    degraded: Path | None,
+    *,
+    channels: int | None = None,
+    axes: str | None = None,
+    resample: bool = False,
 ) -> PairReport:
     """Match images of two folders by name (suffix ignored, case kept) and compare their headers.
 
     Args:
         clean: folder of clean images.
         degraded: folder of degraded images; None where a task makes them from the clean ones.
-        channels: what the model takes; None for what the images have.
+        channels: what the model takes; None for what the images have. The channels of a stack that has as many make
+            one picture.
+        axes: of stacks, such as ZCYX, where the files do not know them or are wrong.
         resample: accept sizes in a whole-number ratio; `load_pair` then brings the degraded image to the
             clean grid.
 
@@ -93,7 +100,7 @@ def match_pairs(
     headers: Headers = {}
     for pair in pairs:
         try:
-            headers |= _pictures(pair)
+            headers |= _pictures(pair, channels or 1, axes)
         except IndiError as error:
             problems.append((pair.name, str(error)))
     channels = channels or _common_channels(headers)
@@ -114,21 +121,21 @@ def match_pairs(
     )
 
 
-def _pictures(pair: Pair) -> Headers:
+def _pictures(pair: Pair, channels: int, axes: str | None) -> Headers:
     """Return the pair, or where its files are stacks one for each picture, with the headers.
 
     Raises:
         DataError: One file holds more pictures than the other.
         ImageError: A header cannot be read.
     """
-    found = [images.read_headers(file) for file in pair.files]
+    found = [images.read_headers(file, channels=channels, axes=axes) for file in pair.files]
     counts = [len(each) for each in found]
     if len(set(counts)) > 1:
         raise DataError(f"{pair.clean} holds {count(counts[0], 'picture')}, {pair.degraded} {counts[1]}; give as many")
     if counts[0] == 1:
         return {pair: [each[0] for each in found]}
     return {
-        replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number): list(headers)
+        replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number, axes=axes): list(headers)
         for number, headers in enumerate(zip(*found, strict=True))
     }
 

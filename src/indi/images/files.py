@@ -14,7 +14,7 @@ from indi.images import jpeg, png, tiff, tiff_write
 from indi.images.atomic import atomic
 from indi.images.convert import Array
 from indi.images.image import MAX_PIXELS, Header, Image
-from indi.images.tiff_stack import TiffStack
+from indi.images.stack import open_stack
 
 
 @dataclass(frozen=True)
@@ -121,23 +121,38 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         return header
 
 
-def read_headers(path: str | os.PathLike[str]) -> list[Header]:
+def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str | None = None) -> list[Header]:
     """Return size, channels and type of each picture in a file, of which a TIFF may hold many.
+
+    Args:
+        path: The file.
+        channels: Of the model; see ``stack.open_stack``.
+        axes: Of a stack; see there.
 
     Raises:
         ImageError: it is missing, damaged, or of a kind that is refused.
     """
     with _opened(Path(path)) as (file, format_):
-        return format_.headers(file)
+        headers = format_.headers(file)
+    if len(headers) == 1 or (channels == 1 and axes is None):
+        return headers
+    with open_stack(Path(path), channels=channels, axes=axes) as stack:
+        return list(stack.headers)
 
 
-def read_picture(path: str | os.PathLike[str], number: int) -> Array:
+def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None) -> Array:
     """Return the pixels of one picture of a TIFF file, without its alpha.
+
+    Args:
+        path: The file.
+        number: Which picture, from 0, of those of ``read_headers``.
+        channels: Of the model; see ``stack.open_stack``.
+        axes: Of the stack; see there.
 
     Raises:
         ImageError: it is missing, damaged, cut short, or of a kind that is refused.
     """
-    with TiffStack(Path(path)) as stack:
+    with open_stack(Path(path), channels=channels, axes=axes) as stack:
         header = stack.headers[number]
         return stack.pixels(number, Box(0, 0, header.height, header.width))
 

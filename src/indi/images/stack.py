@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from indi.boxes import Box
-from indi.errors import ImageError
+from indi.errors import ConfigError, ImageError
 from indi.images import tiff
 from indi.images.convert import Array
 from indi.images.image import Header
@@ -25,11 +28,15 @@ class Stack(AbstractContextManager["Stack"], Protocol):
         path: Where it lies.
         headers: Size, channels and type of each picture.
         suffixes: What the name of a file of this kind ends in.
+        axes: What the pictures are counted by, slowest first, such as TZC; I where nothing says so.
+        places: How many there are along each of these axes.
     """
 
     path: Path
     headers: Sequence[Header]
     suffixes: Sequence[str]
+    axes: str
+    places: tuple[int, ...]
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width[, C]), without its alpha.
@@ -51,14 +58,84 @@ class Stack(AbstractContextManager["Stack"], Protocol):
         """
 
 
-def open_stack(path: Path) -> Stack:
+def open_stack(path: Path, *, channels: int = 1, axes: str | None = None) -> Stack:
     """Open a TIFF file or a Zarr folder.
 
+    Args:
+        path: Where it lies.
+        channels: Of the model. Gray pictures along a C axis of that length are one picture of as many channels.
+        axes: The axes, such as ZCYX, where the file does not know them or is wrong.
+
     Raises:
-        ImageError: It is missing, damaged, cut short, or of a kind that is refused.
+        ConfigError: ``axes`` are none.
+        ImageError: It is missing, damaged, cut short, or of a kind that is refused; or the axes do not fit it.
         MissingExtraError: It is a Zarr folder, and zarr cannot be imported.
     """
-    return ZarrStack(path) if is_zarr(path) else TiffStack(path)
+    stack: Stack = ZarrStack(path) if is_zarr(path) else TiffStack(path)
+    try:
+        along = _places(stack, axes, channels)
+        in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels
+        return ChannelsTogether(stack, along) if in_channels else stack
+    except BaseException:
+        stack.__exit__(None, None, None)
+        raise
+
+
+def _places(stack: Stack, axes: str | None, channels: int) -> dict[str, int]:
+    """Return how many pictures there are along each axis, slowest first."""
+    if axes is None:
+        return dict(zip(stack.axes, stack.places, strict=True))
+    letters = axes.upper()
+    leading = letters.removesuffix("YX")
+    if leading in ("", letters) or len(set(letters)) < len(letters) or not letters.isalpha():
+        raise ConfigError(f"axes are {axes!r}; give different letters that end in YX, such as ZCYX")
+    count = len(stack.headers)
+    if "C" not in leading or len(leading) == 1:
+        return {leading: count}
+    if leading[0] != "C" and leading[-1] != "C":
+        raise ConfigError(f"axes are {axes!r}; where they are given, C must come first or right before YX")
+    if count % channels:
+        raise ImageError(f"{stack.path}: {count} pictures are no whole number of {channels} channels; check the axes")
+    rest = {leading.replace("C", ""): count // channels}
+    return {"C": channels, **rest} if leading[0] == "C" else {**rest, "C": channels}
+
+
+class ChannelsTogether:
+    """A stack whose channels, which lie in pictures of their own, make one picture each; see ``Stack``."""
+
+    def __init__(self, stack: Stack, along: dict[str, int]) -> None:
+        self._stack = stack
+        self.path, self.suffixes = stack.path, stack.suffixes
+        letters = list(along)
+        numbers = np.arange(len(stack.headers)).reshape(list(along.values()))
+        self._parts = np.moveaxis(numbers, letters.index("C"), -1).reshape(-1, along["C"])
+        self.axes = "".join(letter for letter in letters if letter != "C")
+        self.places = tuple(count for letter, count in along.items() if letter != "C")
+        firsts = [stack.headers[int(parts[0])] for parts in self._parts]
+        self.headers: Sequence[Header] = [replace(header, channels=along["C"]) for header in firsts]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def pixels(self, number: int, box: Box) -> Array:
+        """Return a box of a picture, (height, width, C)."""
+        return np.stack([self._stack.pixels(int(part), box) for part in self._parts[number]], axis=-1)
+
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+        """Write the channels of new pictures to where they lie in this stack."""
+        place = {int(part): divmod(index, self._parts.shape[1]) for index, part in enumerate(self._parts.ravel())}
+
+        def of_channel(part: int) -> ReadRows:
+            number, channel = place[part]
+            rows = picture(number)
+            return lambda start, stop: np.ascontiguousarray(rows(start, stop)[..., channel])
+
+        self._stack.write_like(path, of_channel, dtype)
 
 
 def is_stack(path: Path, in_memory: int) -> bool:

@@ -7,10 +7,11 @@ the pixels are stored is written anew.
 Source: TIFF 6.0 (Adobe, 1992); ImageJ keeps a stack behind one directory, its pictures uncompressed one after another.
 """
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,6 +85,7 @@ class TiffStack:
         if self.is_contiguous:
             self.pages = [self.pages[0]] * behind
         self.headers: Sequence[Header] = [page.header for page in self.pages]
+        self.axes, self.places = self._counted()
         self._list: tuple[Directory, list[_Piece]] | None = None
         self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
         self._kept_bytes = 0
@@ -95,6 +97,18 @@ class TiffStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _counted(self) -> tuple[str, tuple[int, ...]]:
+        """Return what tifffile finds the pictures to be counted by, from the descriptions of OME, ImageJ and others."""
+        count = len(self.pages)
+        with suppress(Exception):  # whatever is wrong with a description, the pictures are there
+            series = self._decoder.series[0]
+            sizes = {
+                letter: size for letter, size in zip(series.axes, series.shape, strict=True) if letter not in "YXS"
+            }
+            if len(sizes) == sum(letter not in "YXS" for letter in series.axes) and math.prod(sizes.values()) == count:
+                return "".join(sizes), tuple(sizes.values())
+        return "I", (count,)
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width[, C]), without its alpha."""

@@ -48,11 +48,12 @@ class ZarrStack:
         with _named(path):
             node = zarr.open(str(path), mode="r")
             self._group = node if isinstance(node, zarr.Group) else None
-            self._level, self._array = _full_resolution(node, zarr)
+            self._level, self._array, names = _full_resolution(node, zarr)
             shape, dtype = self._array.shape, np.dtype(self._array.dtype)
             if len(shape) < 2 or 0 in shape or dtype not in PIXEL_TYPES:
                 raise ImageError(f"holds {dtype} of shape {shape}; planes of uint8, uint16 or float32 are needed")
-        self._places = shape[:-2]
+        self.places = self._places = tuple(shape[:-2])
+        self.axes = "".join(names) if len(names) == len(shape[:-2]) else "I" * len(shape[:-2])
         self.headers: Sequence[Header] = [Header(shape[-2], shape[-1], 1, dtype)] * math.prod(self._places)
 
     def __enter__(self) -> Self:
@@ -119,10 +120,10 @@ class ZarrStack:
         return group.create_array(self._level, **{k: v for k, v in how.items() if k != "zarr_format"})
 
 
-def _full_resolution(node: Any, zarr: Any) -> tuple[str, Any]:
-    """Return the path and the array of the full resolution of an image, or the array itself."""
+def _full_resolution(node: Any, zarr: Any) -> tuple[str, Any, list[str]]:
+    """Return path and array of the full resolution of an image, or the array itself; and its axes but Y and X."""
     if isinstance(node, zarr.Array):
-        return "", node
+        return "", node, [name.upper() for name in (getattr(node.metadata, "dimension_names", None) or [])[:-2] if name]
     scales = _multiscales(dict(node.attrs))
     if not scales:
         raise ImageError("is a Zarr group without an OME image; give the folder of an image or of an array")
@@ -131,7 +132,7 @@ def _full_resolution(node: Any, zarr: Any) -> tuple[str, Any]:
     if [name.lower() for name in axes[-2:]] != ["y", "x"]:
         raise ImageError(f"has axes {', '.join(axes)}; y and x must come last")
     level = str(image["datasets"][0]["path"])
-    return level, node[level]
+    return level, node[level], [name.upper() for name in axes[:-2]]
 
 
 def _multiscales(attributes: dict[str, Any]) -> list[Any]:

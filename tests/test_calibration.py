@@ -1,6 +1,7 @@
 """Calibration: closed forms on scenes whose law is known, the guarantee by simulation, then the whole of it."""
 
 import json
+import shutil
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -167,6 +168,21 @@ def test_other_restorations_get_no_interval_and_are_told_why(
         (outcome,) = restore_files(indi.load(run), plan([source], tmp_path), samples=3, steps=1)
     assert not any("interval" in path.name for path in outcome.written)
     assert "no intervals: calibrated for samples 2, not 3" in caplog.text
+
+
+def test_a_run_that_was_trained_on_gets_no_interval(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    indi.calibrate(run, samples=2, steps=1)
+    later = tmp_path / "later"
+    shutil.copytree(run, later)
+    for _ in indi.train(run=later, resume=True, iterations=31):
+        pass
+    source = run.parent / "data" / "degraded" / "0.png"
+    with caplog.at_level("WARNING", logger="indi"):
+        (outcome,) = restore_files(indi.load(later), plan([source], tmp_path / "out"), samples=2, steps=1)
+    assert not any("interval" in path.name for path in outcome.written)
+    assert "no intervals: calibrated for other weights" in caplog.text
 
 
 @pytest.mark.parametrize(

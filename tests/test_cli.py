@@ -423,7 +423,7 @@ def test_jpeg_files_are_restored_without_a_choice(
     assert "model: jpeg, since these are JPEG files; others by --model: denoise, jpeg" in capsys.readouterr().err
     assert read(tmp_path / "restored" / "old.jpg").pixels.shape == pixels.shape
     assert run("restore", "old.jpg", "new.png") == 2
-    assert "say with --model what is wrong with the images" in capsys.readouterr().err
+    assert "say with --model which restorer fits" in capsys.readouterr().err
 
 
 def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: Captured) -> None:

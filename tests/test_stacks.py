@@ -152,6 +152,34 @@ def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restore
         assert target.read_bytes() == three.read_bytes(), changed
 
 
+def test_a_damaged_file_of_the_work_is_made_again(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(3, 20, 30), photometric="minisblack")
+    (whole,) = restore(gray, tmp_path / "a.tif", tmp_path / "whole", samples=None)
+    job = StackJob(tmp_path / "a.tif", (tmp_path / "out" / "a.tif",), Walk(2), None, 0)
+    with job.opened() as stack:
+        for number in job.begin(gray):
+            job.restore(gray, stack, number)
+    assert job.begin(gray) == []
+    (job.work / "000001-0").write_bytes(b"cut short")
+    assert job.begin(gray) == [1]
+    (written,) = restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    assert written.read_bytes() == whole.read_bytes()
+
+
+def test_intensities_far_from_training_are_remarked_once(
+    tmp_path: Path, gray: Restorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((3, 20, 30), 400, np.float32), photometric="minisblack")
+    restorer = Restorer(gray.model, precision="float32")
+    with caplog.at_level("WARNING", logger="indi"):
+        restore(restorer, tmp_path / "a.tif", tmp_path / "out")
+    assert caplog.text.count("far from those of training: their mean is 400") == 1
+    caplog.clear()
+    tifffile.imwrite(tmp_path / "b.tif", random(3, 20, 30), photometric="minisblack")
+    restore(restorer, tmp_path / "b.tif", tmp_path / "out")
+    assert not caplog.text
+
+
 def test_a_cut_stack_is_an_error_and_leaves_nothing(tmp_path: Path, gray: Restorer) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random(5, 40, 50), compression="zlib", photometric="minisblack")
     data = (tmp_path / "a.tif").read_bytes()
@@ -163,8 +191,9 @@ def test_a_cut_stack_is_an_error_and_leaves_nothing(tmp_path: Path, gray: Restor
 
 def test_what_does_not_fit_is_named(tmp_path: Path, gray: Restorer) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random(2, 20, 30, 3, dtype="uint8"), photometric="rgb")
-    with pytest.raises(ImageError, match=r"a\.tif: picture 1 of 2: .*in colour, and gray is needed"):
+    with pytest.raises(ImageError, match=r"a\.tif: picture 1 of 2: this image: it is in colour, and gray is needed"):
         restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
     tifffile.imwrite(tmp_path / "b.tif", random(2, 20, 30))
     with pytest.raises(ImageError, match=r"written as \.tif"):
         restore(gray, tmp_path / "b.tif", tmp_path / "out.png")

@@ -9,6 +9,7 @@ from indi.uncertainty import MARGIN, Calibration, half_width, maps, names, read_
 
 def calibration(factor: float = 3.0, least: float = 0.002) -> Calibration:
     return Calibration(
+        weights="mine",
         rate=0.9,
         factor=factor,
         plain=factor,
@@ -78,12 +79,13 @@ def test_maps_look_no_further_than_their_margin() -> None:
 
 
 def test_a_calibration_is_for_the_restorations_it_was_made_with() -> None:
-    how = {"samples": 8, "steps": 10, "times": "uniform", "sampler": "euler"}
+    how = {"weights": "mine", "samples": 8, "steps": 10, "times": "uniform", "sampler": "euler"}
     assert calibration().misfit(**how) is None  # type: ignore[arg-type]
     for name, other in (("samples", 4), ("steps", 20), ("times", [1.0, 0.0]), ("sampler", "heun")):
         said = calibration().misfit(**{**how, name: other})  # type: ignore[arg-type]
         assert said is not None
         assert f"calibrated for {name}" in said
+    assert "other weights" in str(calibration().misfit(**{**how, "weights": "others"}))  # type: ignore[arg-type]
 
 
 def test_it_is_read_from_the_run_folder(tmp_path: Path) -> None:

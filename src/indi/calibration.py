@@ -227,6 +227,7 @@ def _calibration(scenes: list[Scene], restorer: Restorer, how: Walk, *, rate: fl
     pixels = sum(scene.pixels for scene in scenes)
     factor = plain if guaranteed is None else guaranteed
     return Calibration(
+        weights=restorer.fingerprint,
         rate=rate,
         factor=factor,
         plain=plain,

@@ -60,21 +60,38 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     unusable: list[Job] = []
     for item in map(Path, inputs):
         try:
-            sources += find_images(item) if item.is_dir() and not is_zarr(item) else [item]
+            sources += _within(item) if item.is_dir() and not is_zarr(item) else [item]
         except ImageError as error:
             unusable.append(Job(item, out, error))
     if not sources and not unusable:
         raise ConfigError("no input; give image files or folders")
     names_a_file = out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir()
-    names_a_volume = out.suffix.lower() in ZARR_SUFFIXES and (is_zarr(out) or not out.exists())
+    names_a_volume = out.suffix.lower() in ZARR_SUFFIXES
     if len(sources) == 1 and (names_a_file or names_a_volume):
         return [Job(sources[0], out), *unusable]
-    jobs = [Job(source, out / source.name) for source in sources]
+    jobs = [Job(source, out / _name_of(source)) for source in sources]
     for name, count in Counter(job.target.name for job in jobs).most_common(1):
         if count > 1:
             message = f"{count} inputs are named {name} and would be written to one file"
             raise ConfigError(f"{message}; give them one at a time")
     return jobs + unusable
+
+
+def _within(folder: Path) -> list[Path]:
+    """Return the images of a folder, then its Zarr volumes."""
+    volumes = sorted(path for path in folder.iterdir() if is_zarr(path))
+    try:
+        return find_images(folder) + volumes
+    except ImageError:
+        if not volumes:
+            raise
+        return volumes
+
+
+def _name_of(source: Path) -> str:
+    """Return what a result is called: as the input, and a volume inside of another so that its kind is seen."""
+    is_bare = is_zarr(source) and source.suffix.lower() not in ZARR_SUFFIXES
+    return f"{source.name}{ZARR_SUFFIXES[0]}" if is_bare else source.name
 
 
 @dataclass(frozen=True)
@@ -195,12 +212,12 @@ def restore_files(
 
 def clashes(jobs: Sequence[Job], asked: Restoration, calibration: Calibration | None) -> dict[Job, ImageError]:
     """Return the jobs that would write over an input or over each other's files, with what is to be said."""
-    inputs = {_identity(job.source) for job in jobs} - {None}
+    inputs, folders = _inputs(jobs)
     taken: set[Path] = set()
     found: dict[Job, ImageError] = {}
     for job in jobs:
         for path in [] if job.error else asked.targets(job, calibration):
-            if _identity(path) in inputs or path in taken:
+            if _identity(path) in inputs or path in taken or _touches(path, folders):
                 message = f"{path}: is an input or is written for another; choose another --out"
                 found.setdefault(job, ImageError(message))
             taken.add(path)
@@ -234,14 +251,14 @@ def _work(
     make_stack: Callable[[Job], None] | None = None,
 ) -> Iterator[Outcome]:
     """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
-    taken = {_identity(job.source) for job in jobs} - {None}
+    taken, folders = _inputs(jobs)
     for job in jobs:
         try:
             if job.error is not None:
                 raise job.error
             paths = targets(job)
             for path in paths:
-                if _identity(path) in taken:
+                if _identity(path) in taken or _touches(path, folders):
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
             if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
                 make_stack(job)
@@ -274,6 +291,18 @@ def _named(source: Path) -> Iterator[None]:
         raise
     except IndiError as error:
         raise ImageError(f"{source}: {error}") from error
+
+
+def _inputs(jobs: Sequence[Job]) -> tuple[set[tuple[int, int] | None], list[Path]]:
+    """Return what tells the inputs apart, and those of them that are folders."""
+    identities: set[tuple[int, int] | None] = {_identity(job.source) for job in jobs}
+    return identities - {None}, [job.source.resolve() for job in jobs if job.source.is_dir()]
+
+
+def _touches(path: Path, folders: Sequence[Path]) -> bool:
+    """Return whether a place is one of the folders, within one, or around one."""
+    place = path.resolve()
+    return any(place.is_relative_to(folder) or folder.is_relative_to(place) for folder in folders)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

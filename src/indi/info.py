@@ -7,6 +7,8 @@ from typing import Any
 from indi.checkpoint import MODEL_FILE, load_model
 from indi.errors import ModelError
 from indi.images import READABLE_SUFFIXES, read_headers
+from indi.images.stack import open_stack
+from indi.images.zarr_stack import is_zarr
 from indi.shipped import find_model
 from indi.training import LOG_FILE
 
@@ -18,8 +20,9 @@ def info(path: str | Path) -> dict[str, Any]:
         ImageError, ModelError: It is damaged, missing, or none of these.
     """
     path = find_model(path)
-    if path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
-        header, *others = read_headers(path)
+    is_image = path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir()
+    if is_image or is_zarr(path):
+        header, *others = read_headers(path) if is_image else open_stack(path).headers
         return {
             "kind": "image",
             "path": str(path),

@@ -1,10 +1,12 @@
 """The restorer: a model, ready to restore images of any size."""
 
 import copy
+import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +32,8 @@ from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibrat
 Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
+
+_LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
 
 DEFAULT_STEPS = 10
 DEFAULT_TILE = 1024
@@ -99,6 +103,7 @@ class Restorer:
         self.model = model
         self.card: Card = model.card
         self.calibration: Calibration | None = None
+        self._warned = False
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -112,6 +117,14 @@ class Restorer:
     def default_steps(self) -> int:
         """Steps when none are asked for: 1 for a method that knows only one."""
         return 1 if self.method.one_step else DEFAULT_STEPS
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the model's weights from others."""
+        digest = hashlib.sha256()
+        for name, tensor in self.model.network.state_dict().items():
+            digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def least_spread(self) -> float:
@@ -187,6 +200,7 @@ class Restorer:
         """
         times = self._times(how)
         degraded = self.unit(image)
+        self._look_at(degraded)
         whole = Box(0, 0, *degraded.shape[2:])
         yield from walk(
             lambda state, time: self._estimate(self._network, state, degraded, time),
@@ -250,9 +264,13 @@ class Restorer:
         if self.calibration is None:
             return None
         times = how.times if isinstance(how.times, str) else list(how.times)
-        misfit = self.calibration.misfit(samples=samples, steps=how.steps, times=times, sampler=how.sampler)
+        misfit = self.calibration.misfit(
+            weights=self.fingerprint, samples=samples, steps=how.steps, times=times, sampler=how.sampler
+        )
         if misfit is not None:
             log.warning("no intervals: %s", misfit)
+        elif self.calibration.guaranteed is None:
+            log.info("intervals are plain: %d scenes were too few for a guarantee", self.calibration.scenes)
         return self.calibration if misfit is None else None
 
     def _times(self, how: Walk) -> list[float]:
@@ -261,6 +279,17 @@ class Restorer:
             name = self.card.method.name
             raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
         return times
+
+    def _look_at(self, degraded: Tensor) -> None:
+        """Say once where intensities are far from any that the model can have been trained on."""
+        mean = degraded.mean().item()
+        if not self._warned and not _LEAST_MEAN < mean < _MOST_MEAN:
+            self._warned = True
+            log.warning(
+                "warning: the intensities are far from those of training: their mean is %.3g where 0 to 1 is meant; "
+                "give the type and the scale that the model was trained on",
+                mean,
+            )
 
     def _estimate(self, network: Call, state: Tensor, degraded: Tensor, time: float) -> Tensor:
         t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
@@ -322,7 +351,7 @@ class Restorer:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
         if image.ndim not in (2, 3) or image.size == 0:
             raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
-        pixels = to_unit(fit_channels(image, self.card.channels, what="for this model"))
+        pixels = to_unit(fit_channels(image, self.card.channels, what="this image"))
         planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         unit = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
         normalisation = self.card.normalisation

@@ -37,7 +37,7 @@ def find_model(model: str | Path) -> Path:
 def advice() -> str:
     """Return in words where a model can come from."""
     names = ", ".join(shipped_names())
-    return f"train one with indi train, or name one that comes with indi: {names}" if names else "train one"
+    return f"train one with indi train{f', or name one that comes with indi: {names}' if names else ''}"
 
 
 def shipped_models() -> list[dict[str, Any]]:
@@ -65,4 +65,4 @@ def fitting_model(files: Iterable[Path]) -> str:
     names = shipped_names()
     if "jpeg" in names and all(file.suffix.lower() in _JPEG_SUFFIXES for file in files):
         return "jpeg"
-    raise ConfigError(f"say with --model what is wrong with the images, or whose restorer to use: {advice()}")
+    raise ConfigError(f"say with --model which restorer fits these images: {advice()}")

@@ -4,7 +4,6 @@ What is done is kept in a hidden folder beside the result until all of it is the
 interruption, and a manifest says what was asked for, so that nothing is mixed.
 """
 
-import hashlib
 import json
 import secrets
 import shutil
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from indi.boxes import Box, cores
 from indi.canvas import Canvas
 from indi.checkpoint import write_text
-from indi.errors import ImageError, ShapeError
+from indi.errors import ImageError, IndiError, ShapeError
 from indi.images import from_unit, to_unit
 from indi.images.stack import ReadRows, Stack, open_stack
 from indi.restoration import Pixels, Restorer, Walk
@@ -71,7 +70,7 @@ class StackJob:
     @property
     def work(self) -> Path:
         """The folder of what is done so far."""
-        return self.targets[0].parent / f".{self.targets[0].name}.indi"
+        return self.targets[0].parent / f".{self.source.name}.indi"
 
     def begin(self, restorer: Restorer) -> list[int]:
         """Return the pictures that are to be restored, after what another command left is cleared away.
@@ -84,8 +83,10 @@ class StackJob:
                 if target.suffix.lower() not in stack.suffixes:
                     suffix = stack.suffixes[0]
                     raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
+                if target.is_dir():
+                    raise ImageError(f"{target}: is there already; remove it, or choose another --out")
             _begin(self.work, self._manifest(restorer))
-            return [number for number in range(len(stack.headers)) if not _file(self.work, number, 0).exists()]
+            return [number for number in range(len(stack.headers)) if not self._is_done(stack, number)]
 
     def restore(
         self, restorer: Restorer, stack: Stack, number: int, *, progress: Callable[[float], None] | None = None
@@ -114,18 +115,26 @@ class StackJob:
                 stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
         shutil.rmtree(self.work, ignore_errors=True)
 
+    def _is_done(self, stack: Stack, number: int) -> bool:
+        """Return whether the files of a picture are there, and whole."""
+        header = stack.headers[number]
+        values = header.height * header.width * header.channels
+        for place in range(len(self.targets)):
+            is_map = self.samples is not None and place > self.samples
+            file = _file(self.work, number, place)
+            if not file.exists() or file.stat().st_size != values * (4 if is_map else header.dtype.itemsize):
+                return False
+        return True
+
     def _manifest(self, restorer: Restorer) -> dict[str, Any]:
         """Return all that decides the result."""
         status = self.source.stat()
-        weights = hashlib.sha256()
-        for name, tensor in restorer.model.network.state_dict().items():
-            weights.update(name.encode() + tensor.float().cpu().numpy().tobytes())
         times = self.how.times if isinstance(self.how.times, str) else list(self.how.times)
         calibration = self.calibration
         return {
             "indi": __version__,
             "source": {"name": self.source.name, "bytes": status.st_size, "changed": status.st_mtime_ns},
-            "model": weights.hexdigest(),
+            "model": restorer.fingerprint,
             "precision": str(restorer.precision),
             "walk": {"steps": self.how.steps, "times": times, "sampler": self.how.sampler},
             "axes": self.axes,
@@ -145,7 +154,12 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
     with job.opened() as stack:
         for done, number in enumerate(waiting):
             tell = None if progress is None else partial(_tell, progress, done, len(waiting))
-            job.restore(restorer, stack, number, progress=tell)
+            try:
+                job.restore(restorer, stack, number, progress=tell)
+            except IndiError:
+                if done == 0 and len(waiting) == len(stack.headers):  # nothing that is worth keeping
+                    shutil.rmtree(job.work, ignore_errors=True)
+                raise
     if progress is not None:
         progress(1.0)
     job.finish()

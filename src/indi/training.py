@@ -232,6 +232,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     training_pairs, validation_pairs = split_pairs(
         report.pairs, validation=config.data.validation, seed=split_seed, group=config.data.group
     )
+    if config.data.validation and not validation_pairs:
+        log.info("one scene in all: nothing is kept for validation")
     card = Card(
         version=__version__,
         name=run.name,

@@ -31,6 +31,7 @@ class Calibration(Settings):
     """How wide intervals must be, and for which restorations that was measured.
 
     Attributes:
+        weights: Fingerprint of the model's, so that another one, or one trained on, gets no intervals.
         rate: Share of the pixels that intervals are to hold.
         factor: That does so: of the guarantee, where there were scenes enough for one, else the plain one.
         plain: The factor of the plain quantile: the share that it held of the pixels it was measured on.
@@ -44,6 +45,7 @@ class Calibration(Settings):
     """
 
     format: Literal[1] = 1
+    weights: str
     rate: float
     factor: float
     plain: float
@@ -59,8 +61,10 @@ class Calibration(Settings):
     check: dict[str, Any]
     sparsification: dict[str, Any]
 
-    def misfit(self, *, samples: int, steps: int, times: str | list[float], sampler: str) -> str | None:
+    def misfit(self, *, weights: str, samples: int, steps: int, times: str | list[float], sampler: str) -> str | None:
         """Say why intervals of other restorations would not hold; None for those it was measured on."""
+        if weights != self.weights:
+            return "calibrated for other weights; calibrate again"
         wanted = {"samples": samples, "steps": steps, "times": times, "sampler": sampler}
         for name, value in wanted.items():
             if value != getattr(self, name):

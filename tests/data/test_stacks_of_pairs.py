@@ -75,7 +75,7 @@ def test_stacks_of_unlike_length_and_cut_ones_are_problems(tmp_path: Path) -> No
 def test_one_picture_is_asked_for_where_one_is_needed(tmp_path: Path) -> None:
     folders = stacks(tmp_path)
     for ask in (indi_read_header, indi_read):
-        with pytest.raises(ImageError, match=r"0\.tif: holds 3 pictures; a single one is needed"):
+        with pytest.raises(ImageError, match=r"0\.tif: holds 3 pictures where a single one is needed"):
             ask(folders["clean"] / "0.tif")
     assert info(folders["clean"] / "0.tif")["pictures"] == 3
 

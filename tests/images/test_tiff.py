@@ -219,7 +219,7 @@ def test_other_colours_are_refused(tmp_path: Path, mode: str, named: str) -> Non
 def test_stacks_are_refused(tmp_path: Path, options: dict[str, Any], pages: int) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 20, 30), np.uint8), photometric="minisblack", **options)
     for reader in (read, read_header):
-        with pytest.raises(ImageError, match=f"holds {pages} pictures; a single one is needed here"):
+        with pytest.raises(ImageError, match=f"holds {pages} pictures where a single one is needed"):
             reader(tmp_path / "a.tif")
 
 

@@ -126,6 +126,19 @@ def test_a_map_of_another_type_keeps_the_axes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(after.asarray().reshape(pictures.shape), pictures)
 
 
+def test_a_map_does_not_inherit_the_range_to_show(tmp_path: Path) -> None:
+    data = random(4, HEIGHT, WIDTH)
+    metadata = {"axes": "ZYX", "Ranges": (200.0, 1500.0), "min": 200.0, "max": 1500.0, "unit": "um", "spacing": 0.3}
+    tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, metadata=metadata)
+    with TiffStack(tmp_path / "a.tif") as stack:
+        stack.write_like(tmp_path / "map.tif", lambda number: lambda a, b: data[number, a:b] / np.float32(1), "float32")
+    with tifffile.TiffFile(tmp_path / "map.tif") as file:
+        found = file.imagej_metadata or {}
+        assert file.series[0].axes == "ZYX"
+        assert not {"Ranges", "min", "max"} & set(found)
+        assert found["spacing"] == 0.3
+
+
 @pytest.mark.parametrize("layout", ["plain", "lzw", "tiles", "ImageJ", "OME", "one behind one directory"])
 @settings(deadline=None, max_examples=25)
 @given(share=st.floats(0, 1, exclude_max=True))

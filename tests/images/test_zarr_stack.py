@@ -13,6 +13,7 @@ from indi.errors import ImageError
 from indi.files import plan, restore_files
 from indi.images.stack import is_stack, open_stack
 from indi.images.zarr_stack import ZarrStack, is_zarr
+from indi.info import info
 from indi.restoration import Restorer
 from problems import tiny_model
 
@@ -70,8 +71,6 @@ def test_planes_are_those_of_the_array(tmp_path: Path, version: str, dtype: str)
 def test_it_is_written_again_with_all_that_it_said(tmp_path: Path, version: str, shards: Any) -> None:
     data = volume(tmp_path / "a.zarr", version, shards=shards)
     planes = data.reshape(-1, 40, 50)[::-1].copy()
-    (tmp_path / "b.zarr").mkdir()  # a folder in the way is replaced whole
-    (tmp_path / "b.zarr" / "zarr.json").write_text("old")
     ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(planes))
     old, new = (zarr.open_group(str(tmp_path / name), mode="r") for name in ("a.zarr", "b.zarr"))
     np.testing.assert_array_equal(new["0"][:].reshape(planes.shape), planes)
@@ -126,6 +125,51 @@ def test_a_volume_is_restored_plane_by_plane_into_one_of_its_kind(tmp_path: Path
     assert spread[:].max() > 0
     (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "named.zarr"), steps=1)
     assert outcome.written == (tmp_path / "named.zarr",)
+
+
+def test_what_is_there_is_never_replaced(tmp_path: Path) -> None:
+    """A folder may hold what is nowhere else: the volume itself, labels, notes."""
+    restorer = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+    volume(tmp_path / "a.zarr")
+    (tmp_path / "out" / "a.zarr").mkdir(parents=True)
+    (tmp_path / "out" / "a.zarr" / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for source, out, says in (
+        ("a.zarr", "out", "is there already"),
+        ("a.zarr", "a.zarr", "is an input"),
+        ("a.zarr/0", "a.zarr", "is an input"),
+        ("a.zarr", "a.zarr/more", "is an input"),
+    ):
+        (outcome,) = restore_files(restorer, plan([tmp_path / source], tmp_path / out), steps=1)
+        assert says in str(outcome.error), (source, out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    with pytest.raises(ImageError, match="is there already"):
+        ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "out" / "a.zarr", rows_of(np.zeros((6, 40, 50))))
+
+
+def test_volumes_in_a_folder_and_within_others_are_found_and_named(tmp_path: Path) -> None:
+    volume(tmp_path / "in" / "b.zarr")
+    (job,) = plan([tmp_path / "in"], tmp_path / "out")
+    assert (job.source, job.target) == (tmp_path / "in" / "b.zarr", tmp_path / "out" / "b.zarr")
+    (job,) = plan([tmp_path / "in" / "b.zarr" / "0"], tmp_path / "out")
+    assert job.target == tmp_path / "out" / "0.zarr"
+    facts = info(tmp_path / "in" / "b.zarr")
+    assert (facts["kind"], facts["height"], facts["width"], facts["pictures"]) == ("image", 40, 50, 6)
+
+
+def test_a_map_does_not_inherit_the_range_to_show(tmp_path: Path) -> None:
+    volume(tmp_path / "a.zarr")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
+    ome = dict(group.attrs["ome"])
+    ome["omero"]["channels"][0]["window"] = {"start": 0, "end": 1500, "min": 0, "max": 65535}
+    group.attrs["ome"] = ome
+    stack, planes = ZarrStack(tmp_path / "a.zarr"), np.zeros((6, 40, 50), np.float32)
+    stack.write_like(tmp_path / "same.zarr", rows_of(planes.astype(np.uint16)))
+    stack.write_like(tmp_path / "map.zarr", rows_of(planes), "float32")
+    same, other = (dict(zarr.open_group(str(tmp_path / f"{name}.zarr")).attrs)["ome"] for name in ("same", "map"))
+    assert same["omero"] == ome["omero"]
+    assert "window" not in other["omero"]["channels"][0]
+    assert other["omero"]["channels"][0]["label"] == "DAPI"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The command that makes intervals hold."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -81,12 +82,13 @@ def calibrate(
 def _told(found: Calibration) -> list[str]:
     """Return what was found, in lines."""
     scenes = counted(found.scenes, "scene")
-    kind = (
-        "with the guarantee of conformal risk control" if found.guaranteed else "plain: too few scenes for a guarantee"
-    )
+    needed = math.ceil(1 / (1 - found.rate) - 1 - 1e-9)
+    kind = "with the guarantee of conformal risk control"
+    if found.guaranteed is None:
+        kind = f"plain: a guarantee needs {needed} scenes (--clean and --degraded take others than those kept)"
     lines = [
         f"intervals for {found.rate:.0%} of the pixels, from {scenes}, {kind}",
-        f"half width: {found.factor:.3g} times the spread, {found.half_width:.4f} on average, of a range of 1",
+        f"half width: {found.factor:.3g} times hypot(spread, {found.least:.2g}), {found.half_width:.4f} on average",
     ]
     for name in ("plain", "guaranteed"):
         held = found.check.get(name)
@@ -95,6 +97,8 @@ def _told(found: Calibration) -> list[str]:
             lines.append(
                 f"{name} intervals held {held['mean']:.1%} +- {held['deviation']:.1%} on scenes left out, {splits}"
             )
+    if found.scenes < 2:
+        lines.append("one scene alone: whether they hold on others could not be looked at")
     area = found.sparsification["area"]
     lines.append(f"sparsification: area {area:.3f} between the ranking by spread and the best (0 is perfect)")
     return lines

@@ -106,5 +106,5 @@ def follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: 
             if outcome.error is not None:
                 failed += 1
                 complain(outcome.error)
-    say(f"{total - failed} of {total} {done}: see {out}")
+    say(f"{total - failed} of {total} {done}{f': see {out}' if failed < total else ''}")
     return 2 if failed else 0

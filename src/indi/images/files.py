@@ -232,7 +232,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, _Format]]:
 
 def _single(headers: list[Header]) -> list[Header]:
     if len(headers) > 1:
-        raise ImageError(f"holds {len(headers):,} pictures; a single one is needed here")
+        raise ImageError(f"holds {len(headers):,} pictures where a single one is needed; save it as files of one")
     return headers
 
 

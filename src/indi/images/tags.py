@@ -256,6 +256,6 @@ def _length(file: BinaryIO) -> int:
 
 def _take(file: BinaryIO, offset: int, count: int) -> bytes:
     if offset + count > _length(file):
-        raise ImageError("tags cut short or damaged: they point past the end of the file")
+        raise ImageError("tags cut short or damaged: they point past the end of the file; copy it again")
     file.seek(offset)
     return file.read(count)

@@ -112,7 +112,7 @@ def _page(file: BinaryIO) -> Page:
     found = [directory for _, directory in directories(file)]
     pages = max(len(found), planes_behind(found[0]))
     if pages > 1:
-        raise ImageError(f"holds {pages:,} pictures; a single one is needed here")
+        raise ImageError(f"holds {pages:,} pictures where a single one is needed; save it as files of one")
     return page_of(found[0])
 
 
@@ -232,7 +232,7 @@ def check_pieces(page: Page, length: int) -> None:
     if not all(offsets) or not all(counts):
         raise ImageError("TIFF with empty pieces: a part of its pixels is missing; save it in full")
     if any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
-        raise ImageError("TIFF cut short: a part of its pixels is missing")
+        raise ImageError("TIFF cut short: a part of its pixels is missing; copy it again")
 
 
 def split(samples: Array, page: Page) -> tuple[Array, Array | None]:

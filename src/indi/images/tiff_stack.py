@@ -33,6 +33,8 @@ from indi.images.tiff_write import Rows
 _UNCOMPRESSED = 1
 _KEPT_BYTES = 2**26  # of decoded pieces: neighbouring boxes share them
 _OME_TYPE = re.compile(rb'(<Pixels\b[^>]*\bType=")[^"]*"')
+_IMAGEJ_RANGE = re.compile(rb"^(?:min|max)=.*\n", re.MULTILINE)
+_IMAGEJ_METADATA = (50838, 50839)  # ranges and tables of colours among them
 _OME_BITS = re.compile(rb'(?<=\s)SignificantBits="[0-9]*"')
 
 
@@ -265,10 +267,10 @@ def _kept(page: Page, *, changed: bool) -> Tree:
     if page.directory.tree.get(Name.SUBFILE):
         kept[Name.SUBFILE] = page.directory.tree[Name.SUBFILE]
     description = kept.get(Name.DESCRIPTION)
-    if changed and isinstance(description, Tag):  # OME's names the type of the pixels
-        text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", description.data))
+    if changed and isinstance(description, Tag):  # OME's names the type of the pixels, ImageJ's the range to show
+        text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", _IMAGEJ_RANGE.sub(b"", description.data)))
         kept[Name.DESCRIPTION] = Tag(description.kind, len(text), text)
-    return kept
+    return {number: value for number, value in kept.items() if not changed or number not in _IMAGEJ_METADATA}
 
 
 def _colours(page: Page, encoding: Encoding) -> Tree:

@@ -80,6 +80,7 @@ class ZarrStack:
         temporary = path.parent / f".indi-{secrets.token_hex(6)}.zarr"
         try:
             with _named(path):
+                _check_free(path)
                 array = self._created(temporary, np.dtype(dtype or header.dtype))
                 band = array.chunks[-2]
                 for number in range(len(self.headers)):
@@ -87,7 +88,8 @@ class ZarrStack:
                     for top in range(0, header.height, band):
                         box = Box(top, 0, min(top + band, header.height), header.width)
                         array[self._part(number, box)] = rows(box.top, box.bottom)
-            _replace(temporary, path)
+                _check_free(path)
+                temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -116,7 +118,8 @@ class ZarrStack:
         if self._group is None:
             return zarr.create_array(store=str(path), **how)
         group = zarr.open_group(str(path), mode="w", zarr_format=old.metadata.zarr_format)
-        group.attrs.update(_of_one_level(dict(self._group.attrs)))
+        attributes = _of_one_level(dict(self._group.attrs))
+        group.attrs.update(attributes if dtype == old.dtype else _without_windows(attributes))
         return group.create_array(self._level, **{k: v for k, v in how.items() if k != "zarr_format"})
 
 
@@ -150,16 +153,17 @@ def _of_one_level(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def _replace(new: Path, path: Path) -> None:
-    """Put a folder in the place of another."""
-    try:
-        old = path.parent / f".indi-{secrets.token_hex(6)}.zarr"
-        if path.exists():
-            path.replace(old)
-        new.replace(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot write: {error.strerror}; choose another place") from error
+def _without_windows(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return OME's attributes without the range that a viewer shows, which is that of other pixels."""
+    for channel in attributes.get("ome", attributes).get("omero", {}).get("channels", []):
+        channel.pop("window", None)
+    return attributes
+
+
+def _check_free(path: Path) -> None:
+    """Refuse a place that is taken: a folder may hold what is nowhere else."""
+    if path.exists():
+        raise ImageError("is there already; remove it, or choose another place")
 
 
 @contextmanager
@@ -172,7 +176,8 @@ def _named(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        raise ImageError(f"{path}: damaged Zarr: {' '.join(str(error).split())[:200]}") from error
+        message = " ".join(str(error).split())[:200]
+        raise ImageError(f"{path}: damaged Zarr: {message}; copy it again, or write it elsewhere") from error
 
 
 def _zarr() -> Any:

@@ -5,7 +5,8 @@
 keeps the figures of FILE, if one is given, as docs/results/NAME.json, and fills the tables.
 A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
-a part of the ablations.json of ``ablations.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``;
+a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column for each
+of several files, without their .json. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``;
 ``<!-- models STEPS -->`` a row for each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
@@ -23,6 +24,7 @@ from indi.shipped import shipped_models
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md")
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -37,6 +39,13 @@ def filled(text: str, folder: Path) -> str:
         lines = _lines(values, found[3].split()) if found[3] else _toy_lines(values)
         return found[1] + "\n".join(lines) + "\n" + found[4]
 
+    def across(found: re.Match[str]) -> str:
+        files = {
+            name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in found[2].split(",")
+        }
+        calls = [int(number) for number in found[3].split(",")]
+        return found[1] + "\n".join(_across_lines(files, calls, found[4].split())) + "\n" + found[5]
+
     def models(found: re.Match[str]) -> str:
         steps = [int(number) for number in found[2].split(",")]
         return found[1] + "\n".join(_model_lines(steps)) + "\n" + found[3]
@@ -44,7 +53,7 @@ def filled(text: str, folder: Path) -> str:
     def cards(found: re.Match[str]) -> str:
         return found[1] + "\n".join(_card_lines()) + "\n" + found[2]
 
-    return _CARDS.sub(cards, _MODELS.sub(models, _TABLE.sub(table, text)))
+    return _CARDS.sub(cards, _MODELS.sub(models, _ACROSS.sub(across, _TABLE.sub(table, text))))
 
 
 def _model_lines(steps: list[int]) -> Iterator[str]:
@@ -103,6 +112,18 @@ def _lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
     for name, cells in rows:
         texts = [_cell(*cells[number], metrics) if number in cells else "" for number in calls]
         yield "| " + " | ".join([name, *texts]) + " |"
+
+
+def _across_lines(files: Mapping[str, Any], calls: list[int], metrics: list[str]) -> Iterator[str]:
+    """Yield a row a method and a column a file, with a few numbers of calls in each cell."""
+    yield "| | " + " | ".join(files) + " |"
+    yield "|---" * (1 + len(files)) + "|"
+    for method in next(iter(files.values()))["methods"]:
+        cells = []
+        for values in files.values():
+            at = dict(_rows(values))[method]
+            cells.append(", ".join(_cell(*at[number], metrics) for number in calls if number in at))
+        yield "| " + " | ".join([f"`{method}`", *cells]) + " |"
 
 
 def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:

@@ -5,8 +5,8 @@
 keeps the figures of FILE, if one is given, as docs/results/NAME.json, and fills the tables.
 A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
-a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column for each
-of several files, without their .json. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``;
+a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column
+for each of several files, without their .json. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``;
 ``<!-- models STEPS -->`` a row for each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """

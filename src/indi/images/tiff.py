@@ -211,19 +211,24 @@ def _shaped_description(directory: Directory) -> dict[str, Any] | None:
     return content if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else None
 
 
+def layout_of(page: Page) -> tuple[int, int, list[int], list[int]]:
+    """Return width and height of the strips or tiles, and where each begins and how many bytes it has."""
+    height, width, directory = page.header.height, page.header.width, page.directory
+    if Name.TILE_OFFSETS in directory.tree:
+        across, down = directory.number(Name.TILE_WIDTH, 0), directory.number(Name.TILE_LENGTH, 0)
+        return across, down, directory.numbers(Name.TILE_OFFSETS), directory.numbers(Name.TILE_COUNTS)
+    down = min(directory.number(Name.ROWS, height), height)
+    return width, down, directory.numbers(Name.STRIP_OFFSETS), directory.numbers(Name.STRIP_COUNTS)
+
+
 def check_pieces(page: Page, length: int) -> None:
     """Refuse strips and tiles that are missing or end outside of the file: a decoder may fill in zeros.
 
     Raises:
         ImageError: the file is cut short or damaged.
     """
-    height, width, directory = page.header.height, page.header.width, page.directory
-    if Name.TILE_OFFSETS in directory.tree:
-        across, down = directory.number(Name.TILE_WIDTH, 0), directory.number(Name.TILE_LENGTH, 0)
-        offsets, counts = directory.numbers(Name.TILE_OFFSETS), directory.numbers(Name.TILE_COUNTS)
-    else:
-        across, down = width, min(directory.number(Name.ROWS, height), height)
-        offsets, counts = directory.numbers(Name.STRIP_OFFSETS), directory.numbers(Name.STRIP_COUNTS)
+    height, width = page.header.height, page.header.width
+    across, down, offsets, counts = layout_of(page)
     if not across or not down or across * down > max(height * width, _LARGEST_PADDING):
         raise ImageError(f"damaged TIFF: pieces of {down:,} x {across:,} pixels")
     pieces = math.ceil(width / across) * math.ceil(height / down) * (1 if page.planar == 1 else page.samples)

@@ -283,13 +283,8 @@ def _colours(page: Page, encoding: Encoding) -> Tree:
 
 def _pieces(page: Page) -> Iterator[_Piece]:
     """Yield the strips or tiles of a picture, in the order of the file."""
-    height, width, directory = page.header.height, page.header.width, page.directory
-    if Name.TILE_OFFSETS in directory.tree:
-        across, down = directory.number(Name.TILE_WIDTH, 0), directory.number(Name.TILE_LENGTH, 0)
-        offsets, lengths = directory.numbers(Name.TILE_OFFSETS), directory.numbers(Name.TILE_COUNTS)
-    else:
-        across, down = width, min(directory.number(Name.ROWS, height), height)
-        offsets, lengths = directory.numbers(Name.STRIP_OFFSETS), directory.numbers(Name.STRIP_COUNTS)
+    height, width = page.header.height, page.header.width
+    across, down, offsets, lengths = tiff.layout_of(page)
     number = 0
     for samples in [slice(None)] if page.planar == 1 else [slice(one, one + 1) for one in range(page.samples)]:
         for top in range(0, height, down):

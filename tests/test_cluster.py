@@ -57,6 +57,15 @@ def archive(folder: Path) -> Path:
     return folder
 
 
+def test_a_stack_that_is_refused_leaves_nothing(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pictures, photometric="rgb")
+    jobs = plan([tmp_path / "a.tif"], tmp_path / "out")
+    (outcome,) = restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=1))
+    assert "gray is needed" in str(outcome.error)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_it_restores_what_one_machine_does(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
     jobs = plan([archive(tmp_path / "in")], tmp_path / "many")
     asked = Restoration(steps=3, samples=2)

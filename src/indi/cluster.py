@@ -94,6 +94,8 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
             if problem is not None:
                 failed.setdefault(stack, problem)
             if waiting[stack] == 0:
+                if stack in failed:
+                    stack.abandon()
                 yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack)
 
 

@@ -115,6 +115,11 @@ class StackJob:
                 stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
         shutil.rmtree(self.work, ignore_errors=True)
 
+    def abandon(self) -> None:
+        """Clear the work folder away after a failure, unless a picture in it is done."""
+        if self.work.is_dir() and not any(path.suffix == "" for path in self.work.iterdir()):
+            shutil.rmtree(self.work, ignore_errors=True)
+
     def _is_done(self, stack: Stack, number: int) -> bool:
         """Return whether the files of a picture are there, and whole."""
         header = stack.headers[number]
@@ -157,8 +162,7 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
             try:
                 job.restore(restorer, stack, number, progress=tell)
             except IndiError:
-                if done == 0 and len(waiting) == len(stack.headers):  # nothing that is worth keeping
-                    shutil.rmtree(job.work, ignore_errors=True)
+                job.abandon()
                 raise
     if progress is not None:
         progress(1.0)

@@ -23,7 +23,7 @@ def restore(
     model: Annotated[
         str | None,
         Parameter(
-            help="a shipped model (see indi models), a run folder or a model file; by default jpeg for JPEG files, where it ships"
+            help="a shipped model (see indi models), a run folder or a model file; by default jpeg, for JPEG files"
         ),
     ] = None,
     out: Path = Path("restored"),

@@ -6,7 +6,8 @@
 trains a model of size tiny for each row of ``CELLS``, all for the same number of iterations, and measures each over
 steps; then walks the first of them and one with more noise on other grids of times and with other samplers.
 ``ablations.json`` in the folder holds the figures, in three parts that ``tables.py`` makes tables of: trained, grids
-and samplers, as far as it has come. What is finished is kept: after an interruption the same command goes on.
+and samplers, as far as it has come. What is finished is kept: after an interruption the same command goes on. With
+--only "base" "squared error" --seeds 3, those rows alone, as the mean and spread over three trainings on one split.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import indi
+from indi.cells import mean_rows, spread_rows
 from indi.checkpoint import CARD_FILE, write_text
 from indi.devices import set_threads
 
@@ -44,6 +46,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "share of t = 1: 0": {"method": {"share_at_one": 0.0}},
     "share of t = 1: 0.25": {"method": {"share_at_one": 0.25}},
     "share of t = 1: 0.75": {"method": {"share_at_one": 0.75}},
+    "share of t = 1: 0.75, squared error": {"method": {"share_at_one": 0.75}, "training": {"norm": 2}},
 }
 WALKED = ("base", "epsilon 0.05")  # the models that other grids and samplers are tried on
 
@@ -55,19 +58,23 @@ def settings(name: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"method": method, "training": training, "network": {"size": "tiny"}, "data": data}
 
 
-def trained(name: str, run: Path, options: argparse.Namespace) -> Path:
+def trained(name: str, seed: int, run: Path, options: argparse.Namespace) -> Path:
     """Train a cell, unless it is trained; return its run folder."""
     card = run / CARD_FILE
     if card.exists() and json.loads(card.read_text(encoding="utf-8"))["iterations"] >= options.iterations:
         return run
-    data = {"validation": options.validation} | ({"group": options.group} if options.group else {})
+    data = {"validation": options.validation, "split_seed": options.seed} | (
+        {"group": options.group} if options.group else {}
+    )
     pairs = {"clean": options.clean, "degraded": options.degraded, "task": options.task}
     records = indi.train(
-        run=run, **pairs, config=settings(name, data), iterations=options.iterations, seed=options.seed, resume=True
+        run=run, **pairs, config=settings(name, data), iterations=options.iterations, seed=seed, resume=True
     )
     for record in records:
         if record.iteration % 500 == 0:
-            say(f"{name}: iteration {record.iteration}, loss {record.loss:.4f}, {record.crops_per_second:.0f} crops/s")
+            say(
+                f"{name}, seed {seed}: iteration {record.iteration}, loss {record.loss:.4f}, {record.crops_per_second:.0f} crops/s"
+            )
     return run
 
 
@@ -99,6 +106,15 @@ def measured(line: str, walk: dict[str, Any], run: Path, options: argparse.Names
     return table
 
 
+def over_seeds(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the means of a line over its seeds and, of several, their spread."""
+    if len(tables) == 1:
+        return tables[0]
+    rows = list(zip(*(table["rows"] for table in tables), strict=True))
+    spread = [{"steps": row[0]["steps"], **spread_rows(row)} for row in rows]
+    return tables[0] | {"rows": [mean_rows(row) for row in rows], "spread": spread}
+
+
 def say(text: str) -> None:
     """Print a line with the time of day."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
@@ -115,20 +131,28 @@ def main() -> int:
     parser.add_argument("--validation", type=float, default=0.25, help="share kept for validation (default: 0.25)")
     parser.add_argument("--group", help="pattern that names an image's scene")
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help=f"of each model (default: {ITERATIONS})")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=CELLS, default=list(CELLS), metavar="ROW", help="rows of CELLS")
+    parser.add_argument("--seed", type=int, default=0, help="of the split, and of the first training of a row")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings a row (default: 1)")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     options = parser.parse_args()
     threads = set_threads(options.threads)
+    models = len(options.only) * options.seeds
     say(
-        f"{len(CELLS)} models of {options.iterations} iterations, on {threads} threads: at 300 crops a second on two "
-        f"cores {len(CELLS) * options.iterations * 16 / 300 / 60:.0f} minutes, and the measuring"
+        f"{models} models of {options.iterations} iterations, on {threads} threads: at 300 crops a second on two "
+        f"cores {models * options.iterations * 16 / 300 / 60:.0f} minutes, and the measuring"
     )
     results: dict[str, dict[str, Any]] = {}
-    for number, name in enumerate(CELLS):
-        run = trained(name, options.out / f"{number:02d}", options)
-        for part, line, walk in walks(name):
-            results.setdefault(part, {})[line] = measured(line, walk, run, options)
+    for name in options.only:
+        tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for seed in range(options.seed, options.seed + options.seeds):
+            folder = f"{list(CELLS).index(name):02d}" + ("" if seed == options.seed else f"-s{seed}")
+            run = trained(name, seed, options.out / folder, options)
+            for part, line, walk in walks(name):
+                tables.setdefault((part, line), []).append(measured(line, walk, run, options))
+        for (part, line), found in tables.items():
+            results.setdefault(part, {})[line] = over_seeds(found)
         write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")  # so far
     say(f"figures: {options.out / 'ablations.json'}")
     return 0

@@ -1,6 +1,7 @@
 """One cell of a comparison: a model that is trained once, measured once, and kept."""
 
 import json
+import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from indi.config import Config
 from indi.errors import ConfigError, ModelError
 from indi.evaluation import Evaluation, Measurement, find_test_pairs
 from indi.images import Image, read, write
+from indi.metrics import METRICS
 from indi.report import Strip, steps_label
 from indi.restoration import Restorer
 from indi.training import CONFIG_FILE, train
@@ -193,3 +195,21 @@ def _training(model: Model) -> dict[str, float]:
         "crops_per_second": card.images_seen / card.seconds if card.seconds else 0.0,
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
     }
+
+
+def mean_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean of each value over rows of the same keys; None where one is None, whole numbers kept."""
+    means: dict[str, Any] = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if None in values:
+            means[name] = None
+        else:
+            means[name] = values[0] if len(set(values)) == 1 else statistics.fmean(values)
+    return means
+
+
+def spread_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the sample standard deviation of each metric over rows, such as those of several seeds."""
+    values = {name: [row[name] for row in rows] for name in METRICS if name in rows[0]}
+    return {name: None if None in some else statistics.stdev(some) for name, some in values.items()}

@@ -5,21 +5,19 @@ interrupted goes on, and one with more methods, seeds or time adds to what is th
 """
 
 import json
-import statistics
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from indi.cells import Cell, Result
+from indi.cells import Cell, Result, mean_rows, spread_rows
 from indi.checkpoint import write_text
 from indi.config import Config, Settings, merged
 from indi.devices import Precision, choose_device
 from indi.errors import ConfigError
 from indi.evaluation import find_test_pairs
 from indi.methods import METHODS
-from indi.metrics import METRICS
 from indi.report import write_comparison
 from indi.training import match_training_pairs, settings_tree
 
@@ -261,7 +259,7 @@ class Comparison:
                 **_named("method", config.method, "epsilon", "noise", "conditioned", "share_at_one"),
                 **_named("training", config.training, "norm", "learning_rate"),
             },
-            "degraded": _mean([first["degraded"] for first in firsts]),
+            "degraded": mean_rows([first["degraded"] for first in firsts]),
             "methods": {
                 method: self._summary([results[method, seed] for seed in self.seeds]) for method in self.methods
             },
@@ -271,11 +269,11 @@ class Comparison:
         """Return what compare.json holds of a method: the means over its seeds and, of several, spread and each."""
         rows = list(zip(*(result.table["rows"] for result in results), strict=True))
         summary: dict[str, Any] = {
-            "train": _mean([result.train for result in results]),
-            "rows": [_mean(row) for row in rows],
+            "train": mean_rows([result.train for result in results]),
+            "rows": [mean_rows(row) for row in rows],
         }
         if len(results) > 1:
-            summary["spread"] = [{"steps": row[0]["steps"], **_spread(row)} for row in rows]
+            summary["spread"] = [{"steps": row[0]["steps"], **spread_rows(row)} for row in rows]
             summary["seeds"] = [
                 {"seed": seed, "train": result.train, "rows": result.table["rows"]}
                 for seed, result in zip(self.seeds, results, strict=True)
@@ -285,24 +283,6 @@ class Comparison:
 
 def _named(part: str, settings: Settings, *names: str) -> dict[str, Any]:
     return {f"{part}.{name}": getattr(settings, name) for name in names}
-
-
-def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean of each value over rows of the same keys; None where one is None, whole numbers kept."""
-    means: dict[str, Any] = {}
-    for name in rows[0]:
-        values = [row[name] for row in rows]
-        if None in values:
-            means[name] = None
-        else:
-            means[name] = values[0] if len(set(values)) == 1 else statistics.fmean(values)
-    return means
-
-
-def _spread(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return the sample standard deviation of each metric over seeds."""
-    values = {name: [row[name] for row in rows] for name in METRICS if name in rows[0]}
-    return {name: None if None in some else statistics.stdev(some) for name, some in values.items()}
 
 
 def compare(*, out: str | Path, **options: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ trains a model of size tiny for each row of ``CELLS``, all for the same number o
 steps; then walks the first of them and one with more noise on other grids of times and with other samplers.
 ``ablations.json`` in the folder holds the figures, in three parts that ``tables.py`` makes tables of: trained, grids
 and samplers, as far as it has come. What is finished is kept: after an interruption the same command goes on. With
---only "base" "squared error" --seeds 3, those rows alone, as the mean and spread over three trainings on one split.
+--only "base" "squared error" --seeds 3, those rows alone, the first part of them as mean and spread over three trainings on one split.
 """
 
 import argparse
@@ -63,18 +63,15 @@ def trained(name: str, seed: int, run: Path, options: argparse.Namespace) -> Pat
     card = run / CARD_FILE
     if card.exists() and json.loads(card.read_text(encoding="utf-8"))["iterations"] >= options.iterations:
         return run
-    data = {"validation": options.validation, "split_seed": options.seed} | (
-        {"group": options.group} if options.group else {}
-    )
+    data = {"validation": options.validation, "split_seed": options.seed, "group": options.group}
     pairs = {"clean": options.clean, "degraded": options.degraded, "task": options.task}
     records = indi.train(
         run=run, **pairs, config=settings(name, data), iterations=options.iterations, seed=seed, resume=True
     )
     for record in records:
         if record.iteration % 500 == 0:
-            say(
-                f"{name}, seed {seed}: iteration {record.iteration}, loss {record.loss:.4f}, {record.crops_per_second:.0f} crops/s"
-            )
+            done = f"{name}, seed {seed}: iteration {record.iteration}, loss {record.loss:.4f}"
+            say(f"{done}, {record.crops_per_second:.0f} crops/s")
     return run
 
 
@@ -150,7 +147,8 @@ def main() -> int:
             folder = f"{list(CELLS).index(name):02d}" + ("" if seed == options.seed else f"-s{seed}")
             run = trained(name, seed, options.out / folder, options)
             for part, line, walk in walks(name):
-                tables.setdefault((part, line), []).append(measured(line, walk, run, options))
+                if part == "trained" or seed == options.seed:
+                    tables.setdefault((part, line), []).append(measured(line, walk, run, options))
         for (part, line), found in tables.items():
             results.setdefault(part, {})[line] = over_seeds(found)
         write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")  # so far

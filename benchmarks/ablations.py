@@ -7,7 +7,8 @@ trains a model of size tiny for each row of ``CELLS``, all for the same number o
 steps; then walks the first of them and one with more noise on other grids of times and with other samplers.
 ``ablations.json`` in the folder holds the figures, in three parts that ``tables.py`` makes tables of: trained, grids
 and samplers, as far as it has come. What is finished is kept: after an interruption the same command goes on. With
---only "base" "squared error" --seeds 3, those rows alone, the first part of them as mean and spread over three trainings on one split.
+--only "base" "squared error" --seeds 3, those rows alone, their first part as mean and spread over three trainings
+on one split.
 """
 
 import argparse

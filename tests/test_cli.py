@@ -302,7 +302,7 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert run("evaluate", "--model", model, *options) == 0
     shown = capfd.readouterr()
     header, degraded, one = shown.out.splitlines()
-    names = ["PSNR (dB)", "SSIM", "swd", "spectrum gap (dB)"]
+    names = ["PSNR (dB)", "SSIM", "swd", "spectrum gap (dB)", "FRC (of Nyquist)"]
     assert re.split(r"  +", header.strip()) == ["steps", "calls", *names, "s/MP"]
     assert degraded.split()[0] == "degraded"
     assert one.split()[:2] == ["1", "1"]

@@ -116,6 +116,7 @@ class Cell:
             "steps": list(self.steps),
             "border": self.border,
             "data_range": self.data_range,
+            "metrics": list(METRICS),
         }
 
     def _kept(self) -> dict[str, Any] | None:

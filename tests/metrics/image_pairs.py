@@ -28,6 +28,12 @@ def photograph(name: str) -> Tensor:
     return _tensor(getattr(data, name)())
 
 
+def blurred(images: Tensor, times: int = 1) -> Tensor:
+    for _ in range(times):
+        images = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return images
+
+
 def gaussian_blurred(images: Tensor, sigma: float) -> Tensor:
     reach = int(4 * sigma + 1)
     weights = torch.softmax(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma**2), dim=0)

@@ -20,7 +20,8 @@ from indi.metrics.checks import checked, inside, undefined
 from indi.metrics.distortion import ms_ssim, psnr, psnr_y, ssim
 from indi.metrics.niqe import Niqe
 from indi.metrics.perceptual import dists, fid, kid, lpips
-from indi.metrics.texture import spectrum, swd
+from indi.metrics.spectra import frc, spectrum
+from indi.metrics.texture import swd
 
 __all__ = [
     "EVERY_METRIC",
@@ -31,6 +32,7 @@ __all__ = [
     "Niqe",
     "dists",
     "fid",
+    "frc",
     "kid",
     "lpips",
     "measure",
@@ -77,6 +79,7 @@ METRICS: dict[str, Metric] = {  # add a metric here
     "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", higher_is_better=True),
     "swd": Metric(swd, "sliced Wasserstein distance x 1000", "", higher_is_better=False),
     "spectrum": Metric(spectrum, "spectrum gap", "dB", higher_is_better=False),
+    "frc": Metric(frc, "FRC", "of Nyquist", higher_is_better=True),
     "niqe": Metric(_without_model, "NIQE", "", higher_is_better=False),  # with_niqe gives it its model
 }
 PERCEPTUAL: dict[str, Metric] = {

@@ -6,8 +6,10 @@ keeps the figures of FILE, if one is given, as docs/results/NAME.json, and fills
 A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->``: a row a method or model, a column a
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
 a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column
-for each of several files, without their .json. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``;
-``<!-- models STEPS -->`` a row for each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
+for each of several files, without their .json. ``<!-- ways FILE METRIC METRIC -->`` has a column for each channel of
+the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals. ``<!-- toy FILE -->``
+begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for each test set of each shipped model,
+and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
 
@@ -24,6 +26,7 @@ from indi.shipped import shipped_models
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md")
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MICROSCOPY = re.compile(r"(<!-- (ways|coverage) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -46,6 +49,11 @@ def filled(text: str, folder: Path) -> str:
         calls = [int(number) for number in found[3].split(",")]
         return found[1] + "\n".join(_across_lines(files, calls, found[4].split())) + "\n" + found[5]
 
+    def microscopy(found: re.Match[str]) -> str:
+        values = json.loads((folder / found[3]).read_text(encoding="utf-8"))
+        lines = _ways_lines(values, found[4].split()) if found[2] == "ways" else _coverage_lines(values["coverage"])
+        return found[1] + "\n".join(lines) + "\n" + found[5]
+
     def models(found: re.Match[str]) -> str:
         steps = [int(number) for number in found[2].split(",")]
         return found[1] + "\n".join(_model_lines(steps)) + "\n" + found[3]
@@ -53,7 +61,15 @@ def filled(text: str, folder: Path) -> str:
     def cards(found: re.Match[str]) -> str:
         return found[1] + "\n".join(_card_lines()) + "\n" + found[2]
 
-    return _CARDS.sub(cards, _MODELS.sub(models, _ACROSS.sub(across, _TABLE.sub(table, text))))
+    for pattern, lines in (
+        (_TABLE, table),
+        (_ACROSS, across),
+        (_MICROSCOPY, microscopy),
+        (_MODELS, models),
+        (_CARDS, cards),
+    ):
+        text = pattern.sub(lines, text)
+    return text
 
 
 def _model_lines(steps: list[int]) -> Iterator[str]:
@@ -124,6 +140,23 @@ def _across_lines(files: Mapping[str, Any], calls: list[int], metrics: list[str]
             at = dict(_rows(values))[method]
             cells.append(", ".join(_cell(*at[number], metrics) for number in calls if number in at))
         yield "| " + " | ".join([f"`{method}`", *cells]) + " |"
+
+
+def _ways_lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
+    """Yield a row a way of restoring and a column a channel."""
+    channels = list(next(iter(values["ways"].values())))
+    yield "| | " + " | ".join(f"channel {name}" if name != "all" else "all" for name in channels) + " |"
+    yield "|---" * (1 + len(channels)) + "|"
+    for way, found in values["ways"].items():
+        yield "| " + " | ".join([way, *(_cell(found[name], {}, metrics) for name in channels)]) + " |"
+
+
+def _coverage_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"| of {found['rate']:.0%} asked for | held by fields left out | factor |"
+    yield "|---|---|---|"
+    for name in ("plain", "guaranteed"):
+        held = found["check"][name]
+        yield f"| {name} | {held['mean']:.1%} ± {held['deviation']:.1%} | {found[name]:.2f} |"
 
 
 def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:

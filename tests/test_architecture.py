@@ -24,7 +24,7 @@ ROWS = """
     hub
     shipped
     restoration
-    stacks
+    stacks archive
     files previews trainer
     cluster
     training

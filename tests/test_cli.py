@@ -20,7 +20,7 @@ from indi.checkpoint import read_tensors, save_model
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.evaluation import Evaluation
-from indi.files import degrade_files, plan
+from indi.files import Outcome, degrade_files, plan, restore_files
 from indi.images import Image, read, write
 from indi.methods import METHODS
 from indi.metrics import METRICS
@@ -212,6 +212,26 @@ def test_restore_is_the_restorer_on_files(model: Path, pairs: dict[str, Any], tm
     assert shown.err == f"4 of 4 restored: see {tmp_path / 'out'}\n"
 
 
+def test_an_interrupted_restoration_goes_on(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["restore", pairs["degraded"], "--model", model, "--out", tmp_path / "out", "--steps", 1]
+    done = []
+
+    def interrupted(*args: Any, **options: Any) -> Iterator[Outcome]:
+        done.append(next(restore_files(*args, **options)))
+        yield done[0]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indi.cli.restore.restore_files", interrupted)
+        assert run(*arguments) == 130
+    assert capsys.readouterr().err == "what is restored is kept; the same command goes on from there\ninterrupted\n"
+    assert run(*arguments) == 0
+    shown = f"4 of 4 restored, 1 of them by an earlier command: see {tmp_path / 'out'}\n"
+    assert capsys.readouterr().err == shown
+
+
 def test_options_reach_the_restorer(
     model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +264,7 @@ def test_the_default_folder_is_restored(
         run("restore", "--model", model, "--steps", 1, "data/degraded/0.png", "--samples", 2, "data/clean/1.png") == 0
     )
     stems = [f"{number}_{what}" for number in (0, 1) for what in ("invented", "mean", "s01", "s02", "spread")]
-    assert sorted(file.stem for file in (tmp_path / "restored").iterdir()) == stems
+    assert sorted(file.stem for file in (tmp_path / "restored").glob("[!.]*")) == stems
 
 
 def test_broken_inputs_are_named_and_the_rest_restored(
@@ -262,7 +282,7 @@ def test_broken_inputs_are_named_and_the_rest_restored(
         ["indi", "nowhere.png"],
     ]
     assert last == f"2 of 5 restored: see {tmp_path / 'out'}"
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["0.png", "3.png"]
+    assert sorted(file.name for file in (tmp_path / "out").glob("[!.]*")) == ["0.png", "3.png"]
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
     assert run("restore", folder / "0.png", "--model", model, "--steps", 1, "--out", folder) == 2
     assert (folder / "0.png").read_bytes() == before[folder / "0.png"]

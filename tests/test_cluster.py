@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from indi import cluster
+from indi.archive import MANIFEST
 from indi.checkpoint import save_model
 from indi.cluster import Worker, restore_on_cluster
 from indi.errors import ConfigError
@@ -101,7 +102,12 @@ def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Wor
         wanted = restorer.restore(read(tmp_path / "in" / f"{number}.png").pixels, steps=20)
         np.testing.assert_array_equal(read(tmp_path / "out" / f"{number}.png").pixels, wanted)
     assert tifffile.imread(tmp_path / "out" / "stack.tif").shape == (6, 40, 50)
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == [MANIFEST]
+    again = list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=20)))
+    assert sum(outcome.kept for outcome in again) == 12
+    assert [outcome.written for outcome in again if outcome.kept] == [
+        outcome.written for job in jobs for outcome in outcomes if outcome.source == job.source and not outcome.error
+    ]
     deadline = time.monotonic() + 60
     while len(scheduler.scheduler.workers) < 2 and time.monotonic() < deadline:  # for the tests that follow
         time.sleep(0.1)

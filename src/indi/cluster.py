@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from indi.archive import Archive
 from indi.devices import Precision, set_threads
 from indi.errors import ConfigError, IndiError, MissingExtraError
 from indi.files import Job, Outcome, Restoration, clashes, restore_files
 from indi.images.stack import is_stack
 from indi.restoration import DEFAULT_TILE, Restorer, load
 from indi.stacks import IN_MEMORY, StackJob
+from indi.uncertainty import Calibration
 
 _TRIES = 3  # of a task whose worker was lost
 _PATIENCE = 30  # seconds, for a scheduler to answer
@@ -58,45 +60,65 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         raise ConfigError(
             f"{scheduler}: no Dask scheduler answers there ({error}); start one, or leave it out"
         ) from error
+    archive = asked.archive(restorer, jobs, calibration)
     with client:
-        unusable = clashes(jobs, asked, calibration)
-        tasks: dict[Any, Job | tuple[StackJob, Job]] = {}
-        waiting: dict[StackJob, int] = {}
-        for job in jobs:
-            refused = job.error or unusable.get(job)
-            if refused is not None:
-                yield Outcome(job.source, error=refused)
-            elif is_stack(job.source, IN_MEMORY):
-                try:
-                    stack = asked.stack(job, restorer, calibration)
-                    numbers = stack.begin(restorer)
-                except IndiError as error:
-                    yield Outcome(job.source, error=error)
-                    continue
-                waiting[stack] = len(numbers)
-                for number in numbers:
-                    future = client.submit(_restore_picture, worker, stack, number, pure=False, retries=_TRIES)
-                    tasks[future] = (stack, job)
-                if not numbers:
-                    yield _finished(stack)
-            else:
-                future = client.submit(_restore_file, worker, job, asked, pure=False, retries=_TRIES)
-                tasks[future] = job
-        failed: dict[StackJob, IndiError] = {}
-        for future, result in distributed.as_completed(list(tasks), with_results=True, raise_errors=False):
-            task = tasks[future]
-            if isinstance(task, Job):
-                yield result if isinstance(result, Outcome) else Outcome(task.source, error=_problem(task, result))
+        for outcome in _outcomes(client, worker, jobs, asked, calibration, archive):
+            if archive is not None and outcome.error is None and not outcome.kept:
+                archive.add(outcome.source, outcome.written)
+            yield outcome
+
+
+def _outcomes(
+    client: Any,
+    worker: Worker,
+    jobs: Sequence[Job],
+    asked: Restoration,
+    calibration: Calibration | None,
+    archive: Archive | None,
+) -> Iterator[Outcome]:
+    distributed = _distributed()
+    restorer = worker.restorer()
+    unusable = clashes(jobs, asked, calibration)
+    tasks: dict[Any, Job | tuple[StackJob, Job]] = {}
+    waiting: dict[StackJob, int] = {}
+    for job in jobs:
+        refused = job.error or unusable.get(job)
+        if refused is not None:
+            yield Outcome(job.source, error=refused)
+        elif archive is not None and archive.has(job.source, asked.targets(job, calibration)):
+            yield Outcome(job.source, tuple(asked.targets(job, calibration)), kept=True)
+        elif is_stack(job.source, IN_MEMORY):
+            try:
+                stack = asked.stack(job, restorer, calibration)
+                numbers = stack.begin(restorer)
+            except IndiError as error:
+                yield Outcome(job.source, error=error)
                 continue
-            stack, job = task
-            waiting[stack] -= 1
-            problem = result if result is None or isinstance(result, IndiError) else _problem(job, result)
-            if problem is not None:
-                failed.setdefault(stack, problem)
-            if waiting[stack] == 0:
-                if stack in failed:
-                    stack.abandon()
-                yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack)
+            waiting[stack] = len(numbers)
+            for number in numbers:
+                future = client.submit(_restore_picture, worker, stack, number, pure=False, retries=_TRIES)
+                tasks[future] = (stack, job)
+            if not numbers:
+                yield _finished(stack)
+        else:
+            future = client.submit(_restore_file, worker, job, asked, pure=False, retries=_TRIES)
+            tasks[future] = job
+    failed: dict[StackJob, IndiError] = {}
+    for future, result in distributed.as_completed(list(tasks), with_results=True, raise_errors=False):
+        task = tasks.pop(future)
+        future.release()  # a worker that is lost later would otherwise have this done again
+        if isinstance(task, Job):
+            yield result if isinstance(result, Outcome) else Outcome(task.source, error=_problem(task, result))
+            continue
+        stack, job = task
+        waiting[stack] -= 1
+        problem = result if result is None or isinstance(result, IndiError) else _problem(job, result)
+        if problem is not None:
+            failed.setdefault(stack, problem)
+        if waiting[stack] == 0:
+            if stack in failed:
+                stack.abandon()
+            yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack)
 
 
 def _restore_file(worker: Worker, job: Job, asked: Restoration) -> Outcome:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from indi import stacks
+from indi.archive import Archive
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
@@ -19,7 +20,7 @@ from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 from indi.images.zarr_stack import is_zarr
 from indi.restoration import Pixels, Restorer, Walk
-from indi.stacks import StackJob, restore_stack
+from indi.stacks import StackJob, deciding, restore_stack
 from indi.tiling import is_out_of_memory
 from indi.uncertainty import Calibration, maps, names
 
@@ -38,11 +39,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: the files written, or the error."""
+    """What became of a job: the files written, or the error.
+
+    Attributes:
+        source: The input.
+        written: The files; with ``kept`` those that an earlier command has written, the same.
+        error: Why there are none.
+        kept: Nothing was left to do.
+    """
 
     source: Path
     written: tuple[Path, ...] = ()
     error: IndiError | None = None
+    kept: bool = False
 
 
 def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
@@ -128,13 +137,21 @@ class Restoration:
         """Return the calibration that fits, if there is one."""
         return None if self.samples is None else restorer.calibration_for(self.how(restorer), self.samples)
 
+    def archive(self, restorer: Restorer, jobs: Sequence[Job], calibration: Calibration | None) -> Archive | None:
+        """Return what is known of an earlier command like this; None for a single file, which is always restored."""
+        if len(jobs) < 2:
+            return None
+        asked = deciding(restorer, self.how(restorer), self.samples, self.seed, calibration)
+        return Archive(jobs[0].target.parent, asked | {"enlarged": self.enlarged, "axes": self.axes})
+
     def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
         """Return the files that a job writes."""
         if self.samples is None:
             return [job.target]
+        several = names(calibration) if self.samples > 1 else []  # maps of one sample would say nothing
         stem, suffix = job.target.stem, job.target.suffix
         stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
-        for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
+        for name in several:  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix in ZARR_SUFFIXES
             stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
         return [job.target.with_name(name) for name in stems]
@@ -170,8 +187,8 @@ class Restoration:
             sampler=self.sampler,
             progress=progress,
         )
-        if self.samples is None:
-            return [_like(image, pixels)]
+        if self.samples is None or self.samples == 1:
+            return [_like(image, each) for each in (pixels if self.samples else [pixels])]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
         found = maps(planes, restorer.least_spread, calibration)
         found["mean"] = from_unit(found["mean"], pixels.dtype)
@@ -188,7 +205,8 @@ def restore_files(
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
-    A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten.
+    A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten. Of several
+    files, those that an earlier command has restored in just this way are kept (archive.py).
 
     Args:
         restorer: The restorer.
@@ -207,6 +225,7 @@ def restore_files(
         lambda job: asked.targets(job, calibration),
         lambda image, source: asked.images(restorer, image, calibration, progress),
         lambda job: restore_stack(restorer, asked.stack(job, restorer, calibration), progress=progress),
+        asked.archive(restorer, jobs, calibration),
     )
 
 
@@ -249,6 +268,7 @@ def _work(
     targets: Callable[[Job], list[Path]],
     make: Callable[[Image, Path], list[Image]],
     make_stack: Callable[[Job], None] | None = None,
+    archive: Archive | None = None,
 ) -> Iterator[Outcome]:
     """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
     taken, folders = _inputs(jobs)
@@ -260,7 +280,10 @@ def _work(
             for path in paths:
                 if _identity(path) in taken or _touches(path, folders):
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
-            if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
+            kept = archive is not None and archive.has(job.source, paths)
+            if kept:
+                pass
+            elif make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
                 make_stack(job)
             else:
                 image = read(job.source)
@@ -269,6 +292,8 @@ def _work(
                 for path, result in zip(paths, made, strict=True):
                     write(path, result)
             taken.update(_identity(path) for path in paths)
+            if archive is not None and not kept:
+                archive.add(job.source, paths)
         except ConfigError:
             raise
         except IndiError as error:
@@ -279,7 +304,7 @@ def _work(
             advice = "cut the image, or free memory"
             yield Outcome(job.source, error=DeviceError(f"{job.source}: does not fit in memory; {advice}"))
         else:
-            yield Outcome(job.source, tuple(paths))
+            yield Outcome(job.source, tuple(paths), kept=kept)
 
 
 @contextmanager

@@ -134,19 +134,30 @@ class StackJob:
     def _manifest(self, restorer: Restorer) -> dict[str, Any]:
         """Return all that decides the result."""
         status = self.source.stat()
-        times = self.how.times if isinstance(self.how.times, str) else list(self.how.times)
-        calibration = self.calibration
         return {
-            "indi": __version__,
             "source": {"name": self.source.name, "bytes": status.st_size, "changed": status.st_mtime_ns},
-            "model": restorer.fingerprint,
-            "precision": str(restorer.precision),
-            "walk": {"steps": self.how.steps, "times": times, "sampler": self.how.sampler},
             "axes": self.axes,
-            "samples": self.samples,
-            "seed": self.seed,
-            "calibration": None if calibration is None else [calibration.factor, calibration.least],
+            **deciding(restorer, self.how, self.samples, self.seed, self.calibration),
         }
+
+
+def deciding(
+    restorer: Restorer, how: Walk, samples: int | None, seed: int, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Return all that decides how any file is restored, for a manifest."""
+    return {
+        "indi": __version__,
+        "model": restorer.fingerprint,
+        "precision": str(restorer.precision),
+        "walk": {
+            "steps": how.steps,
+            "times": how.times if isinstance(how.times, str) else list(how.times),
+            "sampler": how.sampler,
+        },
+        "samples": samples,
+        "seed": seed,
+        "calibration": None if calibration is None else [calibration.factor, calibration.least],
+    }
 
 
 def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[float], None] | None = None) -> None:
@@ -213,7 +224,7 @@ def _restore_picture(
                 ):
                     if progress is not None:
                         progress((sample + share) / len(results))
-        extra = [] if samples is None else names(calibration)
+        extra = names(calibration) if samples is not None and samples > 1 else []
         others = [
             opened.enter_context(Canvas(shape, dtype, unfinished(place)))
             for place, dtype in enumerate(

@@ -64,7 +64,7 @@ def restore(
     asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
-        return follow(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), "restored", out)
+        return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)
     restorer = load(model, device=device, precision=precision, tile=tile)
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
@@ -72,7 +72,7 @@ def restore(
     def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
         return restore_files(restorer, jobs, progress=progress, **vars(asked))
 
-    return follow(work, len(jobs), "restored", out)
+    return _restored(work, len(jobs), out)
 
 
 @app.command
@@ -94,17 +94,27 @@ def degrade(
     return follow(lambda progress: degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
 
 
+def _restored(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, out: Path) -> int:
+    try:
+        return follow(work, total, "restored", out)
+    except KeyboardInterrupt:
+        say("what is restored is kept; the same command goes on from there")
+        raise
+
+
 def follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, done: str, out: Path) -> int:
     """Work through files; say what failed and how many did not; return the exit code."""
-    failed = 0
+    failed = kept = 0
     with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         shown = bar.add_task("images", total=total)
         outcomes = work(lambda share: bar.update(shown, completed=finished + share))
         finished = 0
         for finished, outcome in enumerate(outcomes, start=1):
             bar.update(shown, completed=finished)
+            kept += outcome.kept
             if outcome.error is not None:
                 failed += 1
                 complain(outcome.error)
-    say(f"{total - failed} of {total} {done}{f': see {out}' if failed < total else ''}")
+    already = f", {kept} of them by an earlier command" if kept else ""
+    say(f"{total - failed} of {total} {done}{already}{f': see {out}' if failed < total else ''}")
     return 2 if failed else 0

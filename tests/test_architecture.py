@@ -21,7 +21,7 @@ ROWS = """
     normalisation
     data checkpoint
     uncertainty
-    hub
+    hub export
     shipped
     restoration
     stacks archive

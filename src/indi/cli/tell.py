@@ -1,14 +1,16 @@
-"""Commands that tell what there is: models, info."""
+"""Commands about models as such: models, info, export."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from indi.checkpoint import load_model
 from indi.cli.app import app
-from indi.cli.options import Json
-from indi.cli.terminal import print_json, print_table, printable
+from indi.cli.options import Json, Model
+from indi.cli.terminal import print_json, print_table, printable, say
+from indi.export import export as export_model
 from indi.info import info as facts_about
-from indi.shipped import shipped_models
+from indi.shipped import find_model, shipped_models
 
 
 @app.command
@@ -45,6 +47,18 @@ def info(path: Path, /, *, json: Json = False) -> int:
         lines = dict(_flat(facts))
         for name, value in lines.items():
             print(f"{name:>{max(map(len, lines))}}  {printable(str(value))}")
+    return 0
+
+
+@app.command
+def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
+    """Write a model as ONNX, for onnxruntime, OpenVINO and others; needs indi[export].
+
+    Args:
+        out: the file, NAME.onnx
+    """
+    export_model(load_model(find_model(model)), out)
+    say(f"exported: {out}")
     return 0
 
 

@@ -1,0 +1,126 @@
+"""A model as one ONNX file, for onnxruntime, OpenVINO and whatever else reads ONNX.
+
+The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
+sees the degraded image too. Height, width and batch are free. The walk stays outside, a few lines in any language
+(docs/export.md); what it needs to know stands in the file's metadata under ``indi``.
+"""
+
+import copy
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from indi.checkpoint import Model
+from indi.errors import ConfigError, MissingExtraError
+from indi.images import atomic
+
+SUFFIX = ".onnx"
+METADATA = "indi"
+
+
+class _Estimate(nn.Module):
+    """The estimate of clean as one module: the network, and what it is added to or multiplied with."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(model.network).float().cpu().eval()
+        self.method = model.card.method.build()
+
+    def forward(self, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
+        return self.method.estimate(self.network, state, degraded, t)
+
+
+class _EstimateFromState(_Estimate):
+    """The same of a network that does not see the degraded image."""
+
+    def forward(self, state: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(state, state, t)
+
+
+def export(model: Model, path: str | Path) -> None:
+    """Write a model as an ONNX file; whole or not at all.
+
+    Args:
+        model: The model.
+        path: The file, NAME.onnx.
+
+    Raises:
+        ConfigError: The name has another suffix.
+        ImageError: The file cannot be written.
+        MissingExtraError: onnx or onnxscript cannot be imported.
+    """
+    path = Path(path)
+    if path.suffix.lower() != SUFFIX:
+        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}")
+    _check_extra()
+    conditioned = model.card.method.build().conditioned
+    images = ["state", "degraded"] if conditioned else ["state"]
+    # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for
+    # each input: of the same one twice the exporter makes one.
+    examples = [torch.rand(2, model.card.channels, 45, 53) for _ in images]
+    free = torch.export.Dim.DYNAMIC
+    with _quiet():
+        program: Any = torch.onnx.export(
+            _Estimate(model) if conditioned else _EstimateFromState(model),
+            (*examples, torch.rand(2)),
+            input_names=[*images, "t"],
+            output_names=["clean"],
+            dynamic_shapes={name: {0: free, 2: free, 3: free} for name in images} | {"t": {0: free}},
+            dynamo=True,
+            verbose=False,
+        )
+        program.model.metadata_props[METADATA] = json.dumps(about(model))
+        with atomic(path) as temporary:
+            program.save(temporary, external_data=False)
+
+
+def about(model: Model) -> dict[str, Any]:
+    """Return what whoever walks with the exported file needs to know.
+
+    ``halo`` and ``stride`` are of the network: pixels that a tile must see around it, and what its corner must be a
+    multiple of; a null halo means that the network looks at the whole image. With ``normalisation`` intensities go in
+    as (degraded - offset) / scale and come out by the scale and offset of clean.
+    """
+    card = model.card
+    return {
+        "name": card.name,
+        "task": card.task,
+        "channels": card.channels,
+        "method": card.method.name,
+        "epsilon": card.method.epsilon,
+        "noise": card.method.noise,
+        "conditioned": card.method.build().conditioned,
+        "halo": model.network.halo,
+        "stride": model.network.stride,
+        "normalisation": None if card.normalisation is None else card.normalisation.model_dump(mode="json"),
+    }
+
+
+def _check_extra() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(f"exporting needs {error.name}; install indi[export]") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what the exporter says of torchvision, deprecations and its progress."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

@@ -33,6 +33,7 @@ ROWS = """
     calibration
     cells
     comparison
+    app
     __init__
     cli
     __main__

@@ -176,8 +176,7 @@ class Restoration:
         progress: Callable[[float], None] | None,
     ) -> list[Image]:
         """Return what an image becomes, in the order of ``targets``."""
-        alpha = None if image.alpha is None else enlarge(image.alpha, self.enlarged)
-        image = replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha)
+        image = self.enlarge(image)
         pixels = restorer.restore(
             image.pixels,
             steps=self.steps,
@@ -187,6 +186,15 @@ class Restoration:
             sampler=self.sampler,
             progress=progress,
         )
+        return self.results(restorer, image, pixels, calibration)
+
+    def enlarge(self, image: Image) -> Image:
+        """Return the image as it is restored."""
+        alpha = None if image.alpha is None else enlarge(image.alpha, self.enlarged)
+        return replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha)
+
+    def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
+        """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``."""
         if self.samples is None or self.samples == 1:
             return [_like(image, each) for each in (pixels if self.samples else [pixels])]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)

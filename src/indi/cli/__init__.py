@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from indi.cli import calibrate, measure, restore, tell, toy, train  # noqa: F401 - each adds its commands to the app
+from indi.cli import browser, calibrate, measure, restore, tell, toy, train  # noqa: F401 - each adds its commands to the app
 from indi.cli.app import app
 from indi.cli.terminal import Lines, complain, interrupt, on_signals, say
 from indi.errors import IndiError

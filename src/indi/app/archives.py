@@ -1,0 +1,55 @@
+"""Uploaded archives of images, unpacked so that nothing leaves its folder and nothing grows without bound."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from indi.app.session import safe_name
+from indi.errors import DataError
+from indi.images import READABLE_SUFFIXES
+
+MOST_FILES = 5000
+MOST_BYTES = 2**30  # unpacked, an archive
+_CHUNK = 2**20
+
+
+def unpack(archive: Path, folder: Path) -> int:
+    """Unpack the images of a ZIP archive into one folder, whatever folders it has inside; return how many.
+
+    Raises:
+        DataError: It is no ZIP archive, is damaged or encrypted, holds no images, two of one name, or too much.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if _is_image(member)]
+            if not members:
+                raise DataError(f"{archive.name}: holds no images; put PNG, JPEG or TIFF files into it")
+            if len(members) > MOST_FILES:
+                raise DataError(f"{archive.name}: holds {len(members):,} images; give {MOST_FILES:,} at most")
+            room = MOST_BYTES
+            for member in members:
+                room = _unpack_one(opened, member, folder / safe_name(member.filename), room, archive.name)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{archive.name}: cannot be unpacked ({reason}); give a plain ZIP archive") from error
+    return len(members)
+
+
+def _is_image(member: zipfile.ZipInfo) -> bool:
+    parts = re.split(r"[\\/]", member.filename)
+    is_hidden = parts[-1].startswith(".") or "__MACOSX" in parts
+    return not member.is_dir() and not is_hidden and Path(parts[-1]).suffix.lower() in READABLE_SUFFIXES
+
+
+def _unpack_one(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, room: int, name: str) -> int:
+    """Write one file; return the bytes that the rest may have. What a header claims of its size is not believed."""
+    if path.exists():
+        raise DataError(f"{name}: holds two images named {path.name}; give each a name of its own")
+    with opened.open(member) as source, path.open("xb") as target:
+        while chunk := source.read(_CHUNK):
+            room -= len(chunk)
+            if room < 0:
+                raise DataError(f"{name}: holds more than {MOST_BYTES // 2**30} GiB unpacked; give fewer images")
+            target.write(chunk)
+    return room

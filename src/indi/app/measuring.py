@@ -1,0 +1,71 @@
+"""Pairs from two uploaded archives, measured: what each number of steps buys."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from indi.app.archives import unpack
+from indi.app.session import Session
+from indi.errors import ConfigError
+from indi.evaluation import Evaluation, Measurement, find_test_pairs
+from indi.report import table_rows
+
+MOST_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a measurement is.
+
+    Attributes:
+        share: Of the work that is done.
+        note: What it is at, in words.
+        table: Its head and rows, at the end.
+        curve: The perception-distortion curve, a PNG file.
+        report: The report, one page that is readable offline.
+    """
+
+    share: float
+    note: str
+    table: tuple[list[str], ...] = ()
+    curve: Path | None = None
+    report: Path | None = None
+
+
+def measure(
+    session: Session, model: str | None, clean: Path, degraded: Path | None, task: str | None, *, steps: tuple[int, ...]
+) -> Iterator[Progress]:
+    """Unpack the archives and measure the model on their pairs; stop where the visitor asks to.
+
+    Raises:
+        ConfigError, DataError, ImageError: The archives, the model or the options do not fit.
+    """
+    if not steps or not all(1 <= number <= MOST_STEPS for number in steps):
+        raise ConfigError(f"numbers of steps go from 1 to {MOST_STEPS}")
+    session.begin()
+    restorer = session.restorer(model)
+    folder = session.new_folder("measuring")
+    yield Progress(0.0, "unpacking")
+    unpack(clean, folder / "clean")
+    if degraded is not None:
+        unpack(degraded, folder / "degraded")
+    found = find_test_pairs(
+        None,
+        clean=folder / "clean",
+        degraded=None if degraded is None else folder / "degraded",
+        task=None if degraded is not None else task,
+        channels=restorer.card.channels,
+    )
+    evaluation = Evaluation(restorer, *found, steps=steps)
+    total = len(found.pairs) * (1 + len(evaluation.walked()))
+    measured: list[Measurement] = []
+    for measurement in evaluation.measurements():
+        measured.append(measurement)
+        image = f"image {1 + (len(measured) - 1) * len(found.pairs) // total} of {len(found.pairs)}"
+        yield Progress(len(measured) / total, f"{image}: {measurement.file}")
+        if session.is_stopping:
+            yield Progress(len(measured) / total, "stopped")
+            return
+    report = folder / "report"
+    rows = table_rows(evaluation.write(report, measured))
+    yield Progress(1.0, "done", tuple(rows), report / "curve.png", report / "report.html")

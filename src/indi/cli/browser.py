@@ -1,0 +1,38 @@
+"""The command that opens the page: app."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from indi.app.page import PORT, serve
+from indi.cli.app import app
+from indi.cli.options import Threads
+from indi.cli.terminal import say
+from indi.devices import set_threads
+from indi.restoration import load
+from indi.shipped import find_model
+
+
+@app.command(name="app")
+def open_app(
+    *models: Path,
+    port: int = PORT,
+    browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+    threads: Threads = None,
+) -> int:
+    """Restore, train and measure in a browser, on this machine alone; needs indi[app].
+
+    Args:
+        models: run folders or model files to offer beside the shipped models
+        port: of this machine
+        browser: open the page
+    """
+    set_threads(threads)
+    served = {}
+    for model in models:
+        load(model)
+        served[model.stem] = find_model(model)
+    say(f"indi is at http://127.0.0.1:{port}; Ctrl-C ends it")
+    serve(served, port=port, show=browser)
+    return 0

@@ -1,0 +1,211 @@
+"""The page in a real browser, used as a person does; and what somebody who means harm would try."""
+
+import json
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from test_work import zipped
+
+from indi.checkpoint import save_model
+from indi.images import Image, write
+from indi.restoration import load
+from problems import tiny_model, write_pairs
+
+gradio = pytest.importorskip("gradio")
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of gradio's own making
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+]
+WAIT = 60_000  # ms
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    save_model(tiny_model(1, epsilon=0.05), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        from indi.app import page
+
+        patch.setattr(page, "MOST_BYTES", 2_000_000)
+        served = page.serve({"mine": run}, port=7899, show=False, block=False)
+        yield served.local_url.rstrip("/")
+        served.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WAIT)
+    abroad: list[str] = []
+    page.on("request", lambda request: abroad.append(request.url) if address not in request.url else None)
+    page.goto(address)
+    page.get_by_text("Drop an image to begin").wait_for()
+    yield page
+    page.close()
+    assert [url for url in abroad if url.startswith("http")] == []  # no font, no script, no tracker from elsewhere
+
+
+def drop(page: Any, number: int, path: Path) -> None:
+    """Give a file to a visible drop area, counted from the top of the page."""
+    page.locator("input[type=file]:not([disabled])").nth(number).set_input_files(path)
+
+
+def drop_both(page: Any, *archives: Path) -> None:
+    """Give archives to the visible drop areas from the top; one that holds a file is no drop area any more."""
+    for archive in archives:
+        panel = page.get_by_role("tabpanel").locator("visible=true")
+        panel.locator("input[type=file]").first.set_input_files(archive)
+        panel.get_by_text(archive.stem, exact=True).or_(panel.get_by_text(archive.name, exact=True)).first.wait_for()
+
+
+def test_an_image_is_restored_and_comes_back_in_its_depth(page: Any, run: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (60, 80), np.uint16)
+    write(tmp_path / "slide.tif", Image(pixels))
+    drop(page, 0, tmp_path / "slide.tif")
+    page.get_by_text("80 x 60 pixels").wait_for()
+    page.get_by_label("number input for Steps").fill("3")
+    page.get_by_label("number input for Steps").press("Enter")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("done", exact=True).wait_for()
+    assert page.get_by_text("step 3", exact=True).count() >= 1
+    with page.expect_download() as download:
+        page.locator("a[download]").filter(has_text="KB").last.click()
+    download.value.save_as(tmp_path / "back.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "back.tif"), load(run).restore(pixels, steps=3))
+
+
+def test_a_broken_file_is_a_sentence(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot one")
+    drop(page, 0, tmp_path / "broken.png")
+    alert = page.get_by_role("alert").filter(has_text="broken.png")
+    alert.wait_for()
+    assert "Traceback" not in page.content()
+    assert str(tmp_path) not in alert.inner_text()
+    assert "/" not in alert.inner_text().replace("and/or", "")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    alert.wait_for()
+
+
+def test_a_restoration_can_be_stopped(page: Any, tmp_path: Path) -> None:
+    write(tmp_path / "a.png", Image(np.random.default_rng(0).integers(0, 256, (700, 900), np.uint8)))
+    drop(page, 0, tmp_path / "a.png")
+    page.get_by_text("900 x 700 pixels").wait_for()
+    page.get_by_label("number input for Steps").fill("50")
+    page.get_by_label("number input for Steps").press("Enter")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("of 50").wait_for()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("stopped at step").wait_for()
+
+
+def test_a_model_is_trained_chosen_and_measured(page: Any, tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, count=6, size=(64, 64))
+    clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
+    page.get_by_role("tab", name="Train").click()
+    drop_both(page, clean, degraded)
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.get_by_text("crops a second").wait_for()
+    page.get_by_role("button", name="Stop and keep").click()
+    page.get_by_text("done: choose “yours, 1”").wait_for()
+
+    page.get_by_role("tab", name="Measure").click()
+    drop_both(page, clean, degraded)
+    page.get_by_label("Numbers of steps").fill("1, 2")
+    assert page.get_by_label("Model").locator("visible=true").input_value() == "yours, 1"
+    page.get_by_role("button", name="Measure", exact=True).click()
+    page.get_by_text("done", exact=True).locator("visible=true").wait_for()
+    page.get_by_text("PSNR (dB)").first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(browser: Any, address: str, tmp_path: Path, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page.goto(address)
+    page.get_by_text("Drop an image to begin").wait_for()
+    write(tmp_path / "a.png", Image(np.random.default_rng(0).integers(0, 256, (120, 900), np.uint8)))
+    drop(page, 0, tmp_path / "a.png")
+    page.get_by_text("900 x 120 pixels").wait_for()
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("done", exact=True).wait_for()
+    for tab in ("Measure", "Train", "Restore"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = sum(int(value) for value in background[4:-1].split(",")[:3]) < 200
+    assert dark == (scheme == "dark"), background
+    page.close()
+
+
+def status_of(url: str, data: bytes | None = None, **headers: str) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_no_file_of_the_machine_can_be_read(address: str, run: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    places = [secret, run / "model.safetensors", Path("/etc/passwd"), Path.cwd() / "pyproject.toml"]
+    for place in places:
+        assert status_of(f"{address}/gradio_api/file={place}") in (403, 404), place
+    assert status_of(f"{address}/gradio_api/file=../../../../etc/passwd") in (403, 404)
+
+
+def test_an_upload_that_is_too_large_is_refused(address: str) -> None:
+    border = "----b"
+    head = f'--{border}\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'.encode()
+    body = head + bytes(3_000_000) + f"\r\n--{border}--\r\n".encode()
+    kind = {"Content-Type": f"multipart/form-data; boundary={border}"}
+    assert status_of(f"{address}/gradio_api/upload", body, **kind) == 413
+
+
+def test_fifty_requests_at_once_leave_it_alive(address: str, page: Any) -> None:
+    config = json.loads(urllib.request.urlopen(f"{address}/config").read())
+    restores = [
+        each["id"] for each in config["dependencies"] if each["api_name"] == "_restore" or len(each["inputs"]) == 7
+    ]
+    assert restores
+
+    def ask(number: int) -> int:
+        call = {"data": [None, None, "mine", 5, 1, 1, 0], "fn_index": restores[0], "session_hash": f"visitor{number}"}
+        return status_of(
+            f"{address}/gradio_api/queue/join", json.dumps(call).encode(), **{"Content-Type": "application/json"}
+        )
+
+    with ThreadPoolExecutor(50) as pool:
+        codes = list(pool.map(ask, range(50)))
+    assert set(codes) <= {200, 422, 429, 503}
+    deadline = time.monotonic() + 30
+    while status_of(address) != 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("drop an image first").wait_for()
+    assert threading.active_count() < 200

@@ -1,0 +1,183 @@
+"""What the page does, without the page: restoring, training, measuring, and visitors kept apart."""
+
+import zipfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from indi.app import measuring, restoring, training
+from indi.app.session import Session
+from indi.checkpoint import save_model
+from indi.errors import ConfigError, DataError, ImageError
+from indi.images import Image, Metadata, Resolution, read, write
+from indi.restoration import load
+from problems import tiny_model, write_pairs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    save_model(tiny_model(1, epsilon=0.05), folder)
+    return folder
+
+
+@pytest.fixture
+def session(run: Path) -> Iterator[Session]:
+    session = Session({"mine": run})
+    yield session
+    session.close()
+
+
+def zipped(folder: Path) -> Path:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    return path
+
+
+def restored(session: Session, upload: Path, **options: Any) -> list[restoring.Progress]:
+    return list(restoring.restore(session, upload, "mine", **{"steps": 3, "samples": 1, "enlarged": 1, **options}))
+
+
+def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (30, 41), np.uint16)
+    upload = tmp_path / "slide 1.tif"
+    write(upload, Image(pixels, None, Metadata(resolution=Resolution(300, 300, "inch"))))
+    *steps, last = restored(session, upload)
+    assert [round(step.share, 3) for step in (*steps, last)] == [0, 0.333, 0.667, 1, 1]
+    assert [text for _, text in last.walk] == ["degraded", "step 1", "step 2", "step 3"]
+    (file,) = last.files
+    assert file.name == "slide 1.tif"
+    assert file.is_relative_to(session.folder)
+    np.testing.assert_array_equal(read(file).pixels, load(run).restore(pixels, steps=3))
+    assert tifffile.imread(file).dtype == np.uint16
+    assert read(file).metadata.resolution == Resolution(300, 300, "inch")
+    assert last.before is not None
+    assert last.after is not None
+    assert last.before.shape == last.after.shape == (30, 41, 3)
+
+
+def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41), np.uint8)
+    write(tmp_path / "a.png", Image(pixels))
+    last = restored(session, tmp_path / "a.png", samples=2)[-1]
+    assert [file.name for file in last.files] == [
+        "a_s01.png",
+        "a_s02.png",
+        "a_mean.png",
+        "a_spread.tif",
+        "a_invented.tif",
+    ]
+    for file, wanted in zip(last.files, load(run).restore(pixels, steps=3, samples=2), strict=False):
+        np.testing.assert_array_equal(read(file).pixels, wanted)
+    assert [text for _, text in last.samples] == ["sample 1", "sample 2"]
+    assert last.spread is not None
+    assert last.spread.max() == 255
+
+
+def test_enlarged_first(session: Session, tmp_path: Path) -> None:
+    write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
+    last = restored(session, tmp_path / "a.png", enlarged=4)[-1]
+    assert read(last.files[0]).pixels.shape == (40, 48)
+
+
+def test_a_visitor_can_stop_it(session: Session, tmp_path: Path) -> None:
+    write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
+    work = restoring.restore(session, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
+    next(work)
+    session.stop()
+    (last,) = work
+    assert last.note == "stopped at step 0 of 50"
+    assert not last.files
+    assert restored(session, tmp_path / "a.png")[-1].note == "done"  # and begin again
+
+
+def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, broken = tmp_path / "good.png", tmp_path / "broken.png"
+    write(good, Image(np.full((10, 12), 99, np.uint8)))
+    broken.write_bytes(good.read_bytes()[:50])
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        restored(session, broken)
+    for options in ({"steps": 51}, {"samples": 9}, {"enlarged": 3}, {"steps": 0}):
+        with pytest.raises(ConfigError, match="steps go from 1 to 50"):
+            restored(session, good, **options)
+    monkeypatch.setattr(restoring, "MOST_PIXELS", 16 * 119)
+    with pytest.raises(ImageError, match="above the limit of 119"):
+        restored(session, good, enlarged=4)
+    assert not list(session.folder.rglob("*.png"))
+
+
+@pytest.mark.parametrize("name", [None, "", "/etc/passwd", "../mine", "yours, 1"])
+def test_only_what_is_offered_is_opened(session: Session, tmp_path: Path, name: str | None) -> None:
+    write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
+    with pytest.raises(ConfigError, match="choose a model first"):
+        list(restoring.restore(session, tmp_path / "a.png", name, steps=1, samples=1, enlarged=1))
+
+
+def test_a_model_is_trained_from_archives_for_its_visitor_alone(session: Session, run: Path, tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, count=6, size=(64, 64))
+    clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
+    other = Session({"mine": run})
+    steps = list(training.train(session, clean, degraded, None, minutes=0.02, size="tiny"))
+    assert steps[0].note == "unpacking"
+    assert all(before.share <= after.share for before, after in pairwise(steps))
+    last = steps[-1]
+    assert last.model == "yours, 1"
+    assert last.preview is not None
+    assert last.losses[0][0] == 1
+    assert last.file is not None
+    assert load(last.file).card.channels == 1
+    assert session.models()[0] == "yours, 1"
+    assert session.restorer("yours, 1").card.iterations >= last.losses[-1][0]
+    with pytest.raises(ConfigError):
+        other.restorer("yours, 1")
+    other.close()
+    assert not other.folder.exists()
+    assert session.folder.exists()
+
+
+def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, count=6, size=(64, 64), channels=3)
+    work = training.train(session, zipped(folders["clean"]), None, "denoise", minutes=60, size="tiny")
+    for step in work:
+        if step.losses:
+            session.stop()
+            break
+    (last,) = work
+    assert last.model == "yours, 1"
+    assert session.restorer(last.model).card.task == "denoise"
+    with pytest.raises(ConfigError, match="up to 60"):
+        next(training.train(session, tmp_path, None, "denoise", minutes=61, size="tiny"))
+
+
+def test_archives_that_do_not_fit_are_said(session: Session, tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, count=3, size=(64, 64))
+    for number, file in enumerate(folders["degraded"].iterdir()):
+        file.rename(file.with_name(f"other{number}.png"))
+    with pytest.raises(DataError):
+        list(
+            training.train(session, zipped(folders["clean"]), zipped(folders["degraded"]), None, minutes=1, size="tiny")
+        )
+
+
+def test_pairs_are_measured(session: Session, tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, count=2, size=(64, 64))
+    clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
+    *steps, last = measuring.measure(session, "mine", clean, degraded, None, steps=(1, 3))
+    assert steps[-1].share == 1
+    assert [row[0] for row in last.table] == ["steps", "degraded", "1", "3"]
+    assert last.curve is not None
+    assert last.report is not None
+    assert last.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    work = measuring.measure(session, "mine", clean, None, "denoise", steps=(1,))
+    next(step for step in work if step.share > 0)
+    session.stop()
+    assert [step.note for step in work] == ["stopped"]
+    with pytest.raises(ConfigError, match="numbers of steps go from 1 to 50"):
+        next(measuring.measure(session, "mine", clean, degraded, None, steps=(0,)))

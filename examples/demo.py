@@ -1,7 +1,9 @@
-"""From pairs of folders to a restorer, on photographs that come with scikit-image; about four minutes on 2 cores.
+"""First a model that ships, then pairs of folders become one; about four minutes on 2 cores.
 
-It writes pairs as a user would have them, trains on some, restores others that it has never seen, and measures what
-each number of steps buys:  python examples/demo.py [--minutes 3] [--out demo]
+It restores a photograph with the shipped model for noise. Then it writes pairs as a user would have them, trains on
+some, restores others that it has never seen, and measures what each number of steps buys:
+
+    python examples/demo.py [--minutes 3] [--out demo]
 
 The photographs are in the public domain or CC0, as scikit-image documents for each of them.
 """
@@ -66,18 +68,21 @@ def main() -> int:
     out.mkdir(parents=True)
     (out / MARK).touch()
 
-    console.print(f"1  pairs: {len(TRAINING)} photographs to train on, {len(TESTING)} to test on ({TASK})")
-    training = write_pairs(TRAINING, out / "training")
     test = write_pairs(TESTING, out / "test")
+    console.print(f"1  indi restore … --model {TASK}: a model that ships, and a photograph with noise")
+    console.print(f"picture: {draw(indi.load(TASK), TESTING[0], test, out / 'shipped.png')}")
 
-    console.print(f"2  indi train --clean … --degraded … --minutes {options.minutes:g}")
+    console.print(f"2  pairs: {len(TRAINING)} photographs to train on, {len(TESTING)} to test on ({TASK})")
+    training = write_pairs(TRAINING, out / "training")
+
+    console.print(f"3  indi train --clean … --degraded … --minutes {options.minutes:g}")
     with bar(console) as progress:
         shown = progress.add_task("reading images", total=None)
         for record in indi.train(**training, run=out / "run", minutes=options.minutes):
             loss = f"loss {record.loss:.4f}, {record.crops_per_second:.0f} crops/s"
             progress.update(shown, total=1.0, completed=record.progress, description=loss)
 
-    console.print("3  indi evaluate --clean … --degraded …: photographs it has never seen")
+    console.print("4  indi evaluate --clean … --degraded …: photographs it has never seen")
     restorer, report = indi.load(out / "run"), out / "report"
     found = find_test_pairs(None, **test, task=None)
     evaluation = Evaluation(restorer, *found, steps=STEPS)
@@ -94,7 +99,7 @@ def main() -> int:
     console.print("swd is the distance between the statistics of restored and clean detail: lower looks more real.")
 
     for name in TESTING:
-        console.print(f"picture: {draw(restorer, name, test, out)}")
+        console.print(f"picture: {draw(restorer, name, test, out / f'{name}.png')}")
     console.print(f"report:  {report / 'report.html'}\nall in {(time.perf_counter() - began) / 60:.1f} minutes")
     return 0
 
@@ -106,12 +111,11 @@ def bar(console: Console) -> Progress:
     )
 
 
-def draw(restorer: indi.Restorer, name: str, folders: dict[str, Path], out: Path) -> Path:
+def draw(restorer: indi.Restorer, name: str, folders: dict[str, Path], path: Path) -> Path:
     """Write degraded | 1 step | 20 steps | clean for the liveliest part of an image, twice as large; return where."""
     clean, degraded = (read(folders[side] / f"{name}.png").pixels for side in ("clean", "degraded"))
     window = liveliest_window(clean, SHOWN)
     restored = [restorer.restore(degraded, steps=steps) for steps in (1, 20)]
-    path = out / f"{name}.png"
     write(path, Image(sheet([[image[window] for image in (degraded, *restored, clean)]], enlarge=2)))
     return path
 

@@ -115,6 +115,7 @@ def test_version_is_the_changelogs_and_the_citations() -> None:
 def test_demo_runs(tmp_path: Path) -> None:
     demo = [str(ROOT / "examples" / "demo.py"), "--minutes", "0.1", "--out", str(tmp_path / "demo")]
     done = subprocess.run([sys.executable, *demo], capture_output=True, text=True, check=True)
+    assert (tmp_path / "demo" / "shipped.png").exists()
     assert (tmp_path / "demo" / "chelsea.png").exists()
     assert (tmp_path / "demo" / "report" / "report.html").exists()
     assert str(tmp_path / "demo" / "report" / "report.html") in "".join(done.stdout.split())

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from indi.app.page import PORT, serve
-from indi.cli.app import app
+from indi.cli.app import app as root
 from indi.cli.options import Threads
 from indi.cli.terminal import say
 from indi.devices import set_threads
@@ -14,8 +14,8 @@ from indi.restoration import load
 from indi.shipped import find_model
 
 
-@app.command(name="app")
-def open_app(
+@root.command
+def app(
     *models: Path,
     port: int = PORT,
     browser: Annotated[bool, Parameter(negative="--no-browser")] = True,

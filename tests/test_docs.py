@@ -5,22 +5,29 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import indi
 import tables
 from indi.cli import app
 from indi.config import Config
+from indi.degradations import DEGRADATIONS
 from indi.errors import IndiError
 from indi.methods import METHODS
+from indi.metrics import METRICS
+from indi.networks import NETWORKS
+from indi.samplers import SAMPLERS
 from problems import write_pairs
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("*/*.md"))]
 DOCUMENTS = [document for document in DOCUMENTS if not document.relative_to(ROOT).parts[0].startswith((".", "demo"))]
+TABLES: tuple[dict[str, Any], ...] = (DEGRADATIONS, NETWORKS, SAMPLERS, METHODS, METRICS)
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 
@@ -58,18 +65,60 @@ def test_there_are_commands_to_parse() -> None:
     assert {command.split()[1] for command in commands()} >= {"train", "restore", "evaluate"}
 
 
-def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The folders that the documents speak of, here; and the names that their code begins with."""
     write_pairs(tmp_path / "data", channels=3)
     write_pairs(tmp_path / "test", count=1, channels=3)
     monkeypatch.chdir(tmp_path)
+    return {"image": np.zeros((20, 30, 3), dtype=np.uint8)}
+
+
+def shortened(code: str) -> str:
+    """Return code that does as little as it can: a minute is an iteration."""
+    return re.sub(r"minutes=\d+", "iterations=1", code)
+
+
+def test_python_of_the_readme_runs(prepared: dict[str, Any]) -> None:
     (code,) = blocks(ROOT / "README.md", "python")
     assert "minutes=10" in code
-    names: dict[str, Any] = {"image": np.zeros((20, 30, 3), dtype=np.uint8)}
-    exec(code.replace("minutes=10", "iterations=1").replace("minutes=5", "iterations=1, steps=[1]"), names)
-    assert names["restored"].shape == (20, 30, 3)
-    assert names["samples"].shape == (8, 20, 30, 3)
-    assert [row["steps"] for row in names["table"]["rows"]] == [1, 5, 20]
-    assert list(names["methods"]["methods"]) == list(METHODS)
+    exec(shortened(code).replace('out="comparison"', 'out="comparison", steps=[1]'), prepared)
+    assert prepared["restored"].shape == (20, 30, 3)
+    assert prepared["samples"].shape == (8, 20, 30, 3)
+    assert [row["steps"] for row in prepared["table"]["rows"]] == [1, 5, 20]
+    assert list(prepared["methods"]["methods"]) == list(METHODS)
+
+
+@pytest.fixture
+def tables_as_they_were() -> Iterator[None]:
+    before = [dict(table) for table in TABLES]
+    yield
+    for table, was in zip(TABLES, before, strict=True):
+        table.clear()
+        table.update(was)
+
+
+@pytest.mark.usefixtures("tables_as_they_were")
+def test_python_of_extending_runs(prepared: dict[str, Any]) -> None:
+    for _ in indi.train(clean="data/clean", degraded="data/degraded", run="runs/mine", size="tiny", iterations=1):
+        pass
+    code = blocks(ROOT / "docs" / "extending.md", "python")
+    assert len(code) == 5  # one for each kind of row
+    exec(code[0], prepared)
+    assert [row["steps"] for row in prepared["table"]["rows"]] == [1, 2]
+    exec(code[1], prepared)
+    assert prepared["restored"].shape == (20, 30, 3)
+    exec(code[2], prepared)
+    assert prepared["restored"].shape == (20, 30, 3)
+    exec(code[3], prepared)
+    assert list(prepared["methods"]["methods"]) == ["indi", "noiseless"]
+    exec(code[4], prepared)
+    assert prepared["table"]["rows"][0]["brightness"] > 0
+
+
+def test_no_code_of_a_document_is_left_untried() -> None:
+    tried = {"README.md", "docs/extending.md", "docs/export.md"}  # the last: test_export.py
+    assert {name for name, file in zip(NAMES, DOCUMENTS, strict=True) if blocks(file, "python")} == tried
 
 
 def test_tables_are_those_of_the_measured_figures() -> None:

@@ -1,6 +1,7 @@
 # make demo   sets everything up, trains on photographs, restores others, and says where the pictures are
 # make test   sets everything up and runs the test suite
 # make check  lint, format and types
+# make site   builds the documentation into site/
 # make install  sets up .venv with the command indi, and nothing more
 #
 # TORCH_INDEX=URL takes torch from another package index: on Linux without a GPU the index for CPU builds
@@ -13,7 +14,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check format install clean
+.PHONY: demo test slow check format site install clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -32,6 +33,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+site: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet --fail-on-warning docs site
 
 install: $(VENV)/.torch
 	$(BIN)/pip install --quiet --editable . "$(TORCH)"
@@ -52,4 +56,4 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

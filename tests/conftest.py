@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # problems.py and other helpers beside this file
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))  # tables.py, which the documents come from
+for folder in ("benchmarks", "docs"):  # tables.py and reference.py, which the documents come from
+    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
 
 
 @pytest.fixture(autouse=True)

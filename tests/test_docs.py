@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import indi
+import reference
 import tables
 from indi.cli import app
 from indi.config import Config
@@ -114,6 +115,21 @@ def test_python_of_extending_runs(prepared: dict[str, Any]) -> None:
     assert list(prepared["methods"]["methods"]) == ["indi", "noiseless"]
     exec(code[4], prepared)
     assert prepared["table"]["rows"][0]["brightness"] > 0
+
+
+def test_references_are_those_of_the_code() -> None:
+    for name, text in (("commands.md", reference.commands()), ("api.md", reference.api())):
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, "run python docs/reference.py"
+    assert {name for name in app if not name.startswith("-")} == set(reference.COMMANDS)
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx")
+    build = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", str(ROOT / "docs"), str(tmp_path / "site")]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {page.stem for page in (tmp_path / "site").glob("*.html")}
+    assert pages >= {document.stem for document in (ROOT / "docs").glob("*.md")}
 
 
 def test_no_code_of_a_document_is_left_untried() -> None:

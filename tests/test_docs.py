@@ -1,5 +1,6 @@
 """What the documents say is true: their links lead somewhere, their commands parse, their Python runs."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -130,6 +131,22 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pages = {page.stem for page in (tmp_path / "site").glob("*.html")}
     assert pages >= {document.stem for document in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("skimage")
+    cells = json.loads((ROOT / "examples" / "pairs_to_report.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert "minutes = 3" in code[1]
+    assert not any(cell.get("outputs") for cell in cells)  # what it shows is what it makes
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    names: dict[str, Any] = {}
+    for cell in code:
+        exec(cell.replace("minutes = 3", "minutes = 0.02").replace(":512", ":230"), names)
+    assert (tmp_path / "notebook-report" / "report.html").exists()
+    assert names["samples"].shape[0] == 8
+    names["plt"].close("all")
 
 
 def test_no_code_of_a_document_is_left_untried() -> None:

@@ -42,6 +42,31 @@ def restore(restorer: Restorer, source: Path, out: Path, **options: Any) -> list
     return list(outcome.written)
 
 
+def test_maps_of_an_ome_file_are_named_as_ome_files(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "a.ome.tif", random(2, 24, 24), metadata={"axes": "ZYX"})
+    written = restore(gray, tmp_path / "a.ome.tif", tmp_path / "out", samples=2)
+    ends = ["s01", "s02", "mean", "spread", "invented"]
+    assert [path.name for path in written] == [f"a_{end}.ome.tif" for end in ends]
+    for path in written:
+        with tifffile.TiffFile(path) as file:
+            assert file.ome_metadata
+
+
+@pytest.mark.parametrize("kind", ["inside", "beside"])
+def test_smaller_copies_are_left_out_aloud(
+    tmp_path: Path, gray: Restorer, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = random(1, 64, 64)[0]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(data, subifds=1 if kind == "inside" else 0, tile=(16, 16))
+        file.write(data[::2, ::2], subfiletype=1, tile=(16, 16))
+    with caplog.at_level("INFO", "indi"):
+        (path,) = restore(gray, tmp_path / "a.tif", tmp_path / "out")
+    assert tifffile.imread(path).shape == (64, 64)
+    if is_stack(tmp_path / "a.tif", stacks.IN_MEMORY):
+        assert "a.tif: only the full resolution is written" in caplog.text
+
+
 METADATA = {"axes": "TZCYX", "spacing": 0.5, "unit": "um"}
 
 

@@ -15,14 +15,15 @@ from indi.archive import Archive
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
-from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, read, to_unit, write
+from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, is_zarr, read, to_unit, write
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
-from indi.images.zarr_stack import is_zarr
 from indi.restoration import Pixels, Restorer, Walk
 from indi.stacks import StackJob, deciding, restore_stack
 from indi.tiling import is_out_of_memory
 from indi.uncertainty import Calibration, maps, names
+
+_TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     unusable: list[Job] = []
     for item in map(Path, inputs):
         try:
-            sources += _within(item) if item.is_dir() and not is_zarr(item) else [item]
+            is_folder = item.is_dir() and not is_zarr(item)
+            sources += find_images(item, volumes=True) if is_folder else [item]
         except ImageError as error:
             unusable.append(Job(item, out, error))
     if not sources and not unusable:
@@ -86,21 +88,16 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     return jobs + unusable
 
 
-def _within(folder: Path) -> list[Path]:
-    """Return the images of a folder, then its Zarr volumes."""
-    volumes = sorted(path for path in folder.iterdir() if is_zarr(path))
-    try:
-        return find_images(folder) + volumes
-    except ImageError:
-        if not volumes:
-            raise
-        return volumes
-
-
 def _name_of(source: Path) -> str:
     """Return what a result is called: as the input, and a volume inside of another so that its kind is seen."""
     is_bare = is_zarr(source) and source.suffix.lower() not in ZARR_SUFFIXES
     return f"{source.name}{ZARR_SUFFIXES[0]}" if is_bare else source.name
+
+
+def _parted(path: Path) -> tuple[str, str]:
+    """Return the name of a file and its suffix, which may be of two parts, such as .ome.tif."""
+    stem, suffix = path.stem, path.suffix
+    return (stem[:-4], stem[-4:] + suffix) if stem.lower().endswith(".ome") and len(stem) > 4 else (stem, suffix)
 
 
 @dataclass(frozen=True)
@@ -149,10 +146,10 @@ class Restoration:
         if self.samples is None:
             return [job.target]
         several = names(calibration) if self.samples > 1 else []  # maps of one sample would say nothing
-        stem, suffix = job.target.stem, job.target.suffix
+        stem, suffix = _parted(job.target)
         stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
         for name in several:  # the mean is an image of the same kind, the other maps are floats
-            is_alike = name == "mean" or suffix in ZARR_SUFFIXES
+            is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))
             stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
         return [job.target.with_name(name) for name in stems]
 

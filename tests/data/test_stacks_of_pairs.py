@@ -98,3 +98,35 @@ def test_from_stacks_to_a_restored_stack(tmp_path: Path) -> None:
         pass
     table = indi.evaluate(tmp_path / "run", steps=[1])
     assert {row["file"].rpartition("_")[0] for row in table["per_image"]} < {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_volumes_are_trained_and_measured_on(tmp_path: Path, planes: int) -> None:
+    zarr = pytest.importorskip("zarr")
+    folders: dict[str, Any] = {"clean": tmp_path / "clean", "degraded": tmp_path / "degraded"}
+    random = np.random.default_rng(0)
+    wanted = {
+        name: np.kron(random.integers(80, 250, (planes, 5, 6)), np.ones((8, 8))).astype(np.uint8)
+        for name in ("a", "b.ome")
+    }
+    for name, clean in wanted.items():
+        for side, factor in (("clean", 1), ("degraded", 2)):
+            folders[side].mkdir(exist_ok=True)
+            array = zarr.create_array(
+                str(folders[side] / f"{name}.zarr"), shape=clean.shape, chunks=(1, 16, 16), dtype="u1"
+            )
+            array[:] = clean // factor
+    report = check_pairs(match_pairs(folders["clean"], folders["degraded"]))
+    assert report.problems == ()
+    assert [pair.name for pair in report.pairs] == [f"{n}_{k + 1:04d}" for n in ("a", "b.ome") for k in range(planes)]
+    for pair in report.pairs:
+        ours, theirs = load_pair(pair, channels=1)
+        clean = wanted[pair.clean.stem][pair.picture or 0]
+        np.testing.assert_array_equal(ours, clean)
+        np.testing.assert_array_equal(theirs, clean // 2)
+    run = tmp_path / "run"
+    for _ in indi.train(
+        **folders, run=run, size="tiny", iterations=1, config={"data": {"validation": 0.5, "crop": 16}}
+    ):
+        pass
+    assert indi.evaluate(run, steps=[1])["settings"]["images"] == planes

@@ -132,7 +132,7 @@ def _pictures(pair: Pair, channels: int, axes: str | None) -> Headers:
     counts = [len(each) for each in found]
     if len(set(counts)) > 1:
         raise DataError(f"{pair.clean} holds {count(counts[0], 'picture')}, {pair.degraded} {counts[1]}; give as many")
-    if counts[0] == 1:
+    if counts[0] == 1 and not any(map(images.is_zarr, pair.files)):
         return {pair: [each[0] for each in found]}
     return {
         replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number, axes=axes): list(headers)
@@ -142,7 +142,7 @@ def _pictures(pair: Pair, channels: int, axes: str | None) -> Headers:
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
-    for path in images.find_images(folder):
+    for path in images.find_images(folder, volumes=True):
         # Some file systems store an accented letter as two characters; both spellings are one name.
         files.setdefault(normalize("NFC", path.stem), []).append(path)
     return files

@@ -4,6 +4,7 @@ from indi.images.atomic import atomic, write_atomic
 from indi.images.convert import fit_channels, from_unit, to_unit
 from indi.images.files import READABLE_SUFFIXES, find_images, read, read_header, read_headers, read_picture, write
 from indi.images.image import MAX_PIXELS, Header, Image, Metadata, Resolution
+from indi.images.zarr_stack import is_zarr
 
 __all__ = [
     "MAX_PIXELS",
@@ -16,6 +17,7 @@ __all__ = [
     "find_images",
     "fit_channels",
     "from_unit",
+    "is_zarr",
     "read",
     "read_header",
     "read_headers",

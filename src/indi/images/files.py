@@ -15,6 +15,7 @@ from indi.images.atomic import atomic
 from indi.images.convert import Array
 from indi.images.image import MAX_PIXELS, Header, Image
 from indi.images.stack import open_stack
+from indi.images.zarr_stack import is_zarr
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,14 @@ READABLE_SUFFIXES = frozenset(suffix for each in _FORMATS for suffix in each.suf
 _SUFFIXES = ", ".join(sorted(READABLE_SUFFIXES))
 
 
-def find_images(folder: str | os.PathLike[str]) -> list[Path]:
+def find_images(folder: str | os.PathLike[str], *, volumes: bool = False) -> list[Path]:
     """Return the image files in ``folder``, by suffix, in counting order: ``2.png`` before ``10.png``.
 
     Folders below it and hidden files are passed over.
+
+    Args:
+        folder: Where to look.
+        volumes: Return Zarr volumes too, after the files.
 
     Raises:
         ImageError: there is no such folder, or no image in it.
@@ -102,12 +107,14 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         if not folder.is_dir():
             problem = "it is a file" if folder.exists() else "there is no such folder"
             raise ImageError(f"{folder}: cannot look for images: {problem}; give a folder that holds images")
-        found = [path for path in folder.iterdir() if _looks_like_image(path)]
+        inside = list(folder.iterdir())
+        found = [path for path in inside if _looks_like_image(path)]
+        more = [path for path in inside if volumes and not path.name.startswith(".") and is_zarr(path)]
     except OSError as error:
         raise ImageError(f"{folder}: cannot look for images: {error.strerror}; make the folder readable") from error
-    if not found:
+    if not found and not more:
         raise ImageError(f"{folder}: no images in this folder; it needs files ending in {_SUFFIXES}")
-    return sorted(found, key=_counting_order)
+    return sorted(found, key=_counting_order) + sorted(more, key=_counting_order)
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -122,7 +129,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str | None = None) -> list[Header]:
-    """Return size, channels and type of each picture in a file, of which a TIFF may hold many.
+    """Return size, channels and type of each picture in a file, of which a TIFF or a Zarr volume may hold many.
 
     Args:
         path: The file.
@@ -132,16 +139,17 @@ def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str |
     Raises:
         ImageError: it is missing, damaged, or of a kind that is refused.
     """
-    with _opened(Path(path)) as (file, format_):
-        headers = format_.headers(file)
-    if len(headers) == 1 or (channels == 1 and axes is None):
-        return headers
+    if not is_zarr(Path(path)):
+        with _opened(Path(path)) as (file, format_):
+            headers = format_.headers(file)
+        if len(headers) == 1 or (channels == 1 and axes is None):
+            return headers
     with open_stack(Path(path), channels=channels, axes=axes) as stack:
         return list(stack.headers)
 
 
 def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None) -> Array:
-    """Return the pixels of one picture of a TIFF file, without its alpha.
+    """Return the pixels of one picture of a TIFF file or a Zarr volume, without its alpha.
 
     Args:
         path: The file.

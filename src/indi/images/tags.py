@@ -39,6 +39,7 @@ class Name(IntEnum):
     TILE_LENGTH = 323
     TILE_OFFSETS = 324
     TILE_COUNTS = 325
+    SUB_DIRECTORIES = 330
     EXTRA = 338
     FORMAT = 339
     XMP = 700

@@ -7,6 +7,7 @@ the pixels are stored is written anew.
 Source: TIFF 6.0 (Adobe, 1992); ImageJ keeps a stack behind one directory, its pictures uncompressed one after another.
 """
 
+import logging
 import math
 import re
 from collections import OrderedDict
@@ -29,6 +30,8 @@ from indi.images.image import Header, foreign_code
 from indi.images.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.images.tiff import WHITE_IS_ZERO, Page
 from indi.images.tiff_write import Rows
+
+log = logging.getLogger("indi")
 
 _UNCOMPRESSED = 1
 _KEPT_BYTES = 2**26  # of decoded pieces: neighbouring boxes share them
@@ -141,6 +144,9 @@ class TiffStack:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a stack of new pictures, with everything else of this one, alpha too."""
+        has_copies = len(self.pages) < self._places[-1] + 1 and not self.is_contiguous
+        if has_copies or any(Name.SUB_DIRECTORIES in page.directory.tree for page in self.pages):
+            log.info("%s: only the full resolution is written; the levels below it can be made from it", path.name)
         write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
 
     def _rows(self, number: int, read: Callable[[int, int], Array], dtype: npt.DTypeLike | None) -> Rows:

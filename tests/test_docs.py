@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 import indi
 import reference
 import tables
-from indi.cli import app
+from indi.cli import app, main
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.errors import IndiError
@@ -35,7 +36,8 @@ NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 
 
 def blocks(document: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\S*)\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [body for kind, body in found if kind == language]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
@@ -147,6 +149,37 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (tmp_path / "notebook-report" / "report.html").exists()
     assert names["samples"].shape[0] == 8
     names["plt"].close("all")
+
+
+def test_the_microscopists_page_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = ROOT / "docs" / "microscopy.md"
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for number in range(4):
+        clean = np.kron(random.integers(200, 900, (2, 5, 6)), np.ones((8, 8))).astype(np.uint16)
+        for side, gain, noise in (("clean", 4, 0), ("degraded", 1, 40)):
+            (tmp_path / "data" / side).mkdir(parents=True, exist_ok=True)
+            counts = (gain * clean + noise * random.random(clean.shape)).astype(np.uint16)
+            tifffile.imwrite(tmp_path / "data" / side / f"field{number}.tif", counts, imagej=True)
+    (tmp_path / "experiment").mkdir()
+    tifffile.imwrite(
+        tmp_path / "experiment" / "stack.tif", counts, imagej=True, metadata={"axes": "ZYX", "spacing": 0.3}
+    )
+    (settings,) = blocks(document, "toml")
+    (tmp_path / "microscope.toml").write_text(settings, encoding="utf-8")
+    steps = [line for block in blocks(document, "") for line in block.splitlines() if line.startswith("indi ")]
+    assert [line.split()[1] for line in steps] == ["train", "evaluate", "calibrate", "restore"]
+    for line in steps:
+        shorter = line.replace("--minutes 10", "--iterations 2 --size tiny")
+        assert main(shlex.split(shorter)[1:]) == 0, line
+    names = re.findall(r"^\| `(stack_\w+\.tif)`", document.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {path.name for path in (tmp_path / "restored").glob("[!.]*")} == {
+        *names,
+        *(f"stack_s{n:02d}.tif" for n in range(1, 9)),
+    }
+    with tifffile.TiffFile(tmp_path / "restored" / "stack_interval.tif") as file:
+        assert file.series[0].shape == (2, 40, 48)
+        assert (file.imagej_metadata or {})["spacing"] == 0.3
 
 
 def test_no_code_of_a_document_is_left_untried() -> None:

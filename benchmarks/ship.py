@@ -52,6 +52,7 @@ class TestSet:
     clean: str
     degraded: str | None = None
     border: int = 0
+    steps: tuple[int, ...] = STEPS
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class Entry:
 
 
 CBSD68, KODAK = TestSet("CBSD68", "test/CBSD68"), TestSet("Kodak24", "test/Kodak24")
-CITY100 = TestSet("City100, Nikon", "pairs/city100_nikon/clean", "pairs/city100_nikon/degraded")
+CITY100 = TestSet("City100, Nikon", "pairs/city100_nikon/clean", "pairs/city100_nikon/degraded", steps=(1, 10))
 MODELS = {
     "denoise": Entry(
         "noise of any kind up to a deviation of 55 of 255, in colour and gray",
-        [CBSD68, TestSet("PolyU", "pairs/polyu/clean", "pairs/polyu/degraded")],
+        [CBSD68, TestSet("PolyU", "pairs/polyu/clean", "pairs/polyu/degraded", steps=(1, 10))],
     ),
     "jpeg": Entry("JPEG blocks and ringing, quality 5 to 95", [TestSet("classic5", "test/classic5")]),
     "super-resolve-4x": Entry(
@@ -97,7 +98,7 @@ def measured(name: str, test: TestSet, root: Path) -> dict[str, Any]:
         degraded=None if test.degraded is None else root / test.degraded,
         task=name if test.degraded is None else None,
         border=test.border,
-        steps=STEPS,
+        steps=test.steps,
     )
     keep = ("steps", "network_calls", *METRICS)
     rows = [{key: row[key] for key in keep} for row in table["rows"]]

@@ -83,7 +83,8 @@ def _model_lines(steps: list[int]) -> Iterator[str]:
             rows = {row["steps"]: row for row in figures["rows"]}
             # Super-resolution is published on luma, without a border.
             psnr = "psnr_y" if figures["border"] else "psnr"
-            cells = [_cell(row, {}, [psnr, "swd"]) for row in (figures["degraded"], *(rows[n] for n in steps))]
+            found = [figures["degraded"], *(rows.get(n) for n in steps)]
+            cells = ["" if row is None else _cell(row, {}, [psnr, "swd"]) for row in found]
             pairs = ", real pairs" if figures["kind"] == "real pairs" else ""
             luma = ", luma" if figures["border"] else ""
             where = f"{figures['set']} ({figures['images']} images{pairs}{luma})"

@@ -7,8 +7,8 @@ A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->`
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
 a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column
 for each of several files, without their .json. ``<!-- ways FILE METRIC METRIC -->`` has a column for each channel of
-the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals. ``<!-- toy FILE -->``
-begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for each test set of each shipped model,
+the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals. ``<!-- strength FILE -->``
+is for the strength.json of ``strength.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for each test set of each shipped model,
 and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
@@ -26,7 +26,7 @@ from indi.shipped import shipped_models
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md")
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
-_MICROSCOPY = re.compile(r"(<!-- (ways|coverage) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_OTHERS = re.compile(r"(<!-- (ways|coverage|strength) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -49,9 +49,13 @@ def filled(text: str, folder: Path) -> str:
         calls = [int(number) for number in found[3].split(",")]
         return found[1] + "\n".join(_across_lines(files, calls, found[4].split())) + "\n" + found[5]
 
-    def microscopy(found: re.Match[str]) -> str:
+    def others(found: re.Match[str]) -> str:
         values = json.loads((folder / found[3]).read_text(encoding="utf-8"))
-        lines = _ways_lines(values, found[4].split()) if found[2] == "ways" else _coverage_lines(values["coverage"])
+        lines = {
+            "ways": lambda: _ways_lines(values, found[4].split()),
+            "coverage": lambda: _coverage_lines(values["coverage"]),
+            "strength": lambda: _strength_lines(values),
+        }[found[2]]()
         return found[1] + "\n".join(lines) + "\n" + found[5]
 
     def models(found: re.Match[str]) -> str:
@@ -64,7 +68,7 @@ def filled(text: str, folder: Path) -> str:
     for pattern, lines in (
         (_TABLE, table),
         (_ACROSS, across),
-        (_MICROSCOPY, microscopy),
+        (_OTHERS, others),
         (_MODELS, models),
         (_CARDS, cards),
     ):
@@ -158,6 +162,19 @@ def _coverage_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name in ("plain", "guaranteed"):
         held = found["check"][name]
         yield f"| {name} | {held['mean']:.1%} ± {held['deviation']:.1%} | {found[name]:.2f} |"
+
+
+def _strength_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a row a deviation of the noise and a column a strength, with all numbers of steps in each cell."""
+    yield "| noise | degraded | " + " | ".join(f"{strength:g}" for strength in values["strengths"]) + " |"
+    yield "|---" * (2 + len(values["strengths"])) + "|"
+    for row in values["rows"]:
+        cells = [
+            " / ".join(f"{row[f'{steps}/{strength:g}']:.2f}" for steps in values["steps"])
+            for strength in values["strengths"]
+        ]
+        degraded = "none" if row["deviation"] == 0 else f"{row['degraded']:.2f}"
+        yield "| " + " | ".join([str(row["deviation"]), degraded, *cells]) + " |"
 
 
 def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:

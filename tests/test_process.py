@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indi import process
 from indi.errors import ConfigError, ShapeError
 from indi.process import (
     TIMES,
@@ -149,7 +150,21 @@ def test_every_grid_is_a_walk_of_as_many_moves(steps: int, name: str) -> None:
     assert (times[0], times[-1]) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("times", [[], [1.0], [0.9, 0.0], [1.0, 0.5, 0.5, 0.0], [1.0, -0.1], [1.0, math.nan]])
+@pytest.mark.parametrize(
+    "times", [[], [1.0], [1.1, 0.0], [math.nan, 0.0], [1.0, 0.5, 0.5, 0.0], [1.0, -0.1], [1.0, math.nan]]
+)
 def test_refused_times(times: list[float]) -> None:
     with pytest.raises(ConfigError, match="fall strictly"):
         check_times(times)
+
+
+def test_a_walk_of_mild_damage_begins_within_the_path() -> None:
+    """Where degraded is the mix of a cleaner and a worse image, the walk from t takes the noise that x_t has."""
+    y, noise = torch.full((1, 1, 1, 1), 0.5), torch.ones(1, 1, 1, 1)
+    for path in (process.indi(0.1), process.indi(0.1, "brownian"), process.bridge(0.1)):
+        for t in (0.04, 0.5, 1.0):
+            torch.testing.assert_close(path.start(y, lambda: noise, t), y + float(path.c(t)) * noise)
+    with pytest.raises(ConfigError, match="leave strength at 1"):
+        process.diffusion().start(y, lambda: noise, 0.5)
+    assert not process.bridge(0.1).draws([1.0, 0.0])  # no noise at the start
+    assert process.bridge(0.1).draws([0.5, 0.0])

@@ -130,7 +130,9 @@ def test_what_is_no_image_is_refused(gray: Restorer) -> None:
         ({"sampler": "rk4"}, "euler, heun, multistep"),
         ({"times": "linear"}, "uniform, geometric, power"),
         ({"times": [1.0, 0.5]}, "end at 0"),
-        ({"times": [0.9, 0.0]}, "exactly 1"),
+        ({"times": [1.1, 0.0]}, "at most 1"),
+        ({"strength": 0.0}, "strength is 0"),
+        ({"strength": 1.5}, "strength is 1.5"),
     ],
 )
 def test_wrong_options_are_named(gray: Restorer, options: dict[str, object], words: str) -> None:
@@ -142,6 +144,29 @@ def test_a_list_of_times_is_walked(gray: Restorer) -> None:
     image = picture(9, 9, dtype="float32")
     by_name = gray.restore(image, steps=4)
     np.testing.assert_array_equal(gray.restore(image, times=[1, 0.75, 0.5, 0.25, 0]), by_name)
+
+
+def test_strength_is_where_the_walk_begins(gray: Restorer) -> None:
+    from indi.noise import normal
+
+    image = picture(16, 24, dtype="float32")
+    mild = gray.restore(image, steps=2, strength=0.2, seed=3)
+    np.testing.assert_array_equal(gray.restore(image, times=[0.2, 0.1, 0.0], seed=3), mild)
+    noise = normal(3, channels=1, height=16, width=24)[None]
+    start = torch.from_numpy(image)[None, None] + 0.2 * gray.card.method.epsilon * noise
+    with torch.no_grad():
+        half = (start + start + gray.model.network(start, torch.tensor([0.2]))) / 2
+        wanted = half + gray.model.network(half, torch.tensor([0.1]))
+    np.testing.assert_allclose(mild, wanted[0, 0].numpy(), atol=1e-5)
+    shares: list[float] = []
+    gray.restore(image, steps=4, strength=0.2, progress=shares.append)
+    assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+
+
+def test_regression_knows_full_damage_alone() -> None:
+    restorer = Restorer(tiny_model(1, name="regression"), precision="float32")
+    with pytest.raises(ConfigError, match="leave strength at 1"):
+        restorer.restore(picture(9, 9), strength=0.5)
 
 
 def test_regression_has_one_step() -> None:

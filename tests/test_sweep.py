@@ -42,7 +42,9 @@ class Held:
         return piece
 
 
-def swept(image: Held, path: process.Path, steps: int, sampler: str, tile: int, folder: Path) -> Tensor:
+def swept(
+    image: Held, path: process.Path, steps: int, sampler: str, tile: int, folder: Path, strength: float = 1.0
+) -> Tensor:
     answer = torch.full(image.image.shape, torch.nan)
 
     def keep(box: Box, values: Tensor) -> None:
@@ -54,7 +56,7 @@ def swept(image: Held, path: process.Path, steps: int, sampler: str, tile: int, 
             path,
             image.piece,
             image.shape,
-            uniform_times(steps),
+            [strength * time for time in uniform_times(steps)],
             draw=noise,
             sampler=SAMPLERS[sampler],
             tile=tile,
@@ -96,6 +98,19 @@ def test_a_sweep_equals_the_walk(path: str, sampler: str, size: tuple[int, int],
     answer = swept(Held(image), PATHS[path], 4, sampler, tile, tmp_path)
     torch.testing.assert_close(answer, last.image, atol=2e-5, rtol=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_of_mild_damage_begins_where_the_walk_does(tmp_path: Path) -> None:
+    image = torch.rand(1, 2, 40, 50, generator=torch.Generator().manual_seed(0))
+    *_, last = walk(
+        lambda state, time: predict(state, image, time),
+        PATHS["indi"],
+        image,
+        [0.3 * time for time in uniform_times(3)],
+        draw=lambda number: noise(number, Box(0, 0, 40, 50)),
+    )
+    answer = swept(Held(image), PATHS["indi"], 3, "euler", 32, tmp_path, strength=0.3)
+    torch.testing.assert_close(answer, last.image, atol=2e-5, rtol=0)
 
 
 def test_it_never_looks_at_more_than_a_tile_and_its_halo(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_a_calibration_is_for_the_restorations_it_was_made_with() -> None:
         said = calibration().misfit(**{**how, name: other})  # type: ignore[arg-type]
         assert said is not None
         assert f"calibrated for {name}" in said
+    assert "strength 1, not 0.5" in str(calibration().misfit(**how, strength=0.5))  # type: ignore[arg-type]
     assert "other weights" in str(calibration().misfit(**{**how, "weights": "others"}))  # type: ignore[arg-type]
 
 

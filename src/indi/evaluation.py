@@ -73,6 +73,7 @@ class Evaluation:
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
+        strength: As ``Restorer.restore``.
         perceptual: Measure LPIPS, DISTS, FID and KID too, whose first use fetches weights from the network.
     """
 
@@ -87,6 +88,7 @@ class Evaluation:
     times: str | Sequence[float] = "uniform"
     sampler: str = "euler"
     seed: int = 0
+    strength: float = 1.0
     perceptual: bool = False
 
     def __post_init__(self) -> None:
@@ -133,7 +135,9 @@ class Evaluation:
                 warm.add(clean.shape)
             for steps in self.walked():
                 began = time.perf_counter()
-                *_, last = self.restorer.trajectory(degraded, Walk(steps, self.times, self.sampler), seed=self.seed)
+                *_, last = self.restorer.trajectory(
+                    degraded, Walk(steps, self.times, self.sampler, self.strength), seed=self.seed
+                )
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
                 yield measured(restored, steps=steps, calls=last.network_calls, seconds=seconds)
@@ -186,6 +190,7 @@ class Evaluation:
                 "data_range": self.data_range,
                 "times": self.times,
                 "sampler": self.sampler,
+                "strength": self.strength,
                 "seed": self.seed,
                 "precision": str(restorer.precision).removeprefix("torch."),
                 "device": str(restorer.device),
@@ -338,6 +343,7 @@ def evaluate(
     times: str | Sequence[float] = "uniform",
     sampler: str = "euler",
     seed: int = 0,
+    strength: float = 1.0,
     perceptual: bool = False,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -355,6 +361,7 @@ def evaluate(
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
+        strength: As ``Restorer.restore``.
         perceptual: Measure LPIPS, DISTS, FID and KID too. It needs ``indi[perceptual]``, and its first use fetches
             standard weights from the network.
         out: Folder for metrics.json, curve.png and report.html.
@@ -377,6 +384,7 @@ def evaluate(
         data_range=data_range,
         times=times,
         sampler=sampler,
+        strength=strength,
         seed=seed,
         perceptual=perceptual,
     )

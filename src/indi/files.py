@@ -109,7 +109,7 @@ class Restoration:
     NAME_invented.tif (uncertainty.py). Alpha, colour profile and EXIF go over unchanged.
 
     Attributes:
-        steps: As ``Restorer.restore``, and so are samples, seed, times and sampler.
+        steps: As ``Restorer.restore``, and so are samples, seed, times, sampler and strength.
         enlarged: How many times each image is enlarged first.
         axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
     """
@@ -121,6 +121,7 @@ class Restoration:
     sampler: str = "euler"
     enlarged: int = 1
     axes: str | None = None
+    strength: float = 1.0
 
     def how(self, restorer: Restorer) -> Walk:
         """Return the walk.
@@ -128,7 +129,9 @@ class Restoration:
         Raises:
             ConfigError: The options are not ones there are.
         """
-        return restorer.walk(self.steps, samples=self.samples, times=self.times, sampler=self.sampler)
+        return restorer.walk(
+            self.steps, samples=self.samples, times=self.times, sampler=self.sampler, strength=self.strength
+        )
 
     def calibration(self, restorer: Restorer) -> Calibration | None:
         """Return the calibration that fits, if there is one."""
@@ -181,6 +184,7 @@ class Restoration:
             seed=self.seed,
             times=self.times,
             sampler=self.sampler,
+            strength=self.strength,
             progress=progress,
         )
         return self.results(restorer, image, pixels, calibration)

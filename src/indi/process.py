@@ -75,11 +75,20 @@ class Path:
         t = t.reshape(-1, *[1] * (x.ndim - 1))
         return self.a(t) * x + self.b(t) * y + self.c(t) * n
 
-    def start(self, y: Tensor, draw: Callable[[], Tensor]) -> Tensor:
-        """Return x_1 = b(1) y + c(1) n, the start of every restoration, as clean is not known (a(1) = 0)."""
-        b, c = float(self.b(1.0)), float(self.c(1.0))
-        x_1 = y if b == 1 else b * y
-        return x_1 + c * draw() if c else x_1
+    def start(self, y: Tensor, draw: Callable[[], Tensor], t: float = 1.0) -> Tensor:
+        """Return x_1 = b(1) y + c(1) n, the start of restorations, as clean is not known (a(1) = 0).
+
+        A mildly degraded image is no y of full damage: it is taken for the mix of clean and degraded at a ``t`` below
+        1, and only the noise is missing, x_t = y + c(t) n.
+
+        Raises:
+            ConfigError: ``t`` is below 1, and on this path degraded images are not what a walk begins with.
+        """
+        b, c = float(self.b(1.0)), float(self.c(t))
+        if t < 1 and b != 1:
+            raise ConfigError("this method begins its walk at noise, not at the image; leave strength at 1")
+        x_t = y if b == 1 else b * y
+        return x_t + c * draw() if c else x_t
 
     def k(self, s: float, t: float) -> float:
         """Return the share k of what is neither x nor y that a move from t to s keeps, Eq. (4')."""
@@ -106,7 +115,7 @@ class Path:
 
     def draws(self, times: list[float]) -> bool:
         """Return whether a walk along ``times`` draws noise, so that walks can differ."""
-        return bool(self.c(1.0)) or any(self.fresh(t, s) for t, s in pairwise(times))
+        return bool(self.c(times[0])) or any(self.fresh(t, s) for t, s in pairwise(times))
 
 
 def indi(epsilon: float, noise: Noise = "constant") -> Path:
@@ -194,12 +203,12 @@ TIMES: dict[str, Callable[[int], list[float]]] = {
 
 
 def check_times(times: list[float]) -> list[float]:
-    """Return ``times`` unchanged if it is a walk: from exactly 1, strictly down, to 0 or above.
+    """Return ``times`` unchanged if it is a walk: from 1, or below it for mild damage, strictly down, to 0 or above.
 
     Raises:
         ConfigError: It is not.
     """
     falling = all(s < t for t, s in pairwise(times))
-    if len(times) < 2 or times[0] != 1.0 or not falling or not times[-1] >= 0:
-        raise ConfigError(f"times {times} must fall strictly from exactly 1 to 0 or above; give such a list")
+    if len(times) < 2 or not times[0] <= 1.0 or not falling or not times[-1] >= 0:
+        raise ConfigError(f"times {times} must fall strictly from at most 1 to 0 or above; give such a list")
     return times

@@ -47,11 +47,13 @@ class Walk:
         steps: Moves; 1 is plain regression.
         times: A name (uniform, geometric, power), or the times themselves, from 1 down to 0.
         sampler: A name (euler, heun, multistep).
+        strength: Where the walk begins: 1 is the damage of training, less is milder.
     """
 
     steps: int
     times: str | Sequence[float] = "uniform"
     sampler: str = "euler"
+    strength: float = 1.0
 
     def grid(self) -> list[float]:
         """Return the times to walk.
@@ -61,6 +63,11 @@ class Walk:
         """
         if self.sampler not in SAMPLERS:
             raise ConfigError(f"unknown sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        if not 0 < self.strength <= 1:
+            raise ConfigError(f"strength is {self.strength:g}; give more than 0, and 1 at most")
+        return [self.strength * time for time in self._full_grid()]
+
+    def _full_grid(self) -> list[float]:
         if not isinstance(self.times, str):
             times = check_times([float(time) for time in self.times])
             if times[-1] != 0:
@@ -142,6 +149,7 @@ class Restorer:
         seed: int = 0,
         times: str | Sequence[float] = "uniform",
         sampler: str = "euler",
+        strength: float = 1.0,
         plane: int = 0,
         progress: Callable[[float], None] | None = None,
     ) -> Pixels:
@@ -155,6 +163,8 @@ class Restorer:
             seed: Of the noise; the same seed gives the same image.
             times: uniform, geometric, power, or a list of times from 1 down to 0.
             sampler: euler, heun or multistep.
+            strength: Below 1 for damage that is milder than most in training: the walk begins nearer to clean, changes
+                less and adds less noise of its own.
             plane: Which picture of a stack this is, so that each has noise of its own.
             progress: Called after each move with the share that is done.
 
@@ -166,16 +176,24 @@ class Restorer:
             ImageError: The type is another, or a pixel is not finite.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
-        how = self.walk(steps, samples=samples, times=times, sampler=sampler)
+        how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength)
         results = []
         for sample in range(samples or 1):
             for state in self.trajectory(image, how, seed=seed, sample=sample, plane=plane):
                 if progress is not None:
-                    progress((sample + 1 - state.time) / (samples or 1))
+                    progress((sample + 1 - state.time / strength) / (samples or 1))
             results.append(self.pixels(state.image, like=image))
         return np.stack(results) if samples is not None else results[0]
 
-    def walk(self, steps: int | None, *, samples: int | None, times: str | Sequence[float], sampler: str) -> Walk:
+    def walk(
+        self,
+        steps: int | None,
+        *,
+        samples: int | None,
+        times: str | Sequence[float],
+        sampler: str,
+        strength: float = 1.0,
+    ) -> Walk:
         """Return the walk that the options of ``restore`` ask for.
 
         Raises:
@@ -183,7 +201,7 @@ class Restorer:
         """
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
-        how = Walk(self.default_steps if steps is None else steps, times, sampler)
+        how = Walk(self.default_steps if steps is None else steps, times, sampler, strength)
         if not self.method.path.draws(self._times(how)) and samples is not None and samples > 1:
             raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
         return how
@@ -265,7 +283,12 @@ class Restorer:
             return None
         times = how.times if isinstance(how.times, str) else list(how.times)
         misfit = self.calibration.misfit(
-            weights=self.fingerprint, samples=samples, steps=how.steps, times=times, sampler=how.sampler
+            weights=self.fingerprint,
+            samples=samples,
+            steps=how.steps,
+            times=times,
+            sampler=how.sampler,
+            strength=how.strength,
         )
         if misfit is not None:
             log.warning("no intervals: %s", misfit)
@@ -275,9 +298,11 @@ class Restorer:
 
     def _times(self, how: Walk) -> list[float]:
         times = how.grid()
+        name = self.card.method.name
         if self.method.one_step and len(times) > 2:
-            name = self.card.method.name
             raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
+        if self.method.one_step and times[0] != 1:
+            raise ConfigError(f"this model was trained by {name}, which knows full damage alone; leave strength at 1")
         return times
 
     def _look_at(self, degraded: Tensor) -> None:

@@ -142,7 +142,7 @@ def walk(
         predict: F(state, time), the estimate of clean.
         path: The process that the network was trained on.
         degraded: (B, C, H, W), intensities in [0, 1].
-        times: From exactly 1 strictly down; N moves have N + 1 times.
+        times: From 1, or below it for mild damage, strictly down; N moves have N + 1 times.
         draw: Standard normal noise of the shape of ``degraded`` for draw number 0 (the start), 1, 2, ...
             (one a move); asked for only where the path has noise.
         sampler: The rule of one move.
@@ -158,7 +158,7 @@ def walk(
         calls += 1
         return predict(state, time)
 
-    image = path.start(degraded, lambda: draw(0))
+    image = path.start(degraded, lambda: draw(0), times[0])
     yield State(times[0], image, calls)
     before: Estimate | None = None
     for number, (time, to) in enumerate(pairwise(times), start=1):

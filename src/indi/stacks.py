@@ -153,6 +153,7 @@ def deciding(
             "steps": how.steps,
             "times": how.times if isinstance(how.times, str) else list(how.times),
             "sampler": how.sampler,
+            "strength": how.strength,
         },
         "samples": samples,
         "seed": seed,
@@ -205,6 +206,7 @@ def _restore_picture(
                 seed=seed,
                 times=how.times,
                 sampler=how.sampler,
+                strength=how.strength,
                 plane=number,
                 progress=progress,
             )

@@ -42,7 +42,7 @@ def sweep(
         path: The process that the network was trained on.
         degraded: Returns a box of the image, (1, C, height, width) float32 in [0, 1].
         shape: Channels, height and width of the image.
-        times: From exactly 1 strictly down.
+        times: From 1, or below it, strictly down.
         draw: Standard normal noise of a box, (1, C, height, width), for draw number 0, 1, 2, ...
         sampler: The rule of one move.
         tile: Side of a tile's core, a multiple of the network's stride.
@@ -60,7 +60,7 @@ def sweep(
         canvases = [stack.enter_context(Canvas(shape, "float32", folder)) for _ in range(2)]
         said = [stack.enter_context(Canvas(shape, "float32", folder)) for _ in range(2 * sampler.looks_back)]
         for core in tiles:
-            _put(canvases[0], core, path.start(degraded(core), partial(draw, 0, core)))
+            _put(canvases[0], core, path.start(degraded(core), partial(draw, 0, core), times[0]))
         for number, (time, to) in enumerate(pairwise(times), start=1):
             for done, core in enumerate(tiles, start=1):
                 outer = core.grown(sampler.depth * halo, height, width)

@@ -61,10 +61,21 @@ class Calibration(Settings):
     check: dict[str, Any]
     sparsification: dict[str, Any]
 
-    def misfit(self, *, weights: str, samples: int, steps: int, times: str | list[float], sampler: str) -> str | None:
+    def misfit(
+        self,
+        *,
+        weights: str,
+        samples: int,
+        steps: int,
+        times: str | list[float],
+        sampler: str,
+        strength: float = 1.0,
+    ) -> str | None:
         """Say why intervals of other restorations would not hold; None for those it was measured on."""
         if weights != self.weights:
             return "calibrated for other weights; calibrate again"
+        if strength != 1:
+            return f"calibrated for strength 1, not {strength:g}"
         wanted = {"samples": samples, "steps": steps, "times": times, "sampler": sampler}
         for name, value in wanted.items():
             if value != getattr(self, name):

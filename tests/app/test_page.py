@@ -190,12 +190,16 @@ def test_an_upload_that_is_too_large_is_refused(address: str) -> None:
 def test_fifty_requests_at_once_leave_it_alive(address: str, page: Any) -> None:
     config = json.loads(urllib.request.urlopen(f"{address}/config").read())
     restores = [
-        each["id"] for each in config["dependencies"] if each["api_name"] == "_restore" or len(each["inputs"]) == 7
+        each["id"] for each in config["dependencies"] if each["api_name"] == "_restore" or len(each["inputs"]) == 8
     ]
     assert restores
 
     def ask(number: int) -> int:
-        call = {"data": [None, None, "mine", 5, 1, 1, 0], "fn_index": restores[0], "session_hash": f"visitor{number}"}
+        call = {
+            "data": [None, None, "mine", 5, 1, 1, 1, 0],
+            "fn_index": restores[0],
+            "session_hash": f"visitor{number}",
+        }
         return status_of(
             f"{address}/gradio_api/queue/join", json.dumps(call).encode(), **{"Content-Type": "application/json"}
         )

@@ -120,6 +120,9 @@ def _restore_tab(gr: Any, session: Any, names: list[str]) -> Any:
                 samples = gr.Slider(
                     1, restoring.MOST_SAMPLES, 1, step=1, label="Samples", info="several show where the model guesses"
                 )
+                strength = gr.Slider(
+                    0.05, 1, 1, step=0.05, label="Strength", info="below 1 for mild damage: it changes less"
+                )
                 enlarged = gr.Radio([1, 2, 4], value=1, label="Enlarge first")
                 seed = gr.Number(0, precision=0, label="Seed", minimum=0)
             with gr.Row():
@@ -140,7 +143,7 @@ def _restore_tab(gr: Any, session: Any, names: list[str]) -> Any:
     model.change(_fit, model, [model, enlarged])
     start.click(
         _restore,
-        [session, upload, model, steps, samples, enlarged, seed],
+        [session, upload, model, steps, samples, strength, enlarged, seed],
         shown,
         show_progress="hidden",
         concurrency_id="restore",
@@ -257,7 +260,14 @@ def _peek(session: Session, upload: str | None) -> Iterator[Updates]:
 
 @_guarded(outputs=7)
 def _restore(
-    session: Session, upload: str | None, model: str | None, steps: int, samples: int, enlarged: int, seed: int
+    session: Session,
+    upload: str | None,
+    model: str | None,
+    steps: int,
+    samples: int,
+    strength: float,
+    enlarged: int,
+    seed: int,
 ) -> Iterator[Updates]:
     gr = _gradio()
     if upload is None:
@@ -270,6 +280,7 @@ def _restore(
         steps=int(steps),
         samples=int(samples),
         enlarged=int(enlarged or 1),
+        strength=float(strength),
         seed=int(seed or 0),
     ):
         status = _status(now.share, now.note)

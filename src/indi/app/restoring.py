@@ -44,7 +44,15 @@ class Progress:
 
 
 def restore(
-    session: Session, upload: Path, model: str | None, *, steps: int, samples: int, enlarged: int, seed: int = 0
+    session: Session,
+    upload: Path,
+    model: str | None,
+    *,
+    steps: int,
+    samples: int,
+    enlarged: int,
+    strength: float = 1.0,
+    seed: int = 0,
 ) -> Iterator[Progress]:
     """Restore an uploaded image, and yield how far it is; stop where the visitor asks to.
 
@@ -58,7 +66,7 @@ def restore(
     session.begin()
     restorer = session.restorer(model)
     steps = 1 if restorer.method.one_step else steps
-    asked = Restoration(steps, samples if samples > 1 else None, seed, enlarged=enlarged)
+    asked = Restoration(steps, samples if samples > 1 else None, seed, enlarged=enlarged, strength=strength)
     how = asked.how(restorer)
     image = asked.enlarge(read(upload, max_pixels=MOST_PIXELS // enlarged**2))
     before = for_display(image.pixels)

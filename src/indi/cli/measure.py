@@ -19,6 +19,7 @@ from indi.cli.options import (
     Sampler,
     Seed,
     Size,
+    Strength,
     Task,
     Threads,
     Tile,
@@ -52,6 +53,7 @@ def evaluate(
     precision: Convolutions = "auto",
     times: Times = "uniform",
     sampler: Sampler = "euler",
+    strength: Strength = 1.0,
     perceptual: Annotated[bool, Parameter(negative="")] = False,
     device: Device = "auto",
     threads: Threads = None,
@@ -85,6 +87,7 @@ def evaluate(
         times=times_of(times),
         sampler=sampler,
         seed=seed,
+        strength=strength,
         perceptual=perceptual,
     )
     total = len(found.pairs) * (1 + len(evaluation.walked()))

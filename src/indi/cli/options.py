@@ -21,6 +21,7 @@ Model = Annotated[str, Parameter(help="a shipped model (see indi models), a run 
 Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {TASKS}")]
 Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
 Sampler = Annotated[str, Parameter(help=", ".join(SAMPLERS))]
+Strength = Annotated[float, Parameter(help="below 1 for damage milder than most in training: it changes less")]
 Seed = Annotated[int, Parameter(help="of everything random")]
 Tile = Annotated[int, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]
 Convolutions = Annotated[Precision, Parameter(help="of the convolutions; auto: bfloat16 where the hardware has it")]

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from indi.cli.app import app
-from indi.cli.options import TASKS, Convolutions, Device, Sampler, Seed, Threads, Tile, Times, times_of
+from indi.cli.options import TASKS, Convolutions, Device, Sampler, Seed, Strength, Threads, Tile, Times, times_of
 from indi.cli.terminal import bar_of, complain, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
@@ -42,6 +42,7 @@ def restore(
     precision: Convolutions = "auto",
     times: Times = "uniform",
     sampler: Sampler = "euler",
+    strength: Strength = 1.0,
     axes: str | None = None,
     scheduler: str | None = None,
     device: Device = "auto",
@@ -61,7 +62,7 @@ def restore(
     if model is None:
         model = fitting_model(job.source for job in jobs)
         say(f"model: {model}, since these are JPEG files; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes)
+    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)

@@ -7,9 +7,10 @@ A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->`
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
 a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column
 for each of several files, without their .json. ``<!-- ways FILE METRIC METRIC -->`` has a column for each channel of
-the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals. ``<!-- strength FILE -->``
-is for the strength.json of ``strength.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for each test set of each shipped model,
-and ``<!-- cards -->`` all of their cards.
+the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals, and
+``<!-- strength FILE -->`` is for the strength.json of ``strength.py``. ``<!-- toy FILE -->`` begins the table of a
+toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for each test set of each shipped model, and
+``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
 

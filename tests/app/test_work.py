@@ -91,9 +91,11 @@ def test_a_visitor_can_stop_it(session: Session, tmp_path: Path) -> None:
     write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
     work = restoring.restore(session, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
     next(work)
-    session.stop()
+    session.stop("train")  # of which there is none
+    next(work)
+    session.stop("restore")
     (last,) = work
-    assert last.note == "stopped at step 0 of 50"
+    assert last.note == "stopped at step 1 of 50"
     assert not last.files
     assert restored(session, tmp_path / "a.png")[-1].note == "done"  # and begin again
 
@@ -147,7 +149,7 @@ def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) ->
     work = training.train(session, zipped(folders["clean"]), None, "denoise", minutes=60, size="tiny")
     for step in work:
         if step.losses:
-            session.stop()
+            session.stop("train")
             break
     (last,) = work
     assert last.model == "yours, 1"
@@ -177,7 +179,7 @@ def test_pairs_are_measured(session: Session, tmp_path: Path) -> None:
     assert last.report.read_text(encoding="utf-8").startswith("<!doctype html>")
     work = measuring.measure(session, "mine", clean, None, "denoise", steps=(1,))
     next(step for step in work if step.share > 0)
-    session.stop()
+    session.stop("measure")
     assert [step.note for step in work] == ["stopped"]
     with pytest.raises(ConfigError, match="numbers of steps go from 1 to 50"):
         next(measuring.measure(session, "mine", clean, degraded, None, steps=(0,)))

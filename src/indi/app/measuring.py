@@ -10,6 +10,7 @@ from indi.errors import ConfigError
 from indi.evaluation import Evaluation, Measurement, find_test_pairs
 from indi.report import table_rows
 
+WORK = "measure"
 MOST_STEPS = 50
 
 
@@ -42,7 +43,7 @@ def measure(
     """
     if not steps or not all(1 <= number <= MOST_STEPS for number in steps):
         raise ConfigError(f"numbers of steps go from 1 to {MOST_STEPS}")
-    session.begin()
+    session.begin(WORK)
     restorer = session.restorer(model)
     folder = session.new_folder("measuring")
     yield Progress(0.0, "unpacking")
@@ -63,7 +64,7 @@ def measure(
         measured.append(measurement)
         image = f"image {1 + (len(measured) - 1) * len(found.pairs) // total} of {len(found.pairs)}"
         yield Progress(len(measured) / total, f"{image}: {measurement.file}")
-        if session.is_stopping:
+        if session.is_stopping(WORK):
             yield Progress(len(measured) / total, "stopped")
             return
     report = folder / "report"

@@ -149,7 +149,7 @@ def _restore_tab(gr: Any, session: Any, names: list[str]) -> Any:
         concurrency_id="restore",
         concurrency_limit=2,
     )
-    stop.click(Session.stop, session, None, queue=False)
+    stop.click(partial(_stop, restoring.WORK), session, None, queue=False)
     return model
 
 
@@ -157,13 +157,7 @@ def _train_tab(gr: Any, session: Any) -> Any:
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=1, min_width=300):
             gr.Markdown("Two ZIP archives of images: clean and degraded, with the same names in both.")
-            clean = gr.File(label="Clean images (ZIP)", file_types=[".zip"], height=120)
-            source = gr.Dropdown(
-                [(_PAIRS, _PAIRS), *((text, name) for name, text in _MADE.items())],
-                value=_PAIRS,
-                label="Degraded images come from",
-            )
-            degraded = gr.File(label="Degraded images (ZIP)", file_types=[".zip"], height=120)
+            clean, source, degraded = _pairs(gr)
             minutes = gr.Slider(1, training.MOST_MINUTES, 10, step=1, label="Minutes")
             size = gr.Radio(["tiny", "small"], value="tiny", label="Network", info="small: better after half an hour")
             with gr.Row():
@@ -174,7 +168,6 @@ def _train_tab(gr: Any, session: Any) -> Any:
         with gr.Column(scale=3, min_width=320):
             losses = gr.LinePlot(x="iteration", y="loss", title="Loss", height=260)
             preview = gr.Image(label="Degraded, 1 step, 10 steps, clean", format="png", interactive=False)
-    source.change(lambda chosen: gr.update(visible=chosen == _PAIRS), source, degraded)
     trained = start.click(
         _train,
         [session, clean, source, degraded, minutes, size],
@@ -183,7 +176,7 @@ def _train_tab(gr: Any, session: Any) -> Any:
         concurrency_id="train",
         concurrency_limit=1,
     )
-    stop.click(Session.stop, session, None, queue=False)
+    stop.click(partial(_stop, training.WORK), session, None, queue=False)
     return trained
 
 
@@ -192,13 +185,7 @@ def _measure_tab(gr: Any, session: Any, names: list[str]) -> Any:
         with gr.Column(scale=1, min_width=300):
             gr.Markdown("Pairs that the model was not trained on: what does each number of steps buy?")
             model = gr.Dropdown(names, value=names[0] if names else None, label="Model")
-            clean = gr.File(label="Clean images (ZIP)", file_types=[".zip"], height=120)
-            source = gr.Dropdown(
-                [(_PAIRS, _PAIRS), *((text, name) for name, text in _MADE.items())],
-                value=_PAIRS,
-                label="Degraded images come from",
-            )
-            degraded = gr.File(label="Degraded images (ZIP)", file_types=[".zip"], height=120)
+            clean, source, degraded = _pairs(gr)
             steps = gr.Textbox("1, 2, 5, 10, 20", label="Numbers of steps")
             with gr.Row():
                 start = gr.Button("Measure", variant="primary")
@@ -208,7 +195,6 @@ def _measure_tab(gr: Any, session: Any, names: list[str]) -> Any:
         with gr.Column(scale=3, min_width=320):
             curve = gr.Image(label="Perception against distortion", format="png", interactive=False)
             table = gr.Dataframe(label="Means over the images", interactive=False, wrap=True)
-    source.change(lambda chosen: gr.update(visible=chosen == _PAIRS), source, degraded)
     start.click(
         _measure,
         [session, model, clean, source, degraded, steps],
@@ -217,8 +203,18 @@ def _measure_tab(gr: Any, session: Any, names: list[str]) -> Any:
         concurrency_id="measure",
         concurrency_limit=1,
     )
-    stop.click(Session.stop, session, None, queue=False)
+    stop.click(partial(_stop, measuring.WORK), session, None, queue=False)
     return model
+
+
+def _pairs(gr: Any) -> tuple[Any, Any, Any]:
+    """Lay out where pairs come from: an archive of clean images, and one of degraded ones or a task that makes them."""
+    clean = gr.File(label="Clean images (ZIP)", file_types=[".zip"], height=120)
+    choices = [(_PAIRS, _PAIRS), *((text, name) for name, text in _MADE.items())]
+    source = gr.Dropdown(choices, value=_PAIRS, label="Degraded images come from")
+    degraded = gr.File(label="Degraded images (ZIP)", file_types=[".zip"], height=120)
+    source.change(lambda chosen: gr.update(visible=chosen == _PAIRS), source, degraded)
+    return clean, source, degraded
 
 
 def _guarded(outputs: int) -> Callable[[Work], Work]:
@@ -334,6 +330,10 @@ def _archives(clean: str | None, source: str, degraded: str | None) -> tuple[Pat
     if source not in _MADE:
         raise ConfigError("choose where the degraded images come from")
     return Path(clean), None, source
+
+
+def _stop(work: str, session: Session) -> None:
+    session.stop(work)
 
 
 def _offer(session: Session) -> Updates:

@@ -13,6 +13,7 @@ from indi.files import Job, Restoration
 from indi.images import Image, read, to_unit, write
 from indi.restoration import Pixels, Restorer
 
+WORK = "restore"
 MOST_PIXELS = 40_000_000  # of an upload, once enlarged
 MOST_STEPS, MOST_SAMPLES = 50, 8
 _CROP = 256  # side of what is shown of the walk, in pixels
@@ -63,7 +64,7 @@ def restore(
     """
     if not 1 <= steps <= MOST_STEPS or not 1 <= samples <= MOST_SAMPLES or enlarged not in (1, 2, 4):
         raise ConfigError(f"steps go from 1 to {MOST_STEPS}, samples from 1 to {MOST_SAMPLES}, enlarging to 4")
-    session.begin()
+    session.begin(WORK)
     restorer = session.restorer(model)
     steps = 1 if restorer.method.one_step else steps
     asked = Restoration(steps, samples if samples > 1 else None, seed, enlarged=enlarged, strength=strength)
@@ -83,7 +84,7 @@ def restore(
                 crop = (shown[window], "degraded" if number == 0 else f"step {number}")
                 progress = replace(progress, after=shown, walk=(*progress.walk, crop))
             yield progress
-            if session.is_stopping:
+            if session.is_stopping(WORK):
                 yield replace(progress, note=f"stopped at {note}")
                 return
         restored.append(pixels)

@@ -1,7 +1,6 @@
 """One visitor: a folder of their own, the models they can choose, and whether they asked to stop."""
 
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -23,15 +22,17 @@ class Session:
     """
 
     def __init__(self, served: Mapping[str, Path]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="indi-app-"))
+        self._own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
+        self.folder = Path(self._own.name)
         self._models: dict[str, Path | str] = {name: name for name in shipped_names()} | dict(served)
-        self._stopping = Event()
+        self._stopping: dict[str, Event] = {}
         self._runs = 0
 
     def close(self) -> None:
         """Remove all that was theirs."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for work in list(self._stopping):
+            self.stop(work)
+        self._own.cleanup()
 
     def models(self) -> list[str]:
         """Return the names that can be chosen, those trained last first."""
@@ -54,18 +55,18 @@ class Session:
             raise ConfigError("choose a model first; train one if there is none")
         return _loaded(self._models[name])
 
-    def begin(self) -> None:
-        """Note that something was started."""
-        self._stopping.clear()
+    def begin(self, work: str) -> None:
+        """Note that a kind of work was started."""
+        self._stopping[work] = Event()
 
-    def stop(self) -> None:
-        """Ask what runs to stop at a good place."""
-        self._stopping.set()
+    def stop(self, work: str) -> None:
+        """Ask a kind of work to stop at a good place, if it runs."""
+        if work in self._stopping:
+            self._stopping[work].set()
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether what runs is to stop."""
-        return self._stopping.is_set()
+    def is_stopping(self, work: str) -> bool:
+        """Return whether a kind of work is to stop."""
+        return self._stopping[work].is_set()
 
     def new_folder(self, name: str) -> Path:
         """Return a new folder in the visitor's own."""

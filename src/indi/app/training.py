@@ -12,6 +12,7 @@ from indi.checkpoint import MODEL_FILE
 from indi.errors import ConfigError
 from indi.training import train as train_run
 
+WORK = "train"
 MOST_MINUTES = 60
 _SHOWN = 200  # points of the curve
 _PREVIEW_EVERY = 100  # iterations
@@ -48,7 +49,7 @@ def train(
     """
     if not 0 < minutes <= MOST_MINUTES:
         raise ConfigError(f"minutes is {minutes:g}; give up to {MOST_MINUTES}")
-    session.begin()
+    session.begin(WORK)
     folder = session.new_folder("training")
     yield Progress(0.0, "unpacking")
     unpack(clean, folder / "clean")
@@ -77,7 +78,7 @@ def train(
                 _thinned(losses),
                 _newest(folder / "run" / "previews"),
             )
-            if session.is_stopping:
+            if session.is_stopping(WORK):
                 break
     name = session.add_model(folder / "run")
     file = folder / "run" / f"indi-{name.split()[-1]}{Path(MODEL_FILE).suffix}"

@@ -36,7 +36,9 @@ LICENCE = (
     "were trained on; whether their terms reach further than that is not settled. The code is under the MIT licence."
 )
 LIMITS = (
-    "Trained on photographs of 481 x 321 px in 8 bit: other kinds of images, and stronger damage, may come out worse."
+    "Trained on photographs of 481 x 321 px in 8 bit: other kinds of images, other or stronger damage (banding, coarse "
+    "grain, single bad pixels), and dim 16-bit images may come out worse, even than they went in. Images that are "
+    "hardly damaged lose a little: --strength 0.1 or 0.2 changes them less."
 )
 NOT_FOR = (
     "Evidence, diagnosis, measuring, or telling who or what is to be seen: more than one step adds detail that is "
@@ -67,7 +69,7 @@ CBSD68, KODAK = TestSet("CBSD68", "test/CBSD68"), TestSet("Kodak24", "test/Kodak
 CITY100 = TestSet("City100, Nikon", "pairs/city100_nikon/clean", "pairs/city100_nikon/degraded", steps=(1, 10))
 MODELS = {
     "denoise": Entry(
-        "noise of any kind up to a deviation of 55 of 255, in colour and gray",
+        "Gaussian and camera noise up to a deviation of 55 of 255, in colour and gray",
         [CBSD68, TestSet("PolyU", "pairs/polyu/clean", "pairs/polyu/degraded", steps=(1, 10))],
     ),
     "jpeg": Entry("JPEG blocks and ringing, quality 5 to 95", [TestSet("classic5", "test/classic5")]),

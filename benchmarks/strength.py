@@ -1,6 +1,6 @@
 """What --strength is worth: images with noise of known strength, restored from several starts of the walk.
 
-    python benchmarks/strength.py --clean DIR [--model denoise] [--images 12] --out DIR
+    python benchmarks/strength.py --clean DIR [--model denoise] [--images 4] --out DIR
 
 PSNR in dB at one step and at ten, by the deviation of the noise and by strength, as strength.json in the folder, of
 which ``tables.py`` makes a table.
@@ -39,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clean", type=Path, required=True, help="folder of clean images")
     parser.add_argument("--model", default="denoise")
-    parser.add_argument("--images", type=int, default=12, help="evenly from the folder (default: 12)")
+    parser.add_argument("--images", type=int, default=4, help="evenly from the folder (default: 4)")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     options = parser.parse_args()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,14 @@ def test_progress_is_told_after_each_move(gray: Restorer) -> None:
     shares: list[float] = []
     gray.restore(picture(8, 8), steps=2, samples=2, progress=shares.append)
     assert shares == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
+
+
+def test_a_dim_16_bit_image_is_remarked_where_the_model_knows_photographs(caplog: pytest.LogCaptureFixture) -> None:
+    model = tiny_model(1)
+    counts = np.full((20, 20), 3000, np.uint16)  # of 12 bits
+    for task, images, remarks in (("denoise", [counts, counts], 1), ("denoise", [counts * 16], 0), (None, [counts], 0)):
+        restorer = Restorer(replace(model, card=model.card.model_copy(update={"task": task})), precision="float32")
+        caplog.clear()
+        for image in images:
+            restorer.restore(image, steps=1)
+        assert caplog.text.count("uses less than 12.5 % of its range") == remarks

@@ -60,6 +60,14 @@ def test_out_is_a_file_for_one_input_with_an_image_suffix(tmp_path: Path) -> Non
     assert plan([one], tmp_path / "folder.png") == [Job(one, tmp_path / "folder.png" / "one.png")]
 
 
+def test_a_kind_of_file_that_is_not_written_is_refused(tmp_path: Path) -> None:
+    one = save(tmp_path / "one.png")
+    with pytest.raises(ConfigError, match=r"x\.webp: \.webp files are not written; use \.jpeg"):
+        plan([one], tmp_path / "x.webp")
+    (tmp_path / "album.gif").mkdir()
+    assert plan([one], tmp_path / "album.gif")[0].target.parent == tmp_path / "album.gif"
+
+
 def test_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
     paths = [save(tmp_path / folder / "same.png") for folder in "ab"]
     with pytest.raises(ConfigError, match=r"2 inputs are named same\.png"):

@@ -24,6 +24,7 @@ from indi.tiling import is_out_of_memory
 from indi.uncertainty import Calibration, maps, names
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
+_FOREIGN_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif", ".jxl")  # whoever names one means a file
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
         out: A folder; or, with an image suffix and one input file, the file to write.
 
     Raises:
-        ConfigError: Nothing to do, or two inputs would be written to one file.
+        ConfigError: Nothing to do, a kind of file that is not written, or two inputs would be written to one file.
     """
     out = Path(out)
     sources: list[Path] = []
@@ -77,6 +78,8 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     if not sources and not unusable:
         raise ConfigError("no input; give image files or folders")
     names_a_file = out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir()
+    if out.suffix.lower() in _FOREIGN_SUFFIXES and not out.is_dir():
+        raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(READABLE_SUFFIXES))}")
     names_a_volume = out.suffix.lower() in ZARR_SUFFIXES
     if len(sources) == 1 and (names_a_file or names_a_volume):
         return [Job(sources[0], out), *unusable]

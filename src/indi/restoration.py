@@ -33,6 +33,7 @@ Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
 
+_DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
 _LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
 
 DEFAULT_STEPS = 10
@@ -218,7 +219,7 @@ class Restorer:
         """
         times = self._times(how)
         degraded = self.unit(image)
-        self._look_at(degraded)
+        self._look_at(degraded, image.dtype)
         whole = Box(0, 0, *degraded.shape[2:])
         yield from walk(
             lambda state, time: self._estimate(self._network, state, degraded, time),
@@ -305,9 +306,17 @@ class Restorer:
             raise ConfigError(f"this model was trained by {name}, which knows full damage alone; leave strength at 1")
         return times
 
-    def _look_at(self, degraded: Tensor) -> None:
+    def _look_at(self, degraded: Tensor, dtype: np.dtype[Any]) -> None:
         """Say once where intensities are far from any that the model can have been trained on."""
         mean = degraded.mean().item()
+        made_of_photographs = self.card.task is not None and self.card.normalisation is None
+        if not self._warned and made_of_photographs and dtype == np.uint16 and degraded.max() < _DIM:
+            self._warned = True
+            log.warning(
+                "warning: this 16-bit image uses less than %.1f %% of its range, and the model was trained on "
+                "photographs that span it: scale the intensities up first",
+                100 * _DIM,
+            )
         if not self._warned and not _LEAST_MEAN < mean < _MOST_MEAN:
             self._warned = True
             log.warning(

@@ -16,6 +16,7 @@ import pytest
 import tifffile
 from test_work import zipped
 
+from indi import shipped
 from indi.checkpoint import save_model
 from indi.images import Image, write
 from indi.restoration import load
@@ -45,6 +46,7 @@ def address(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         from indi.app import page
 
         patch.setattr(page, "MOST_BYTES", 2_000_000)
+        patch.setattr(shipped, "WEIGHTS", run / "none")
         served = page.serve({"mine": run}, port=7899, show=False, block=False)
         yield served.local_url.rstrip("/")
         served.close()
@@ -185,6 +187,11 @@ def test_an_upload_that_is_too_large_is_refused(address: str) -> None:
     body = head + bytes(3_000_000) + f"\r\n--{border}--\r\n".encode()
     kind = {"Content-Type": f"multipart/form-data; boundary={border}"}
     assert status_of(f"{address}/gradio_api/upload", body, **kind) == 413
+
+
+def test_the_page_is_no_interface_for_programs(address: str) -> None:
+    info = json.loads(urllib.request.urlopen(f"{address}/gradio_api/info").read())
+    assert info["named_endpoints"] == info["unnamed_endpoints"] == {}
 
 
 def test_fifty_requests_at_once_leave_it_alive(address: str, page: Any) -> None:

@@ -2,7 +2,9 @@
 
 import html
 import logging
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
 from pathlib import Path
@@ -56,6 +58,8 @@ def serve(models: Mapping[str, Path], *, port: int = PORT, show: bool = True, bl
         MissingExtraError: gradio cannot be imported.
     """
     gr = _gradio()
+    own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
+    os.environ.setdefault("GRADIO_TEMP_DIR", own.name)  # uploads and results: they go when we do
     page = build(models)
     page.queue(max_size=_WAITING, api_open=False)
     try:
@@ -75,6 +79,8 @@ def serve(models: Mapping[str, Path], *, port: int = PORT, show: bool = True, bl
             ssr_mode=False,
             enable_monitoring=False,
         )
+        if not block:
+            page.own_folder = own
     except OSError as error:
         raise ConfigError(f"port {port} cannot be used; give another --port") from error
     return page
@@ -91,7 +97,8 @@ def build(models: Mapping[str, Path]) -> Any:
     names = known.models()
     known.close()
     with gr.Blocks(title="indi", analytics_enabled=False, delete_cache=(_IDLE, _IDLE)) as page:
-        session = gr.State(partial(Session, models), time_to_live=_IDLE, delete_callback=Session.close)
+        session = gr.State(None, time_to_live=_IDLE, delete_callback=lambda kept: kept and kept.close())
+        page.load(partial(Session, models), None, session, api_visibility="private")
         gr.Markdown("# indi\nRestores images in small steps, towards one of the images they could have been.")
         with gr.Tab("Restore"):
             choice = _restore_tab(gr, session, names)
@@ -99,7 +106,7 @@ def build(models: Mapping[str, Path]) -> Any:
             trained = _train_tab(gr, session)
         with gr.Tab("Measure", render_children=True):
             measured_choice = _measure_tab(gr, session, names)
-        trained.then(_offer, session, [choice, measured_choice])
+        trained.then(_offer, session, [choice, measured_choice], api_visibility="private")
     return page
 
 
@@ -139,17 +146,24 @@ def _restore_tab(gr: Any, session: Any, names: list[str]) -> Any:
                 singles = gr.Gallery(label="Samples", columns=4, height=240, format="png", elem_classes="strip")
                 spread = gr.Image(label="Where they differ", format="png", height=240)
     shown = [status, slider, walk, several, singles, spread, files]
-    upload.upload(_peek, [session, upload], [status, slider, walk, several, files], show_progress="hidden")
-    model.change(_fit, model, [model, enlarged])
+    upload.upload(
+        _peek,
+        [session, upload],
+        [status, slider, walk, several, files],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    model.change(_fit, model, [model, enlarged], api_visibility="private")
     start.click(
         _restore,
         [session, upload, model, steps, samples, strength, enlarged, seed],
         shown,
         show_progress="hidden",
+        api_visibility="private",
         concurrency_id="restore",
         concurrency_limit=2,
     )
-    stop.click(partial(_stop, restoring.WORK), session, None, queue=False)
+    stop.click(partial(_stop, restoring.WORK), session, None, queue=False, api_visibility="private")
     return model
 
 
@@ -173,10 +187,11 @@ def _train_tab(gr: Any, session: Any) -> Any:
         [session, clean, source, degraded, minutes, size],
         [status, losses, preview, file],
         show_progress="hidden",
+        api_visibility="private",
         concurrency_id="train",
         concurrency_limit=1,
     )
-    stop.click(partial(_stop, training.WORK), session, None, queue=False)
+    stop.click(partial(_stop, training.WORK), session, None, queue=False, api_visibility="private")
     return trained
 
 
@@ -200,10 +215,11 @@ def _measure_tab(gr: Any, session: Any, names: list[str]) -> Any:
         [session, model, clean, source, degraded, steps],
         [status, table, curve, report],
         show_progress="hidden",
+        api_visibility="private",
         concurrency_id="measure",
         concurrency_limit=1,
     )
-    stop.click(partial(_stop, measuring.WORK), session, None, queue=False)
+    stop.click(partial(_stop, measuring.WORK), session, None, queue=False, api_visibility="private")
     return model
 
 
@@ -213,7 +229,7 @@ def _pairs(gr: Any) -> tuple[Any, Any, Any]:
     choices = [(_PAIRS, _PAIRS), *((text, name) for name, text in _MADE.items())]
     source = gr.Dropdown(choices, value=_PAIRS, label="Degraded images come from")
     degraded = gr.File(label="Degraded images (ZIP)", file_types=[".zip"], height=120)
-    source.change(lambda chosen: gr.update(visible=chosen == _PAIRS), source, degraded)
+    source.change(lambda chosen: gr.update(visible=chosen == _PAIRS), source, degraded, api_visibility="private")
     return clean, source, degraded
 
 
@@ -224,6 +240,8 @@ def _guarded(outputs: int) -> Callable[[Work], Work]:
         @wraps(work)
         def guarded(*inputs: Any) -> Iterator[Updates]:
             try:
+                if not isinstance(inputs[0], Session):
+                    raise ConfigError("this page is not ready, or has been open for too long; load it again")
                 yield from work(*inputs)
                 return
             except IndiError as error:

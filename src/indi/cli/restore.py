@@ -33,7 +33,9 @@ def restore(
             help=f"1 for the least error, more for sharper images; by default {DEFAULT_STEPS}, for a regression 1"
         ),
     ] = None,
-    samples: int | None = None,
+    samples: Annotated[
+        int | None, Parameter(help="restore each image so many times, and from two on write their mean and spread too")
+    ] = None,
     enlarge: Annotated[
         int, Parameter(help="enlarge so many times first, as super-resolve-4x expects of small images")
     ] = 1,
@@ -53,7 +55,6 @@ def restore(
     Args:
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
-        samples: restore each image so many times, and write their mean and spread too
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
@@ -99,7 +100,8 @@ def _restored(work: Callable[[Callable[[float], None]], Iterator[Outcome]], tota
     try:
         return follow(work, total, "restored", out)
     except KeyboardInterrupt:
-        say("what is restored is kept; the same command goes on from there")
+        if total > 1:
+            say("what is restored is kept; the same command goes on from there")
         raise
 
 
@@ -117,5 +119,6 @@ def follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: 
                 failed += 1
                 complain(outcome.error)
     already = f", {kept} of them by an earlier command" if kept else ""
-    say(f"{total - failed} of {total} {done}{already}{f': see {out}' if failed < total else ''}")
+    where = out if out.exists() else out.parent  # samples of one image have names of their own
+    say(f"{total - failed} of {total} {done}{already}{f': see {where}' if failed < total else ''}")
     return 2 if failed else 0

@@ -57,7 +57,9 @@ def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
     Args:
         out: the file, NAME.onnx
     """
-    export_model(load_model(find_model(model)), out)
+    loaded = load_model(find_model(model))
+    say("exporting, which takes a while")
+    export_model(loaded, out)
     say(f"exported: {out}")
     return 0
 

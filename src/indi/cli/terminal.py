@@ -3,6 +3,7 @@
 import json as json_format
 import logging
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event
@@ -86,3 +87,5 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:  # noqa: D102 - the base class says it
         say(record.getMessage())
+        if record.exc_info:  # a bug of ours that did not stop us: whoever mends it needs to see where
+            errors.print(Text("".join(traceback.format_exception(record.exc_info[1]))))

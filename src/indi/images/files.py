@@ -250,8 +250,9 @@ def _format_of(file: BinaryIO) -> _Format:
     for each in _FORMATS:
         if start.startswith(each.signatures):
             return each
-    problem = "it is not a PNG, JPEG or TIFF file" if start else "the file is empty"
-    raise ImageError(f"cannot read: {problem}; convert it to one of these, or leave it out")
+    if not start:
+        raise ImageError("cannot read: the file is empty; fetch it again, or leave it out")
+    raise ImageError("cannot read: it is not a PNG, JPEG or TIFF file; convert it to one of these, or leave it out")
 
 
 def _looks_like_image(path: Path) -> bool:

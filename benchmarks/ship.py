@@ -23,6 +23,7 @@ import tables
 from indi.checkpoint import load_model, write_tensors, write_text
 from indi.devices import set_threads
 from indi.images import find_images, read
+from indi.restoration import DEFAULT_STEPS
 from indi.shipped import WEIGHTS, find_model
 
 STEPS = (1, 5, 10, 20)
@@ -63,6 +64,7 @@ class Entry:
 
     purpose: str
     sets: list[TestSet] = field(default_factory=list)
+    steps: int = DEFAULT_STEPS  # when none are asked for
 
 
 CBSD68, KODAK = TestSet("CBSD68", "test/CBSD68"), TestSet("Kodak24", "test/Kodak24")
@@ -72,7 +74,9 @@ MODELS = {
         "Gaussian and camera noise up to a deviation of 55 of 255, in colour and gray",
         [CBSD68, TestSet("PolyU", "pairs/polyu/clean", "pairs/polyu/degraded", steps=(1, 10))],
     ),
-    "jpeg": Entry("JPEG blocks and ringing, quality 5 to 95", [TestSet("classic5", "test/classic5")]),
+    "jpeg": Entry(
+        "JPEG blocks and ringing, quality 5 to 95", [TestSet("classic5", "test/classic5")], steps=1
+    ),  # more bring the blocks back
     "super-resolve-4x": Entry(
         "images enlarged 4 times (--enlarge 4)", [TestSet("Set14", "test/Set14", border=4), CITY100]
     ),
@@ -140,6 +144,7 @@ def main() -> int:
     root, entry = Path(os.environ["INDI_DATA"]), MODELS[name]
     about = {
         "purpose": entry.purpose,
+        "steps": entry.steps,
         "data": DATA,
         "licence": LICENCE,
         "recipe": f"recipes/{name}.toml",

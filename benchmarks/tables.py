@@ -104,7 +104,7 @@ def _card_lines() -> Iterator[str]:
         recipe = f"[{Path(model['recipe']).name}](../{model['recipe']})"
         clean = model["clean"]
         yield f"\n### {model['name']}\n"
-        yield f"- **For**: {model['purpose']}."
+        yield f"- **For**: {model['purpose']}; in {model['steps']} step{'s' * (model['steps'] > 1)} unless asked."
         yield f"- **Network**: size {model['size']}, colour; gray images are served too."
         yield f"- **Data**: {model['data']}."
         yield f"- **Training**: {recipe}; {crops}; {hours}."

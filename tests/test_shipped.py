@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,16 @@ def test_a_name_is_a_model_wherever_one_can_be_given(
     clean = write_pairs(tmp_path, channels=3)["clean"]
     for _ in indi.train(clean=clean, task="jpeg", run=tmp_path / "run", start="jpeg", size="tiny", iterations=1):
         pass
+
+
+def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
+    assert indi.load("jpeg").default_steps == 10
+    about = weights / "jpeg.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"steps": 3}))
+    restorer, image = indi.load("jpeg"), np.full((16, 16, 3), 99, np.uint8)
+    assert restorer.default_steps == 3
+    np.testing.assert_array_equal(restorer.restore(image), restorer.restore(image, steps=3))
+    assert indi.load("denoise").default_steps == 10
 
 
 def test_a_model_that_is_not_there_is_told_which_are(weights: Path) -> None:

@@ -24,7 +24,7 @@ from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
 from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS, State, walk
-from indi.shipped import advice, find_model
+from indi.shipped import advice, best_steps, find_model
 from indi.sweep import sweep
 from indi.tiling import Call, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
@@ -87,6 +87,7 @@ class Restorer:
     Attributes:
         model: The model.
         calibration: How wide intervals must be, where the run folder says so.
+        best_steps: Steps when none are asked for, where the model is shipped with such advice.
 
     Args:
         model: The model (``indi.load`` finds it by name, run folder or file).
@@ -111,6 +112,7 @@ class Restorer:
         self.model = model
         self.card: Card = model.card
         self.calibration: Calibration | None = None
+        self.best_steps: int | None = None
         self._warned = False
         self.method = model.card.method.build()
         self.device = choose_device(device)
@@ -123,8 +125,8 @@ class Restorer:
 
     @property
     def default_steps(self) -> int:
-        """Steps when none are asked for: 1 for a method that knows only one."""
-        return 1 if self.method.one_step else DEFAULT_STEPS
+        """Steps when none are asked for: 1 for a method that knows only one, or what a shipped model is best with."""
+        return 1 if self.method.one_step else self.best_steps or DEFAULT_STEPS
 
     @cached_property
     def fingerprint(self) -> str:
@@ -415,5 +417,6 @@ def load(model: str | Path, **options: object) -> Restorer:
     if not path.exists():
         raise ModelError(f"{model}: no such run folder or model file; {advice()}")
     restorer = Restorer(load_model(path), **options)  # type: ignore[arg-type]
+    restorer.best_steps = best_steps(model)
     restorer.calibration = read_calibration(path)
     return restorer

@@ -56,6 +56,15 @@ def shipped_models() -> list[dict[str, Any]]:
     return models
 
 
+def best_steps(model: str | Path) -> int | None:
+    """Return the steps that a shipped model is at its best with, None where nothing is said of them."""
+    file = WEIGHTS / f"{model}.json"
+    if str(model) not in shipped_names() or not file.exists():
+        return None
+    steps: int | None = json.loads(file.read_text(encoding="utf-8")).get("steps")
+    return steps
+
+
 def fitting_model(files: Iterable[Path]) -> str:
     """Return the shipped model for files of which no more is known than their names: jpeg where all are JPEG.
 

@@ -17,7 +17,7 @@ from indi.display import for_display
 from indi.errors import ConfigError, IndiError, MissingExtraError
 from indi.images import READABLE_SUFFIXES, read
 from indi.restoration import DEFAULT_STEPS
-from indi.shipped import shipped_models
+from indi.shipped import best_steps, shipped_models
 from indi.tiling import is_out_of_memory
 
 log = logging.getLogger("indi")
@@ -153,7 +153,7 @@ def _restore_tab(gr: Any, session: Any, names: list[str]) -> Any:
         show_progress="hidden",
         api_visibility="private",
     )
-    model.change(_fit, model, [model, enlarged], api_visibility="private")
+    model.change(_fit, model, [model, steps, enlarged], api_visibility="private")
     start.click(
         _restore,
         [session, upload, model, steps, samples, strength, enlarged, seed],
@@ -363,7 +363,8 @@ def _offer(session: Session) -> Updates:
 
 def _fit(name: str | None) -> Updates:
     """Say what a model is for, and set what it expects."""
-    return _gradio().update(info=_purpose([name or ""])), 4 if name == "super-resolve-4x" else 1
+    steps = best_steps(name or "") or DEFAULT_STEPS
+    return _gradio().update(info=_purpose([name or ""])), steps, 4 if name == "super-resolve-4x" else 1
 
 
 def _purpose(names: list[str]) -> str:

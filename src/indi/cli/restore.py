@@ -29,9 +29,7 @@ def restore(
     out: Path = Path("restored"),
     steps: Annotated[
         int | None,
-        Parameter(
-            help=f"1 for the least error, more for sharper images; by default {DEFAULT_STEPS}, for a regression 1"
-        ),
+        Parameter(help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, of regression and jpeg 1"),
     ] = None,
     samples: Annotated[
         int | None, Parameter(help="restore each image so many times, and from two on write their mean and spread too")

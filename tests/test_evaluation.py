@@ -63,7 +63,7 @@ def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
     assert [(row["file"], row["steps"]) for row in table["per_image"]] == [
         (file, steps) for steps in (0, 1, 3) for file in ("0", "1", "2")
     ]
-    settings = "clean degraded task images border data_range times sampler seed precision device"
+    settings = "clean degraded task images border data_range times sampler seed strength precision device"
     assert set(table["settings"]) == set(settings.split())
 
 

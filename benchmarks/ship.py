@@ -78,7 +78,7 @@ MODELS = {
         "JPEG blocks and ringing, quality 5 to 95", [TestSet("classic5", "test/classic5")], steps=1
     ),  # more bring the blocks back
     "super-resolve-4x": Entry(
-        "images enlarged 4 times (--enlarge 4)", [TestSet("Set14", "test/Set14", border=4), CITY100]
+        "images enlarged 4 times (--enlarge 4)", [TestSet("Set14", "test/Set14", border=4), CITY100], steps=1
     ),
     "deblur-motion": Entry("blur of a camera that shook, up to 24 px", [KODAK]),
     "deblur-defocus": Entry("blur of a lens out of focus, up to 6 px", [KODAK, CITY100]),

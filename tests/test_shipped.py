@@ -99,4 +99,5 @@ def test_each_one_is_whole(name: str) -> None:
     for image in (flat, gray):
         restored = indi.load(name).restore(image, steps=1)
         assert restored.shape == image.shape
-        assert np.abs(restored.astype(int) - image).max() <= 6
+        left = np.sqrt(np.mean((restored.astype(float) - image) ** 2))
+        assert left < 255 * model.card.method.epsilon  # less than the noise that the walk began with

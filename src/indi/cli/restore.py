@@ -29,7 +29,9 @@ def restore(
     out: Path = Path("restored"),
     steps: Annotated[
         int | None,
-        Parameter(help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, of regression and jpeg 1"),
+        Parameter(
+            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, or what the model is best with"
+        ),
     ] = None,
     samples: Annotated[
         int | None, Parameter(help="restore each image so many times, and from two on write their mean and spread too")

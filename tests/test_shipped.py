@@ -99,5 +99,4 @@ def test_each_one_is_whole(name: str) -> None:
     for image in (flat, gray):
         restored = indi.load(name).restore(image, steps=1)
         assert restored.shape == image.shape
-        left = np.sqrt(np.mean((restored.astype(float) - image) ** 2))
-        assert left < 255 * model.card.method.epsilon  # less than the noise that the walk began with
+        assert np.abs(restored.astype(int) - image).max() <= 6

@@ -151,7 +151,7 @@ def test_every_grid_is_a_walk_of_as_many_moves(steps: int, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "times", [[], [1.0], [1.1, 0.0], [math.nan, 0.0], [1.0, 0.5, 0.5, 0.0], [1.0, -0.1], [1.0, math.nan]]
+    "times", [[], [1.0], [0.9, 0.0], [1.1, 0.0], [math.nan, 0.0], [1.0, 0.5, 0.5, 0.0], [1.0, -0.1], [1.0, math.nan]]
 )
 def test_refused_times(times: list[float]) -> None:
     with pytest.raises(ConfigError, match="fall strictly"):
@@ -168,3 +168,16 @@ def test_a_walk_of_mild_damage_begins_within_the_path() -> None:
         process.diffusion().start(y, lambda: noise, 0.5)
     assert not process.bridge(0.1).draws([1.0, 0.0])  # no noise at the start
     assert process.bridge(0.1).draws([0.5, 0.0])
+
+
+@given(st.integers(1, 50), st.floats(0.01, 1))
+def test_strength_scales_a_walk_that_begins_at_1(steps: int, strength: float) -> None:
+    times = process.scaled_times(uniform_times(steps), strength)
+    assert (times[0], times[-1]) == (strength, 0)
+    assert times == [strength * time for time in uniform_times(steps)]
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, math.nan])
+def test_refused_strengths(strength: float) -> None:
+    with pytest.raises(ConfigError, match="strength is"):
+        process.scaled_times([1.0, 0.0], strength)

@@ -56,13 +56,14 @@ def swept(
             path,
             image.piece,
             image.shape,
-            [strength * time for time in uniform_times(steps)],
+            uniform_times(steps),
             draw=noise,
             sampler=SAMPLERS[sampler],
             tile=tile,
             halo=NETWORK.halo,
             folder=folder,
             finished=keep,
+            strength=strength,
         )
     )
     assert shares == sorted(shares)
@@ -106,8 +107,9 @@ def test_a_sweep_of_mild_damage_begins_where_the_walk_does(tmp_path: Path) -> No
         lambda state, time: predict(state, image, time),
         PATHS["indi"],
         image,
-        [0.3 * time for time in uniform_times(3)],
+        uniform_times(3),
         draw=lambda number: noise(number, Box(0, 0, 40, 50)),
+        strength=0.3,
     )
     answer = swept(Held(image), PATHS["indi"], 3, "euler", 32, tmp_path, strength=0.3)
     torch.testing.assert_close(answer, last.image, atol=2e-5, rtol=0)

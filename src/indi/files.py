@@ -151,10 +151,9 @@ class Restoration:
         """Return the files that a job writes."""
         if self.samples is None:
             return [job.target]
-        several = names(calibration) if self.samples > 1 else []  # maps of one sample would say nothing
         stem, suffix = _parted(job.target)
         stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
-        for name in several:  # the mean is an image of the same kind, the other maps are floats
+        for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))
             stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
         return [job.target.with_name(name) for name in stems]
@@ -199,8 +198,8 @@ class Restoration:
 
     def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
         """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``."""
-        if self.samples is None or self.samples == 1:
-            return [_like(image, each) for each in (pixels if self.samples else [pixels])]
+        if self.samples is None:
+            return [_like(image, pixels)]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
         found = maps(planes, restorer.least_spread, calibration)
         found["mean"] = from_unit(found["mean"], pixels.dtype)

@@ -203,12 +203,23 @@ TIMES: dict[str, Callable[[int], list[float]]] = {
 
 
 def check_times(times: list[float]) -> list[float]:
-    """Return ``times`` unchanged if it is a walk: from 1, or below it for mild damage, strictly down, to 0 or above.
+    """Return ``times`` unchanged if it is a walk: from exactly 1, strictly down, to 0 or above.
 
     Raises:
         ConfigError: It is not.
     """
     falling = all(s < t for t, s in pairwise(times))
-    if len(times) < 2 or not times[0] <= 1.0 or not falling or not times[-1] >= 0:
-        raise ConfigError(f"times {times} must fall strictly from at most 1 to 0 or above; give such a list")
+    if len(times) < 2 or times[0] != 1.0 or not falling or not times[-1] >= 0:
+        raise ConfigError(f"times {times} must fall strictly from exactly 1 to 0 or above; give such a list")
     return times
+
+
+def scaled_times(times: list[float], strength: float) -> list[float]:
+    """Return a walk that begins at ``strength``: an image that is damaged less than in training is taken for x_t there.
+
+    Raises:
+        ConfigError: ``times`` is not a walk, or ``strength`` is not above 0 and up to 1.
+    """
+    if not 0 < strength <= 1:
+        raise ConfigError(f"strength is {strength:g}; give more than 0, and 1 at most")
+    return [strength * time for time in check_times(times)]

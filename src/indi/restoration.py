@@ -22,7 +22,7 @@ from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ModelError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
-from indi.process import TIMES, check_times
+from indi.process import TIMES, check_times, scaled_times
 from indi.samplers import SAMPLERS, State, walk
 from indi.shipped import advice, best_steps, find_model
 from indi.sweep import sweep
@@ -57,18 +57,13 @@ class Walk:
     strength: float = 1.0
 
     def grid(self) -> list[float]:
-        """Return the times to walk.
+        """Return the times to walk, from 1, before ``strength`` scales them.
 
         Raises:
             ConfigError: The steps, the times or the sampler are not ones there are.
         """
         if self.sampler not in SAMPLERS:
             raise ConfigError(f"unknown sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
-        if not 0 < self.strength <= 1:
-            raise ConfigError(f"strength is {self.strength:g}; give more than 0, and 1 at most")
-        return [self.strength * time for time in self._full_grid()]
-
-    def _full_grid(self) -> list[float]:
         if not isinstance(self.times, str):
             times = check_times([float(time) for time in self.times])
             if times[-1] != 0:
@@ -205,7 +200,11 @@ class Restorer:
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
         how = Walk(self.default_steps if steps is None else steps, times, sampler, strength)
-        if not self.method.path.draws(self._times(how)) and samples is not None and samples > 1:
+        if (
+            not self.method.path.draws(scaled_times(self._times(how), how.strength))
+            and samples is not None
+            and samples > 1
+        ):
             raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
         return how
 
@@ -230,6 +229,7 @@ class Restorer:
             times,
             draw=lambda number: self._noise(number, whole, seed, sample, plane),
             sampler=SAMPLERS[how.sampler],
+            strength=how.strength,
         )
 
     def sweep(
@@ -274,6 +274,7 @@ class Restorer:
             self._times(how),
             draw=lambda number, box: self._noise(number, box, seed, sample, plane),
             sampler=SAMPLERS[how.sampler],
+            strength=how.strength,
             tile=tile,
             halo=halo,
             folder=folder,
@@ -304,7 +305,7 @@ class Restorer:
         name = self.card.method.name
         if self.method.one_step and len(times) > 2:
             raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
-        if self.method.one_step and times[0] != 1:
+        if self.method.one_step and how.strength != 1:
             raise ConfigError(f"this model was trained by {name}, which knows full damage alone; leave strength at 1")
         return times
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from indi.errors import ConfigError
-from indi.process import Path, check_times
+from indi.process import Path, scaled_times
 
 Predict = Callable[[Tensor, float], Tensor]  # F(state, time): the estimate of clean
 
@@ -135,6 +135,7 @@ def walk(
     *,
     draw: Callable[[int], Tensor],
     sampler: Sampler = SAMPLERS["euler"],
+    strength: float = 1.0,
 ) -> Iterator[State]:
     """Yield the state at each of the falling ``times``, from the degraded image at 1 to the answer at 0.
 
@@ -142,15 +143,16 @@ def walk(
         predict: F(state, time), the estimate of clean.
         path: The process that the network was trained on.
         degraded: (B, C, H, W), intensities in [0, 1].
-        times: From 1, or below it for mild damage, strictly down; N moves have N + 1 times.
+        times: From exactly 1 strictly down; N moves have N + 1 times.
         draw: Standard normal noise of the shape of ``degraded`` for draw number 0 (the start), 1, 2, ...
             (one a move); asked for only where the path has noise.
         sampler: The rule of one move.
+        strength: Where the walk begins in truth: all times are so much smaller.
 
     Raises:
         ConfigError: ``times`` is not a walk, or a sampler of second order meets a path with fresh noise.
     """
-    check_times(times)
+    times = scaled_times(times, strength)
     calls = 0
 
     def counted(state: Tensor, time: float) -> Tensor:

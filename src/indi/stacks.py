@@ -226,7 +226,7 @@ def _restore_picture(
                 ):
                     if progress is not None:
                         progress((sample + share) / len(results))
-        extra = names(calibration) if samples is not None and samples > 1 else []
+        extra = [] if samples is None else names(calibration)
         others = [
             opened.enter_context(Canvas(shape, dtype, unfinished(place)))
             for place, dtype in enumerate(

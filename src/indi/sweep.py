@@ -16,7 +16,7 @@ from torch import Tensor
 
 from indi.boxes import Box, cores
 from indi.canvas import Canvas
-from indi.process import Path, check_times
+from indi.process import Path, scaled_times
 from indi.samplers import Estimate, Move, Sampler
 
 
@@ -34,6 +34,7 @@ def sweep(
     halo: int,
     folder: Folder,
     finished: Callable[[Box, Tensor], None],
+    strength: float = 1.0,
 ) -> Generator[float, None, None]:
     """Yield the share that is done, tile by tile; give each tile of the answer to ``finished``.
 
@@ -42,18 +43,19 @@ def sweep(
         path: The process that the network was trained on.
         degraded: Returns a box of the image, (1, C, height, width) float32 in [0, 1].
         shape: Channels, height and width of the image.
-        times: From 1, or below it, strictly down.
+        times: From exactly 1 strictly down.
         draw: Standard normal noise of a box, (1, C, height, width), for draw number 0, 1, 2, ...
         sampler: The rule of one move.
         tile: Side of a tile's core, a multiple of the network's stride.
         halo: How far the network sees, a multiple of its stride.
         folder: Where the states lie meanwhile: two or three times the image in float32.
         finished: Called with each core and its (1, C, height, width) values.
+        strength: As ``walk``.
 
     Raises:
         ConfigError, ImageError: ``times`` is not a walk, the sampler does not fit the path, or the disk is full.
     """
-    check_times(times)
+    times = scaled_times(times, strength)
     _, height, width = shape
     tiles = list(cores(Box(0, 0, height, width), tile))
     with ExitStack() as stack:

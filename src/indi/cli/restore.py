@@ -33,9 +33,7 @@ def restore(
             help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, or what the model is best with"
         ),
     ] = None,
-    samples: Annotated[
-        int | None, Parameter(help="restore each image so many times, and from two on write their mean and spread too")
-    ] = None,
+    samples: int | None = None,
     enlarge: Annotated[
         int, Parameter(help="enlarge so many times first, as super-resolve-4x expects of small images")
     ] = 1,
@@ -55,6 +53,7 @@ def restore(
     Args:
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
+        samples: restore each image so many times, and write their mean and spread too
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """

@@ -11,6 +11,8 @@ from indi.images import READABLE_SUFFIXES
 MOST_FILES = 5000
 MOST_BYTES = 2**30  # unpacked, an archive
 _CHUNK = 2**20
+# What zipfile raises of damaged archives; RuntimeError of encrypted ones, and of compressions that it does not know.
+_UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, OSError)
 
 
 def unpack(archive: Path, folder: Path) -> int:
@@ -30,7 +32,7 @@ def unpack(archive: Path, folder: Path) -> int:
             room = MOST_BYTES
             for member in members:
                 room = _unpack_one(opened, member, folder / safe_name(member.filename), room, archive.name)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{archive.name}: cannot be unpacked ({reason}); give a plain ZIP archive") from error
     return len(members)

@@ -36,9 +36,9 @@ from indi.checkpoint import write_text
 from indi.config import Config, merged
 from indi.data import Pair, load_test_pair
 from indi.devices import set_threads
-from indi.evaluation import find_test_pairs
 from indi.images import to_unit
 from indi.metrics import measure
+from indi.test_pairs import find_test_pairs
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "w2s.toml"
 METHODS = ("indi", "regression")

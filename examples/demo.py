@@ -24,10 +24,11 @@ from rich.table import Table
 import indi
 from indi.devices import set_threads
 from indi.display import liveliest_window, sheet
-from indi.evaluation import Evaluation, find_test_pairs
+from indi.evaluation import Evaluation
 from indi.files import degrade_files, plan
 from indi.images import Image, read, write
 from indi.report import table_rows
+from indi.test_pairs import find_test_pairs
 
 TASK = "denoise"
 STEPS = (1, 2, 5, 10, 20)

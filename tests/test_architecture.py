@@ -28,7 +28,7 @@ ROWS = """
     files previews trainer
     cluster
     training
-    info report
+    info report test_pairs
     evaluation toy
     calibration
     cells

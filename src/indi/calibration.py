@@ -26,10 +26,10 @@ from indi.checkpoint import write_text
 from indi.config import Config
 from indi.data import Pair, load_test_pair, scene_name
 from indi.errors import ConfigError
-from indi.evaluation import find_test_pairs
 from indi.images import to_unit
 from indi.report.calibration import draw_calibration
 from indi.restoration import Restorer, Walk, load
+from indi.test_pairs import find_test_pairs
 from indi.training import CONFIG_FILE
 from indi.uncertainty import CALIBRATION_FILE, Calibration, half_width
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from indi.checkpoint import Model, load_model, write_text
 from indi.config import Config
 from indi.errors import ConfigError, ModelError
-from indi.evaluation import Evaluation, Measurement, find_test_pairs
+from indi.evaluation import Evaluation, Measurement
 from indi.images import Image, read, write
 from indi.metrics import METRICS
 from indi.report import Strip, steps_label
 from indi.restoration import Restorer
+from indi.test_pairs import find_test_pairs
 from indi.training import CONFIG_FILE, train
 
 _FILE = "cell.json"

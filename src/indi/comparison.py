@@ -16,9 +16,9 @@ from indi.checkpoint import write_text
 from indi.config import Config, Settings, merged
 from indi.devices import Precision, choose_device
 from indi.errors import ConfigError
-from indi.evaluation import find_test_pairs
 from indi.methods import METHODS
 from indi.report import write_comparison
+from indi.test_pairs import find_test_pairs
 from indi.training import match_training_pairs, settings_tree
 
 STEPS = (1, 2, 5, 10, 20)

@@ -7,8 +7,9 @@ from pathlib import Path
 from indi.app.archives import unpack
 from indi.app.session import Session
 from indi.errors import ConfigError
-from indi.evaluation import Evaluation, Measurement, find_test_pairs
+from indi.evaluation import Evaluation, Measurement
 from indi.report import table_rows
+from indi.test_pairs import find_test_pairs
 
 WORK = "measure"
 MOST_STEPS = 50

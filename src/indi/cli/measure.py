@@ -30,10 +30,11 @@ from indi.cli.options import (
 from indi.cli.terminal import STOPPING, bar_of, patience, print_json, print_table, say
 from indi.comparison import Comparison
 from indi.devices import Precision, set_threads
-from indi.evaluation import STEPS, Evaluation, Measurement, find_test_pairs
+from indi.evaluation import STEPS, Evaluation, Measurement
 from indi.methods import METHODS
 from indi.report import comparison_rows, counted, table_rows
 from indi.restoration import DEFAULT_TILE, load
+from indi.test_pairs import find_test_pairs
 
 
 @app.command

@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indi import evaluate, train
+from indi.checkpoint import save_model
+from indi.errors import ConfigError, DataError, ModelError
+from indi.images import Image, read, write
+from indi.restoration import Restorer
+from problems import tiny_model, write_pairs
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return write_pairs(tmp_path_factory.mktemp("pairs"), count=3, size=(40, 48), channels=3)
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
+
+
+def run_with(folder: Path, folders: dict[str, Any], kept: list[str], **data: Any) -> Path:
+    save_model(tiny_model(3), folder)
+    data |= {side: str(path) for side, path in folders.items()}
+    (folder / "config.json").write_text(json.dumps({"data": data}))
+    (folder / "split.json").write_text(json.dumps({"training": [], "validation": kept}))
+    return folder
+
+
+def test_without_folders_a_run_is_measured_on_what_it_kept(tmp_path: Path, folders: dict[str, Any]) -> None:
+    run = run_with(tmp_path / "run", folders, ["2", "0"])
+    table = evaluate(run, steps=[1])
+    assert {row["file"] for row in table["per_image"]} == {"0", "2"}
+    assert table["settings"]["pairs"] == "kept for validation"
+
+
+def test_a_run_that_resampled_is_measured_so(tmp_path: Path, folders: dict[str, Any]) -> None:
+    for number in range(3):
+        image = Image(read(folders["degraded"] / f"{number}.png").pixels[::2, ::2])
+        write(tmp_path / "small" / f"{number}.png", image)
+    halves = {"clean": folders["clean"], "degraded": tmp_path / "small"}
+    with pytest.raises(DataError, match="resample"):
+        evaluate(run_with(tmp_path / "without", halves, ["1"]), steps=[1])
+    table = evaluate(run_with(tmp_path / "with", halves, ["1"], resample=True), steps=[1])
+    assert table["degraded"]["psnr"] is not None
+
+
+def test_pairs_that_cannot_be_found_are_said(tmp_path: Path, restorer: Restorer, folders: dict[str, Any]) -> None:
+    clean, degraded = folders["clean"], folders["degraded"]
+    both = {"clean": clean, "degraded": degraded}
+    for options in ({"clean": clean}, {"degraded": degraded}, {**both, "task": "jpeg"}):
+        with pytest.raises(ConfigError, match="give the clean images, and the degraded ones or a task"):
+            evaluate(restorer, **options)
+    with pytest.raises(ConfigError, match="no task 'blur'"):
+        evaluate(restorer, clean=clean, task="blur")
+    with pytest.raises(ConfigError, match="this model: kept no validation pairs"):
+        evaluate(restorer)
+    with pytest.raises(ConfigError, match="kept no validation pairs"):
+        evaluate(run_with(tmp_path / "none", folders, []))
+    with pytest.raises(ConfigError, match=r"are not in .*clean any more"):
+        evaluate(run_with(tmp_path / "gone", folders, ["9"]))
+    damaged = run_with(tmp_path / "damaged", folders, [])
+    (damaged / "split.json").write_text("{")
+    with pytest.raises(ModelError, match=r"split\.json: damaged"):
+        evaluate(damaged)
+
+
+def test_images_that_cannot_fit_the_model_stop_before_anything_is_measured(
+    tmp_path: Path, restorer: Restorer, folders: dict[str, Any]
+) -> None:
+    for side in ("clean", "degraded"):
+        for number in range(3):
+            write(tmp_path / side / f"{number}.png", Image(read(folders[side] / f"{number}.png").pixels))
+        write(tmp_path / side / "x.tif", Image(np.zeros((30, 30, 5), np.uint8)))
+    with pytest.raises(DataError, match=r"x\.tif has 5 channels where 3 are needed"):
+        evaluate(restorer, clean=tmp_path / "clean", degraded=tmp_path / "degraded")
+
+
+def test_pairs_that_were_trained_on_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=4))
+    config = {"network": {"size": "tiny"}, "data": {"crop": 16, "batch": 2, "validation": 0.25}}
+    list(train(**folders, run=tmp_path / "run", iterations=1, config=config))
+    with caplog.at_level("INFO", logger="indi"):
+        caplog.clear()
+        evaluate(tmp_path / "run", steps=[1])
+        assert "trained on" not in caplog.text
+        evaluate(tmp_path / "run", **folders, steps=[1])
+        assert "3 of these 4 pairs were trained on" in caplog.text
+        (folders["degraded"] / "3.png").unlink()
+        evaluate(tmp_path / "run", **folders, steps=[1])
+        assert "1 clean image without a degraded one" in caplog.text

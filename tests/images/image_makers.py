@@ -1,7 +1,10 @@
 """Images and files that several tests of this folder need."""
 
 import struct
+import tracemalloc
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -72,3 +75,14 @@ def png_bytes(width: int, height: int, depth: int, colour: int, rows: list[bytes
 def stored(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+@contextmanager
+def little_memory(mebibytes: int = 4) -> Iterator[None]:
+    """Fail where what is inside takes more memory at its peak."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < mebibytes * 2**20
+    finally:
+        tracemalloc.stop()

@@ -1,11 +1,10 @@
 import struct
-import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from image_makers import png_bytes, png_chunk, random_image, random_pixels, smooth_colour, stored
+from image_makers import little_memory, png_bytes, png_chunk, random_image, random_pixels, smooth_colour, stored
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
 
@@ -126,12 +125,10 @@ def test_a_profile_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
         read(stored(tmp_path / "a.png", png_bytes(1, 1, 8, 0, [b"\0"], bomb)))
 
 
-def test_a_bomb_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.png", png_bytes(10**6, 10**6, 16, 2, [b""]))
-    started = time.perf_counter()
-    with pytest.raises(ImageError, match="claims 1,000,000,000,000 pixels"):
+    with little_memory(), pytest.raises(ImageError, match="claims 1,000,000,000,000 pixels"):
         read(path)
-    assert time.perf_counter() - started < 1
 
 
 def test_an_unknown_chunk_that_pixels_need_is_refused(tmp_path: Path) -> None:

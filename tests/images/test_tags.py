@@ -1,5 +1,6 @@
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -25,7 +26,8 @@ from indi.images.tags import (
 )
 
 ORDERS = st.sampled_from(["<", ">"])
-TAGS = st.binary(min_size=1, max_size=40).map(lambda data: Tag(ASCII, len(data), data))
+SINGLE = st.binary(min_size=1, max_size=40).map(lambda data: Tag(ASCII, len(data), data))
+TAGS = st.builds(replace, SINGLE, others=st.lists(SINGLE, max_size=2).map(tuple))
 TREES = st.dictionaries(st.integers(256, 30000), TAGS, min_size=1, max_size=12)
 
 

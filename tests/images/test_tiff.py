@@ -1,5 +1,4 @@
 import json
-import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from image_makers import HEIGHT, WIDTH, assert_same, camera_exif, random_image, random_pixels, smooth_colour, stored
+from image_makers import (
+    HEIGHT,
+    WIDTH,
+    assert_same,
+    camera_exif,
+    little_memory,
+    random_image,
+    random_pixels,
+    smooth_colour,
+    stored,
+)
 from PIL import ExifTags
 from PIL import Image as Pillow
 
@@ -131,6 +140,16 @@ def test_tifffiles_note_of_the_shape_is_not_passed_on(tmp_path: Path) -> None:
     write(tmp_path / "b.tif", replace(image, pixels=image.pixels[:5]))
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert json.loads(file.pages.first.description) == {"stain": "DAPI"}
+        assert file.asarray().shape == (5, 50, 3)
+
+
+def test_a_description_before_tifffiles_note_returns(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, photometric="rgb", description="well B2", metadata={"stain": "DAPI"})
+    image = read(tmp_path / "a.tif")
+    write(tmp_path / "b.tif", replace(image, pixels=image.pixels[:5]))
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages.first.description == "well B2"
+        assert json.loads(file.pages.first.description1) == {"stain": "DAPI"}
         assert file.asarray().shape == (5, 50, 3)
 
 
@@ -301,15 +320,14 @@ def test_directories_in_a_circle_are_refused(tmp_path: Path) -> None:
         read(stored(tmp_path / "a.tif", bytes(data)))
 
 
-def test_bombs_are_refused_at_once(tmp_path: Path) -> None:
+def test_bombs_are_refused_before_they_take_memory(tmp_path: Path) -> None:
     write(tmp_path / "a.tif", random_image("u1", 1))
     encoding = Encoding("<")
     path = edited(tmp_path / "a.tif", {256: encoding.tag(LONG, 10**6), 257: encoding.tag(LONG, 10**6)})
-    started = time.perf_counter()
-    with pytest.raises(ImageError, match="claims 1,000,000,000,000 pixels"):
+    with little_memory(), pytest.raises(ImageError, match="claims 1,000,000,000,000 pixels"):
         read(path)
     changes: Tree = {256: encoding.tag(LONG, WIDTH), 257: encoding.tag(LONG, HEIGHT)}
     changes |= dict.fromkeys((322, 323), encoding.tag(LONG, 2**30)) | dict.fromkeys((324, 325), encoding.tag(LONG, 8))
-    with pytest.raises(ImageError, match=r"pieces of 1,073,741,824 x"):
-        read(edited(path, changes, without=(273, 278, 279)))
-    assert time.perf_counter() - started < 1
+    edited(path, changes, without=(273, 278, 279))
+    with little_memory(), pytest.raises(ImageError, match=r"pieces of 1,073,741,824 x"):
+        read(path)

@@ -109,6 +109,21 @@ def test_it_is_written_again_with_all_that_it_said(tmp_path: Path, layout: str, 
             assert values[0] == values[1], name
 
 
+def test_a_description_and_tifffiles_note_of_the_shape_both_stay(tmp_path: Path) -> None:
+    series = np.zeros((3, 2, 20, 30), np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif", series, photometric="minisblack", description="well B2", metadata={"axes": "TCYX"}
+    )
+    with TiffStack(tmp_path / "a.tif") as stack:
+        assert stack.axes == "TC"
+        stack.write_like(
+            tmp_path / "b.tif", lambda number: lambda start, stop: series.reshape(-1, 20, 30)[number, start:stop]
+        )
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages.first.description == "well B2"
+        assert (file.series[0].axes, file.series[0].shape) == ("TCYX", series.shape)
+
+
 def test_a_map_of_another_type_keeps_the_axes(tmp_path: Path) -> None:
     pictures = made(tmp_path / "a.tif", "OME").astype(np.float32) / 65535
     with TiffStack(tmp_path / "a.tif") as stack:

@@ -6,7 +6,8 @@ Source: TIFF 6.0 (Adobe, 1992) section 2; BigTIFF (2007); CIPA DC-008 (EXIF) sec
 """
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from io import BytesIO
 from typing import BinaryIO, Literal, TypeAlias
@@ -82,11 +83,15 @@ Order = Literal["<", ">"]
 
 @dataclass(frozen=True)
 class Tag:
-    """A value: its type by TIFF's number, how many of them, and their bytes in the order of the block."""
+    """A value: its type by TIFF's number, how many of them, and their bytes in the order of the block.
+
+    ``others`` are further values under the same number, as tifffile writes a note of its own behind a description.
+    """
 
     kind: int
     count: int
     data: bytes
+    others: "tuple[Tag, ...]" = ()
 
 
 Tree: TypeAlias = "dict[int, Tag | Tree]"
@@ -154,9 +159,14 @@ class Directory:
         return (self.numbers(tag) or [default])[0]
 
     def data(self, tag: int) -> bytes | None:
-        """Return the bytes under ``tag``."""
+        """Return the bytes under ``tag``, the first where there are several."""
         value = self.tree.get(tag)
         return value.data if isinstance(value, Tag) else None
+
+    def all(self, tag: int) -> list[Tag]:
+        """Return all values under ``tag``."""
+        value = self.tree.get(tag)
+        return [value, *value.others] if isinstance(value, Tag) else []
 
 
 def read_start(file: BinaryIO) -> tuple[Encoding, int]:
@@ -205,7 +215,8 @@ def read_tree(file: BinaryIO, encoding: Encoding, offset: int, depth: int = 1) -
             if room < 0:  # values lying upon each other could fill any memory from a small file
                 raise ImageError("tags cut short or damaged: they hold more than the file")
         data = inline[:size] if size <= encoding.word else _take(file, encoding.unpack_word(inline), size)
-        tree[number] = Tag(kind, values, data)
+        tag, first = Tag(kind, values, data), tree.get(number)
+        tree[number] = replace(first, others=(*first.others, tag)) if isinstance(first, Tag) else tag
     return tree, encoding.unpack_word(table[-encoding.word :])
 
 
@@ -214,11 +225,12 @@ def pack_tree(tree: Tree, encoding: Encoding, offset: int, following: int = 0) -
 
     ``following`` is the offset of the directory after it, 0 for none.
     """
-    head = struct.pack(encoding.order + ("Q" if encoding.big else "H"), len(tree))
+    entries = list(_entries(tree))
+    head = struct.pack(encoding.order + ("Q" if encoding.big else "H"), len(entries))
     entry_format = encoding.order + ("HHQ" if encoding.big else "HHI")
-    end = offset + len(head) + len(tree) * (struct.calcsize(entry_format) + encoding.word) + encoding.word
+    end = offset + len(head) + len(entries) * (struct.calcsize(entry_format) + encoding.word) + encoding.word
     table, behind = bytearray(), bytearray()
-    for number, value in sorted(tree.items(), key=lambda item: item[0]):
+    for number, value in entries:
         behind += bytes((end + len(behind)) % 2)
         place = encoding.pack_word(end + len(behind))
         if isinstance(value, Tag):
@@ -232,6 +244,14 @@ def pack_tree(tree: Tree, encoding: Encoding, offset: int, following: int = 0) -
             behind += pack_tree(value, encoding, end + len(behind))
         table += place
     return head + bytes(table) + encoding.pack_word(following) + bytes(behind)
+
+
+def _entries(tree: Tree) -> "Iterator[tuple[int, Tag | Tree]]":
+    """Yield what a directory lists, in the order of the numbers."""
+    for number, value in sorted(tree.items(), key=lambda item: item[0]):
+        yield number, value
+        for other in value.others if isinstance(value, Tag) else ():
+            yield number, other
 
 
 def read_block(block: bytes) -> tuple[Tree, Order]:

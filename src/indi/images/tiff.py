@@ -12,7 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -199,12 +199,16 @@ def planes_behind(directory: Directory) -> int:
 
 
 def _shaped_description(directory: Directory) -> dict[str, Any] | None:
-    """Return the description that tifffile writes for itself: JSON that begins with the array's shape."""
-    description = directory.data(Name.DESCRIPTION) or b""
-    if not description.startswith(b'{"shape":'):
+    """Return what tifffile notes for itself, if it does."""
+    return next(filter(None, map(_shape_note, directory.all(Name.DESCRIPTION))), None)
+
+
+def _shape_note(description: Tag) -> dict[str, Any] | None:
+    """Return the content of a description of tifffile's own kind: JSON that begins with the array's shape."""
+    if not description.data.startswith(b'{"shape":'):
         return None
     try:
-        content: dict[str, Any] = json.loads(description.rstrip(b"\0"))
+        content: dict[str, Any] = json.loads(description.data.rstrip(b"\0"))
     except (ValueError, RecursionError):
         return None
     shape = content["shape"]
@@ -253,11 +257,10 @@ def _metadata(page: Page) -> Metadata:
     directory = page.directory
     own_fields = {*OF_STORAGE, Name.ICC, Name.XMP}
     kept = {number: value for number, value in directory.tree.items() if number not in own_fields}
-    if (shaped := _shaped_description(directory)) is not None:  # the new file may hold another shape
-        del kept[Name.DESCRIPTION], shaped["shape"]
-        if shaped:
-            text = json.dumps(shaped).encode() + b"\0"
-            kept[Name.DESCRIPTION] = Tag(ASCII, len(text), text)
+    if descriptions := list(_descriptions(directory)):
+        kept[Name.DESCRIPTION] = replace(descriptions[0], others=tuple(descriptions[1:]))
+    else:
+        kept.pop(Name.DESCRIPTION, None)
     stored_again = {WHITE_IS_ZERO: BLACK_IS_ZERO, YCBCR: RGB}.get(page.photometric, page.photometric)
     return Metadata(
         icc=directory.data(Name.ICC),
@@ -266,6 +269,19 @@ def _metadata(page: Page) -> Metadata:
         resolution=_resolution(directory),
         tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra),
     )
+
+
+def _descriptions(directory: Directory) -> Iterator[Tag]:
+    """Yield the descriptions; tifffile's note without the shape, since the new file may hold another."""
+    for description in directory.all(Name.DESCRIPTION):
+        note = _shape_note(description)
+        if note is None:
+            yield description
+            continue
+        del note["shape"]
+        if note:
+            text = json.dumps(note).encode() + b"\0"
+            yield Tag(ASCII, len(text), text)
 
 
 def _resolution(directory: Directory) -> Resolution | None:

@@ -275,7 +275,7 @@ def _kept(page: Page, *, changed: bool) -> Tree:
     description = kept.get(Name.DESCRIPTION)
     if changed and isinstance(description, Tag):  # OME's names the type of the pixels, ImageJ's the range to show
         text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", _IMAGEJ_RANGE.sub(b"", description.data)))
-        kept[Name.DESCRIPTION] = Tag(description.kind, len(text), text)
+        kept[Name.DESCRIPTION] = Tag(description.kind, len(text), text, description.others)
     return {number: value for number, value in kept.items() if not changed or number not in _IMAGEJ_METADATA}
 
 

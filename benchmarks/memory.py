@@ -1,6 +1,6 @@
-"""Peak memory of restoring one large picture, which must not grow with it.
+"""Peak memory of restoring one large picture, which must not grow with it, and the time it takes.
 
-    python benchmarks/memory.py [--megapixels 100,400] [--steps 5] [--json FILE]
+    python benchmarks/memory.py [--megapixels 100,400] [--steps 5] [--threads 1] [--json FILE]
 
 Each size is restored by indi restore in a process of its own, with an untrained network of size small: 16-bit TIFF,
 tiles of 512 px, deflate. Resident memory is what the system reports as the process's peak.
@@ -52,12 +52,13 @@ def write_model(folder: Path, size: str) -> None:
     save_model(Model.new(card), folder)
 
 
-def restored(folder: Path, megapixels: int, steps: int) -> dict[str, Any]:
+def restored(folder: Path, megapixels: int, steps: int, threads: int) -> dict[str, Any]:
     """Restore a picture in a process of its own; return what it took."""
     height, width = write_picture(folder / "in.tif", megapixels)
     code = "import resource, sys; from indi.cli import main; status = main(sys.argv[1:]); "
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
     command = ["restore", str(folder / "in.tif"), "--model", str(folder / "model"), "--steps", str(steps)]
+    command += ["--threads", str(threads)]
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code, *command, "--out", str(folder / "out.tif")],
@@ -80,6 +81,7 @@ def main() -> int:
     parser.add_argument("--megapixels", default="100,400", help="sizes, with commas")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--size", default="small")
+    parser.add_argument("--threads", type=int, default=1, help="of the one process (default: 1)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -87,12 +89,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         write_model(Path(folder) / "model", options.size)
         for megapixels in map(int, options.megapixels.split(",")):
-            rows.append(restored(Path(folder), megapixels, options.steps))
+            rows.append(restored(Path(folder), megapixels, options.steps, options.threads))
             row = rows[-1]
             shown = f"{row['megapixels']:.0f} MP, {row['steps']} steps: peak {row['peak_gib']:.2f} GiB"
             print(f"{shown}, {row['seconds']:.0f} s", flush=True)
     if options.json:
-        options.json.write_text(json.dumps({"size": options.size, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        found = {"size": options.size, "threads": options.threads, "rows": rows}
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return int(any(row["peak_gib"] > LIMIT_GIB for row in rows))
 
 

@@ -7,10 +7,10 @@ A table stands between ``<!-- table FILE METRIC METRIC -->`` and ``<!-- end -->`
 number of network calls, both metrics in each cell. FILE is the compare.json of ``indi compare``, or NAME.json:PART for
 a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column
 for each of several files, without their .json. ``<!-- ways FILE METRIC METRIC -->`` has a column for each channel of
-the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals, and
-``<!-- strength FILE -->`` is for the strength.json of ``strength.py``. ``<!-- toy FILE -->`` begins the table of a
-toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for each test set of each shipped model, and
-``<!-- cards -->`` all of their cards.
+the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals,
+``<!-- strength FILE -->`` is for the strength.json of ``strength.py`` and ``<!-- scale FILE -->`` for the JSON of
+``memory.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for
+each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
 
@@ -25,9 +25,10 @@ from indi.report import metric_text
 from indi.shipped import shipped_models
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md")
+DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md", "docs/scale.md")
+_STEPS, _CORES = (1, 5, 10), 64  # what a terapixel is reckoned for
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
-_OTHERS = re.compile(r"(<!-- (ways|coverage|strength) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_OTHERS = re.compile(r"(<!-- (ways|coverage|strength|scale) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -56,6 +57,7 @@ def filled(text: str, folder: Path) -> str:
             "ways": lambda: _ways_lines(values, found[4].split()),
             "coverage": lambda: _coverage_lines(values["coverage"]),
             "strength": lambda: _strength_lines(values),
+            "scale": lambda: _scale_lines(values),
         }[found[2]]()
         return found[1] + "\n".join(lines) + "\n" + found[5]
 
@@ -176,6 +178,24 @@ def _strength_lines(values: Mapping[str, Any]) -> Iterator[str]:
         ]
         degraded = "none" if row["deviation"] == 0 else f"{row['degraded']:.2f}"
         yield "| " + " | ".join([str(row["deviation"]), degraded, *cells]) + " |"
+
+
+def _scale_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what each picture took, and what a terapixel would take at the rate of the largest."""
+    threads = values["threads"]
+    yield "| picture | steps | peak memory | time | megapixels a second, step and core |"
+    yield "|---" * 5 + "|"
+    for row in values["rows"]:
+        rate = row["megapixels"] * row["steps"] / row["seconds"] / threads
+        hours = f"{row['seconds'] / 60:.0f} min on {threads} core{'s' * (threads > 1)}"
+        yield f"| {row['megapixels']:.0f} MP | {row['steps']} | {row['peak_gib']:.2f} GiB | {hours} | {rate:.2f} |"
+    yield ""
+    yield "| a terapixel, extrapolated | " + " | ".join(f"{n} step{'s' * (n > 1)}" for n in _STEPS) + " |"
+    yield "|---" * (1 + len(_STEPS)) + "|"
+    hours_of_core = [1e6 * n / rate / 3600 for n in _STEPS]
+    yield "| hours of one core | " + " | ".join(f"{hours:,.0f}" for hours in hours_of_core) + " |"
+    days = [hours / 24 / _CORES for hours in hours_of_core]
+    yield f"| days of a machine of {_CORES} cores | " + " | ".join(f"{each:.1f}" for each in days) + " |"
 
 
 def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:

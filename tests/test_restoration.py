@@ -161,7 +161,7 @@ def test_strength_is_where_the_walk_begins(gray: Restorer) -> None:
     np.testing.assert_allclose(mild, wanted[0, 0].numpy(), atol=1e-5)
     shares: list[float] = []
     gray.restore(image, steps=4, strength=0.2, progress=shares.append)
-    assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1])
 
 
 def test_regression_knows_full_damage_alone() -> None:
@@ -215,10 +215,28 @@ def test_samples_of_a_model_without_noise_are_refused() -> None:
         restorer.restore(picture(8, 8), samples=2)
 
 
-def test_progress_is_told_after_each_move(gray: Restorer) -> None:
+def test_progress_is_told_tile_by_tile() -> None:
     shares: list[float] = []
-    gray.restore(picture(8, 8), steps=2, samples=2, progress=shares.append)
-    assert shares == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
+    model = tiny_model(1, epsilon=0.05)
+    Restorer(model, tile=16).restore(picture(16, 32), steps=2, samples=2, progress=shares.append)
+    assert shares == [number / 8 for number in range(1, 9)]
+
+
+@pytest.mark.parametrize("sampler", ["heun", "multistep"])
+def test_progress_ends_where_the_walk_does(sampler: str) -> None:
+    shares: list[float] = []
+    Restorer(tiny_model(1, epsilon=0)).restore(picture(8, 8), steps=3, sampler=sampler, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_what_progress_raises_ends_the_work(gray: Restorer) -> None:
+    def stop(share: float) -> None:
+        if share >= 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gray.restore(picture(8, 8), steps=4, progress=stop)
 
 
 def test_a_dim_16_bit_image_is_remarked_where_the_model_knows_photographs(caplog: pytest.LogCaptureFixture) -> None:

@@ -222,7 +222,7 @@ def restore_files(
     Args:
         restorer: The restorer.
         jobs: What to restore.
-        progress: Called after each move with the share of the image at hand that is done.
+        progress: Called tile by tile with the share of the image at hand that is done.
         options: Those of ``Restoration``.
 
     Raises:

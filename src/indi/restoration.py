@@ -26,7 +26,7 @@ from indi.process import TIMES, check_times, scaled_times
 from indi.samplers import SAMPLERS, State, walk
 from indi.shipped import advice, best_steps, find_model
 from indi.sweep import sweep
-from indi.tiling import Call, tiled
+from indi.tiling import Call, Progress, TiledCall, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
 
 Pixels = NDArray[Any]
@@ -115,7 +115,10 @@ class Restorer:
         network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
         halo, stride = model.network.halo, model.network.stride
         # One that looks at the whole image has no halo: its tiles would not fit together.
-        self._network = network if halo is None else tiled(network, tile=tile, halo=halo, stride=stride)
+        self._network: Call = network
+        self._tiled: TiledCall | None = None
+        if halo is not None:
+            self._network = self._tiled = tiled(network, tile=tile, halo=halo, stride=stride)
         self._piecewise = None if halo is None else (network, -(-tile // stride) * stride, halo, stride)
 
     @property
@@ -149,7 +152,7 @@ class Restorer:
         sampler: str = "euler",
         strength: float = 1.0,
         plane: int = 0,
-        progress: Callable[[float], None] | None = None,
+        progress: Progress | None = None,
     ) -> Pixels:
         """Restore one image of any size.
 
@@ -164,7 +167,7 @@ class Restorer:
             strength: Below 1 for damage that is milder than most in training: the walk begins nearer to clean, changes
                 less and adds less noise of its own.
             plane: Which picture of a stack this is, so that each has noise of its own.
-            progress: Called after each move with the share that is done.
+            progress: Called with the share that is done, tile by tile. What it raises ends the work.
 
         Returns:
             The restored image, of the shape and type of ``image``; with ``samples`` (K, H, W[, C]).
@@ -177,10 +180,9 @@ class Restorer:
         how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength)
         results = []
         for sample in range(samples or 1):
-            for state in self.trajectory(image, how, seed=seed, sample=sample, plane=plane):
-                if progress is not None:
-                    progress((sample + 1 - state.time / strength) / (samples or 1))
-            results.append(self.pixels(state.image, like=image))
+            told = part_of(progress, sample, samples or 1)
+            *_, last = self.trajectory(image, how, seed=seed, sample=sample, plane=plane, progress=told)
+            results.append(self.pixels(last.image, like=image))
         return np.stack(results) if samples is not None else results[0]
 
     def walk(
@@ -209,11 +211,19 @@ class Restorer:
         return how
 
     def trajectory(
-        self, image: Pixels, how: Walk, *, seed: int = 0, sample: int = 0, plane: int = 0
+        self,
+        image: Pixels,
+        how: Walk,
+        *,
+        seed: int = 0,
+        sample: int = 0,
+        plane: int = 0,
+        progress: Progress | None = None,
     ) -> Iterator[State]:
         """Yield the states of one restoration, from the degraded image at t = 1 to the answer at 0.
 
-        Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back.
+        Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back. ``progress`` is
+        called as by ``restore``.
 
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``.
@@ -222,8 +232,10 @@ class Restorer:
         degraded = self.unit(image)
         self._look_at(degraded, image.dtype)
         whole = Box(0, 0, *degraded.shape[2:])
+        calls = (len(times) - 2) * SAMPLERS[how.sampler].depth + 1  # the last move, which ends at 0, needs one
+        network = self._network if progress is None else self._told(progress, calls)
         yield from walk(
-            lambda state, time: self._estimate(self._network, state, degraded, time),
+            lambda state, time: self._estimate(network, state, degraded, time),
             self.method.path,
             degraded,
             times,
@@ -328,6 +340,22 @@ class Restorer:
                 mean,
             )
 
+    def _told(self, progress: Progress, calls: int) -> Call:
+        """Return the network, which tells its progress over so many calls."""
+        network, finished = self._tiled, 0
+
+        def call(inputs: Tensor, t: Tensor) -> Tensor:
+            nonlocal finished
+            if network is None:
+                output = self._network(inputs, t)
+                progress((finished + 1) / calls)
+            else:
+                output = network(inputs, t, progress=part_of(progress, finished, calls))
+            finished += 1
+            return output
+
+        return call
+
     def _estimate(self, network: Call, state: Tensor, degraded: Tensor, time: float) -> Tensor:
         t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
         return self.method.estimate(network, state, degraded, t)
@@ -406,6 +434,11 @@ class Restorer:
             planes = planes.repeat(channels, axis=0)
         values = planes[0] if like.ndim == 2 else np.moveaxis(planes, 0, -1)
         return from_unit(values, like.dtype)
+
+
+def part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Return what tells the progress of one part, from 0, of so many as that of the whole."""
+    return None if progress is None else lambda share: progress((number + share) / count)
 
 
 def load(model: str | Path, **options: object) -> Restorer:

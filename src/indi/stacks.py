@@ -23,7 +23,7 @@ from indi.checkpoint import write_text
 from indi.errors import ImageError, IndiError, ShapeError
 from indi.images import from_unit, to_unit
 from indi.images.stack import ReadRows, Stack, open_stack
-from indi.restoration import Pixels, Restorer, Walk
+from indi.restoration import Pixels, Restorer, Walk, part_of
 from indi.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
 
@@ -170,7 +170,7 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
     waiting = job.begin(restorer)
     with job.opened() as stack:
         for done, number in enumerate(waiting):
-            tell = None if progress is None else partial(_tell, progress, done, len(waiting))
+            tell = part_of(progress, done, len(waiting))
             try:
                 job.restore(restorer, stack, number, progress=tell)
             except IndiError:
@@ -259,10 +259,6 @@ def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, num
 
 def _planes(image: Pixels) -> Pixels:
     return np.moveaxis(np.atleast_3d(image), -1, 0)
-
-
-def _tell(progress: Callable[[float], None], number: int, count: int, share: float) -> None:
-    progress((number + share) / count)
 
 
 def _file(work: Path, number: int, place: int, *, mark: str = "") -> Path:

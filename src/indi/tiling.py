@@ -6,6 +6,7 @@ network sees. Cores lie on the network's own grid, so tiled equals whole up to t
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +15,17 @@ from indi.boxes import Box, cores
 from indi.errors import DeviceError
 
 Call = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
+Progress = Callable[[float], None]
 
 
-def tiled(network: Call, *, tile: int, halo: int, stride: int) -> Call:
+class TiledCall(Protocol):
+    """A call that can tell how far it is, tile by tile."""
+
+    def __call__(self, inputs: Tensor, t: Tensor, /, progress: Progress | None = None) -> Tensor:
+        """Return the output; ``progress`` hears the share that is done, and what it raises ends the call."""
+
+
+def tiled(network: Call, *, tile: int, halo: int, stride: int) -> TiledCall:
     """Return ``network`` run over tiles: the same call, the same output.
 
     A tile that does not fit in memory is cut into smaller ones, and so are those after it; nothing is
@@ -33,9 +42,10 @@ def tiled(network: Call, *, tile: int, halo: int, stride: int) -> Call:
     """
     side = -(-tile // stride) * stride
 
-    def call(inputs: Tensor, t: Tensor) -> Tensor:
+    def call(inputs: Tensor, t: Tensor, /, progress: Progress | None = None) -> Tensor:
         nonlocal side
         height, width = inputs.shape[-2:]
+        finished = 0
         restored: Tensor | None = None
         waiting = [Box(0, 0, height, width)]
         while waiting:
@@ -56,6 +66,9 @@ def tiled(network: Call, *, tile: int, halo: int, stride: int) -> Call:
                 side = -(-extent // (2 * stride)) * stride
                 waiting.append(area)
                 continue
+            finished += area.height * area.width
+            if progress is not None:
+                progress(finished / (height * width))
             if restored is None:
                 if area == Box(0, 0, height, width):
                     return output

@@ -5,6 +5,7 @@ import stat
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from indi.app import archives
 from indi.app.archives import unpack
 from indi.app.session import safe_name
 from indi.errors import DataError
+from indi.images import Image, write
 
 
 def packed(path: Path, *members: tuple[str, bytes]) -> Path:
@@ -104,3 +106,15 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
         unpack(packed(tmp_path / "z.zip", ("readme.txt", b"")), tmp_path / "out")
     with pytest.raises(DataError, match=r"two images named 1\.png"):
         unpack(packed(tmp_path / "z.zip", ("a/1.png", b""), ("b/1.png", b"")), tmp_path / "out")
+
+
+def test_small_files_of_enormous_pictures_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.png", Image(np.zeros((30, 40), np.uint8)))
+    picture = (tmp_path / "a.png").read_bytes()
+    archive = packed(tmp_path / "x.zip", *[(f"{number}.png", picture) for number in range(5)])
+    monkeypatch.setattr(archives, "MOST_TOGETHER", 30 * 40 * 4)
+    with pytest.raises(DataError, match=r"x\.zip: holds more than 0 megapixels"):
+        unpack(archive, tmp_path / "out")
+    monkeypatch.setattr(archives, "MOST_PIXELS", 30 * 40 - 1)
+    with pytest.raises(DataError, match=r"0\.png: 0 megapixels; pictures of up to"):
+        unpack(archive, tmp_path / "again")

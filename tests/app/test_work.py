@@ -2,8 +2,10 @@
 
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,11 @@ import pytest
 import tifffile
 
 from indi.app import measuring, restoring, training
-from indi.app.session import Session
+from indi.app.session import Session, Task
 from indi.checkpoint import save_model
 from indi.errors import ConfigError, DataError, ImageError
 from indi.images import Image, Metadata, Resolution, read, write
-from indi.restoration import load
+from indi.restoration import Restorer, load
 from problems import tiny_model, write_pairs
 
 
@@ -42,7 +44,9 @@ def zipped(folder: Path) -> Path:
 
 
 def restored(session: Session, upload: Path, **options: Any) -> list[restoring.Progress]:
-    return list(restoring.restore(session, upload, "mine", **{"steps": 3, "samples": 1, "enlarged": 1, **options}))
+    return list(
+        restoring.restore(session, Task(), upload, "mine", **{"steps": 3, "samples": 1, "enlarged": 1, **options})
+    )
 
 
 def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: Path, tmp_path: Path) -> None:
@@ -50,7 +54,11 @@ def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: P
     upload = tmp_path / "slide 1.tif"
     write(upload, Image(pixels, None, Metadata(resolution=Resolution(300, 300, "inch"))))
     *steps, last = restored(session, upload)
-    assert [round(step.share, 3) for step in (*steps, last)] == [0, 0.333, 0.667, 1, 1]
+    shares = [step.share for step in (*steps, last)]
+    assert shares == sorted(shares)
+    assert last.share == 1
+    assert [step.note for step in (steps[0], steps[-1], last)] == ["reading", "writing", "done"]
+    assert {"step 1 of 3", "step 2 of 3", "step 3 of 3"} <= {step.note for step in steps}
     assert [text for _, text in last.walk] == ["degraded", "step 1", "step 2", "step 3"]
     (file,) = last.files
     assert file.name == "slide 1.tif"
@@ -60,7 +68,7 @@ def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: P
     assert read(file).metadata.resolution == Resolution(300, 300, "inch")
     assert last.before is not None
     assert last.after is not None
-    assert last.before.shape == last.after.shape == (30, 41, 3)
+    assert read(last.before).pixels.shape == read(last.after).pixels.shape == (30, 41, 3)
 
 
 def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tmp_path: Path) -> None:
@@ -78,7 +86,11 @@ def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tm
         np.testing.assert_array_equal(read(file).pixels, wanted)
     assert [text for _, text in last.samples] == ["sample 1", "sample 2"]
     assert last.spread is not None
-    assert last.spread.max() == 255
+    picture, legend = last.spread
+    spread = read(last.files[3]).pixels
+    brightest = np.quantile(spread, 0.999)
+    np.testing.assert_allclose(read(picture).pixels[..., 0], (spread / brightest).clip(0, 1) * 255, atol=0.6)
+    assert f"{brightest:.1%}" in legend
 
 
 def test_enlarged_first(session: Session, tmp_path: Path) -> None:
@@ -89,15 +101,80 @@ def test_enlarged_first(session: Session, tmp_path: Path) -> None:
 
 def test_a_visitor_can_stop_it(session: Session, tmp_path: Path) -> None:
     write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
-    work = restoring.restore(session, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
-    next(work)
-    session.stop("train")  # of which there is none
-    next(work)
-    session.stop("restore")
-    (last,) = work
-    assert last.note == "stopped at step 1 of 50"
+    task = Task()
+    work = restoring.restore(session, task, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
+    next(step for step in work if step.walk)
+    task.stopping.set()
+    *_, last = work
+    assert last.note.startswith("stopped at step")
     assert not last.files
     assert restored(session, tmp_path / "a.png")[-1].note == "done"  # and begin again
+
+
+class Impatient(Event):
+    """Is set once it was asked a few times."""
+
+    asked = 0
+
+    def is_set(self) -> bool:
+        self.asked += 1
+        return self.asked >= 3
+
+
+def test_a_step_is_left_between_two_tiles(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "restorer", lambda name: Restorer(tiny_model(1), tile=16))
+    write(tmp_path / "a.png", Image(np.full((64, 64), 99, np.uint8)))
+    task = Task()
+    task.stopping = Impatient()
+    work = restoring.restore(session, task, tmp_path / "a.png", "mine", steps=1, samples=1, enlarged=1)
+    *_, last = work
+    assert last.note == "stopped at step 1 of 1"
+    assert task.stopping.asked == 3  # of 16 tiles
+
+
+def test_a_visitor_who_is_gone_is_not_worked_for(session: Session, tmp_path: Path) -> None:
+    write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
+    task = Task()
+    work = restoring.restore(session, task, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
+    next(step for step in work if step.walk)
+    work.close()  # type: ignore[attr-defined]
+    assert task.stopping.is_set()
+
+
+def test_too_many_samples_of_a_large_image_are_refused(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.png", Image(np.full((10, 10), 99, np.uint8)))
+    monkeypatch.setattr(restoring, "MOST_TOGETHER", 350)
+    assert restored(session, tmp_path / "a.png", samples=3)[-1].note == "done"
+    with pytest.raises(ConfigError, match="4 samples of 0 megapixels are too much here; take 3 at most"):
+        restored(session, tmp_path / "a.png", samples=4)
+
+
+def test_work_waits_runs_is_stopped_and_is_done(session: Session) -> None:
+    assert not session.stop("train")  # of which there is none
+    assert session.ask("train")
+    assert session.stop("train")  # while it waits
+    with session.working("train") as task:
+        assert task.stopping.is_set()
+        assert not session.ask("train")  # one at a time
+    assert not session.stop("train")
+    with session.working("train") as another:
+        assert another is not task
+        assert not another.stopping.is_set()
+        session.drop("train")
+        assert another.is_unwanted
+        assert another.stopping.is_set()
+    assert session.ask("train")
+
+
+def test_new_work_waits_for_dropped_work_to_end(session: Session) -> None:
+    with ThreadPoolExecutor() as pool:
+        with session.working("restore"):
+            session.drop("restore")
+            asked = pool.submit(session.ask, "restore")
+            assert not wait([asked], 0.2).done
+        assert asked.result()
 
 
 def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,14 +196,14 @@ def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monke
 def test_only_what_is_offered_is_opened(session: Session, tmp_path: Path, name: str | None) -> None:
     write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
     with pytest.raises(ConfigError, match="choose a model first"):
-        list(restoring.restore(session, tmp_path / "a.png", name, steps=1, samples=1, enlarged=1))
+        list(restoring.restore(session, Task(), tmp_path / "a.png", name, steps=1, samples=1, enlarged=1))
 
 
 def test_a_model_is_trained_from_archives_for_its_visitor_alone(session: Session, run: Path, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=6, size=(64, 64))
     clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
     other = Session({"mine": run})
-    steps = list(training.train(session, clean, degraded, None, minutes=0.02, size="tiny"))
+    steps = list(training.train(session, Task(), clean, degraded, None, minutes=0.02, size="tiny"))
     assert steps[0].note == "unpacking"
     assert all(before.share <= after.share for before, after in pairwise(steps))
     last = steps[-1]
@@ -146,40 +223,39 @@ def test_a_model_is_trained_from_archives_for_its_visitor_alone(session: Session
 
 def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=6, size=(64, 64), channels=3)
-    work = training.train(session, zipped(folders["clean"]), None, "denoise", minutes=60, size="tiny")
-    for step in work:
-        if step.losses:
-            session.stop("train")
-            break
+    task = Task()
+    work = training.train(session, task, zipped(folders["clean"]), None, "denoise", minutes=60, size="tiny")
+    next(step for step in work if step.losses)
+    task.stopping.set()
     (last,) = work
     assert last.model == "yours, 1"
     assert session.restorer(last.model).card.task == "denoise"
     with pytest.raises(ConfigError, match="up to 60"):
-        next(training.train(session, tmp_path, None, "denoise", minutes=61, size="tiny"))
+        next(training.train(session, task, tmp_path, None, "denoise", minutes=61, size="tiny"))
 
 
 def test_archives_that_do_not_fit_are_said(session: Session, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=3, size=(64, 64))
     for number, file in enumerate(folders["degraded"].iterdir()):
         file.rename(file.with_name(f"other{number}.png"))
+    clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
     with pytest.raises(DataError):
-        list(
-            training.train(session, zipped(folders["clean"]), zipped(folders["degraded"]), None, minutes=1, size="tiny")
-        )
+        list(training.train(session, Task(), clean, degraded, None, minutes=1, size="tiny"))
 
 
 def test_pairs_are_measured(session: Session, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=2, size=(64, 64))
     clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
-    *steps, last = measuring.measure(session, "mine", clean, degraded, None, steps=(1, 3))
+    *steps, last = measuring.measure(session, Task(), "mine", clean, degraded, None, steps=(1, 3))
     assert steps[-1].share == 1
     assert [row[0] for row in last.table] == ["steps", "degraded", "1", "3"]
     assert last.curve is not None
     assert last.report is not None
     assert last.report.read_text(encoding="utf-8").startswith("<!doctype html>")
-    work = measuring.measure(session, "mine", clean, None, "denoise", steps=(1,))
+    task = Task()
+    work = measuring.measure(session, task, "mine", clean, None, "denoise", steps=(1,))
     next(step for step in work if step.share > 0)
-    session.stop("measure")
+    task.stopping.set()
     assert [step.note for step in work] == ["stopped"]
     with pytest.raises(ConfigError, match="numbers of steps go from 1 to 50"):
-        next(measuring.measure(session, "mine", clean, degraded, None, steps=(0,)))
+        next(measuring.measure(session, task, "mine", clean, degraded, None, steps=(0,)))

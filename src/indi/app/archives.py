@@ -5,11 +5,13 @@ import zipfile
 from pathlib import Path
 
 from indi.app.session import safe_name
-from indi.errors import DataError
-from indi.images import READABLE_SUFFIXES
+from indi.errors import DataError, ImageError
+from indi.images import READABLE_SUFFIXES, read_headers
 
 MOST_FILES = 5000
 MOST_BYTES = 2**30  # unpacked, an archive
+MOST_PIXELS = 40_000_000  # of a picture
+MOST_TOGETHER = 500_000_000  # pixels of all pictures; small files can claim any number of them
 _CHUNK = 2**20
 # What zipfile raises of damaged archives; RuntimeError of encrypted ones, and of compressions that it does not know.
 _UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, OSError)
@@ -29,9 +31,13 @@ def unpack(archive: Path, folder: Path) -> int:
                 raise DataError(f"{archive.name}: holds no images; put PNG, JPEG or TIFF files into it")
             if len(members) > MOST_FILES:
                 raise DataError(f"{archive.name}: holds {len(members):,} images; give {MOST_FILES:,} at most")
-            room = MOST_BYTES
+            room, pixels = MOST_BYTES, 0
             for member in members:
-                room = _unpack_one(opened, member, folder / safe_name(member.filename), room, archive.name)
+                path = folder / safe_name(member.filename)
+                room = _unpack_one(opened, member, path, room, archive.name)
+                pixels += _pixels(path)
+                if pixels > MOST_TOGETHER:
+                    raise DataError(f"{archive.name}: holds more than {MOST_TOGETHER // 10**6} megapixels; give less")
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{archive.name}: cannot be unpacked ({reason}); give a plain ZIP archive") from error
@@ -55,3 +61,16 @@ def _unpack_one(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, ro
                 raise DataError(f"{name}: holds more than {MOST_BYTES // 2**30} GiB unpacked; give fewer images")
             target.write(chunk)
     return room
+
+
+def _pixels(path: Path) -> int:
+    """Return how many pixels a file claims; one that cannot be read is for those to remark on who want to."""
+    try:
+        headers = read_headers(path)
+    except ImageError:
+        return 0
+    sizes = [header.height * header.width * -(-header.channels // 4) for header in headers]
+    if max(sizes) > MOST_PIXELS:
+        size = max(sizes) / 1e6
+        raise DataError(f"{path.name}: {size:,.0f} megapixels; pictures of up to {MOST_PIXELS // 10**6} are taken here")
+    return sum(sizes)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indi.app.archives import unpack
-from indi.app.session import Session
+from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.evaluation import Evaluation, Measurement
 from indi.report import table_rows
 from indi.test_pairs import find_test_pairs
 
-WORK = "measure"
 MOST_STEPS = 50
 
 
@@ -35,7 +34,14 @@ class Progress:
 
 
 def measure(
-    session: Session, model: str | None, clean: Path, degraded: Path | None, task: str | None, *, steps: tuple[int, ...]
+    session: Session,
+    work: Task,
+    model: str | None,
+    clean: Path,
+    degraded: Path | None,
+    task: str | None,
+    *,
+    steps: tuple[int, ...],
 ) -> Iterator[Progress]:
     """Unpack the archives and measure the model on their pairs; stop where the visitor asks to.
 
@@ -44,7 +50,6 @@ def measure(
     """
     if not steps or not all(1 <= number <= MOST_STEPS for number in steps):
         raise ConfigError(f"numbers of steps go from 1 to {MOST_STEPS}")
-    session.begin(WORK)
     restorer = session.restorer(model)
     folder = session.new_folder("measuring")
     yield Progress(0.0, "unpacking")
@@ -65,7 +70,7 @@ def measure(
         measured.append(measurement)
         image = f"image {1 + (len(measured) - 1) * len(found.pairs) // total} of {len(found.pairs)}"
         yield Progress(len(measured) / total, f"{image}: {measurement.file}")
-        if session.is_stopping(WORK):
+        if work.stopping.is_set():
             yield Progress(len(measured) / total, "stopped")
             return
     report = folder / "report"

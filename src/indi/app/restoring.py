@@ -1,51 +1,72 @@
 """One image, restored step by step, as a page shows it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as Pillow
 
-from indi.app.session import Session, safe_name
+from indi.app.session import Session, Task, safe_name
 from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
 from indi.files import Job, Restoration
-from indi.images import Image, read, to_unit, write
-from indi.restoration import Pixels, Restorer
+from indi.images import Image, read, write
+from indi.restoration import Pixels, Restorer, Walk, part_of
+from indi.samplers import State
 
-WORK = "restore"
 MOST_PIXELS = 40_000_000  # of an upload, once enlarged
+MOST_TOGETHER = 100_000_000  # pixels of all samples
 MOST_STEPS, MOST_SAMPLES = 50, 8
 _CROP = 256  # side of what is shown of the walk, in pixels
+_EVERY = 0.3  # seconds between two words on how far it is
+
+Shown = tuple[Path, str]  # a picture with its caption
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a restoration is.
+    """How far a restoration is. Pictures are PNG files in 8 bit, each written once.
 
     Attributes:
         share: Of the work that is done.
         note: What it is at, in words.
-        before: The image as it was, in 8 bit.
-        after: What became of it so far.
-        walk: The liveliest part of it after each step of the first walk, with what it is.
+        before: The image as it was.
+        after: What became of it, at the end.
+        walk: The liveliest part of it after each step of the first walk.
         samples: The same part of each restoration.
-        spread: How much they differ, 8 bit, brightest where most.
+        spread: How much they differ, brightest where most, and what the brightest stands for.
         files: What was written, at the end.
     """
 
     share: float
     note: str
-    before: Pixels | None = None
-    after: Pixels | None = None
-    walk: tuple[tuple[Pixels, str], ...] = ()
-    samples: tuple[tuple[Pixels, str], ...] = ()
-    spread: Pixels | None = None
-    files: tuple[Path, ...] = field(default=())
+    before: Path | None = None
+    after: Path | None = None
+    walk: tuple[Shown, ...] = ()
+    samples: tuple[Shown, ...] = ()
+    spread: Shown | None = None
+    files: tuple[Path, ...] = ()
+
+
+class _StoppedError(Exception):
+    """Leaves a network call between two tiles."""
+
+
+def look(session: Session, upload: Path) -> tuple[Path, int, int]:
+    """Return a picture of an uploaded image, its height and its width.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    image = for_display(read(upload, max_pixels=MOST_PIXELS).pixels)
+    return _picture(session.new_folder("upload") / "before.png", image), *image.shape[:2]
 
 
 def restore(
     session: Session,
+    work: Task,
     upload: Path,
     model: str | None,
     *,
@@ -64,58 +85,144 @@ def restore(
     """
     if not 1 <= steps <= MOST_STEPS or not 1 <= samples <= MOST_SAMPLES or enlarged not in (1, 2, 4):
         raise ConfigError(f"steps go from 1 to {MOST_STEPS}, samples from 1 to {MOST_SAMPLES}, enlarging to 4")
-    session.begin(WORK)
+    yield Progress(0.0, "reading")
     restorer = session.restorer(model)
     steps = 1 if restorer.method.one_step else steps
     asked = Restoration(steps, samples if samples > 1 else None, seed, enlarged=enlarged, strength=strength)
-    how = asked.how(restorer)
     image = asked.enlarge(read(upload, max_pixels=MOST_PIXELS // enlarged**2))
-    before = for_display(image.pixels)
-    window = liveliest_window(before, _CROP)
-    progress = Progress(0.0, "reading", before)
-    restored: list[Pixels] = []
-    for sample in range(samples):
-        for number, state in enumerate(restorer.trajectory(image.pixels, how, seed=seed, sample=sample)):
-            pixels = restorer.pixels(state.image, like=image.pixels)
-            note = f"step {number} of {steps}" + (f", sample {sample + 1} of {samples}" if samples > 1 else "")
-            progress = replace(progress, share=(sample + number / steps) / samples, note=note)
-            if sample == 0:
-                shown = for_display(pixels)
-                crop = (shown[window], "degraded" if number == 0 else f"step {number}")
-                progress = replace(progress, after=shown, walk=(*progress.walk, crop))
+    _check_together(image, samples)
+    walks = _Walks(restorer, asked.how(restorer), image, session.new_folder("shown"), samples, seed)
+    progress = Progress(0.0, "beginning")
+    try:
+        for progress in walks.walked(work):
             yield progress
-            if session.is_stopping(WORK):
-                yield replace(progress, note=f"stopped at {note}")
-                return
-        restored.append(pixels)
-    yield _finished(session, restorer, asked, upload, progress, image, restored, window)
+        yield replace(progress, note="writing")
+        yield _finished(session, restorer, asked, upload, walks, progress)
+    except _StoppedError:
+        yield replace(progress, note=f"stopped at {progress.note}")
+
+
+def _check_together(image: Image, samples: int) -> None:
+    pixels = image.pixels.shape[0] * image.pixels.shape[1]
+    if pixels * samples > MOST_TOGETHER and samples > 1:
+        most = max(1, MOST_TOGETHER // pixels)
+        raise ConfigError(f"{samples} samples of {pixels / 1e6:.0f} megapixels are too much here; take {most} at most")
+
+
+@dataclass
+class _Walks:
+    """The walks of one image, and what is shown of them."""
+
+    restorer: Restorer
+    how: Walk
+    image: Image
+    folder: Path
+    samples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        before = for_display(self.image.pixels)
+        self.window = liveliest_window(before, _CROP)
+        self.before = _picture(self.folder / "before.png", before)
+        self.restored: list[Pixels] = []
+
+    def walked(self, work: Task) -> Iterator[Progress]:
+        """Walk as often as samples are asked for, and yield how far it is.
+
+        Raises:
+            _StoppedError: The visitor asked to stop, and not all was done.
+        """
+        progress, steps = Progress(0.0, "", self.before), self.how.steps
+        for sample in range(self.samples):
+            several = f", sample {sample + 1} of {self.samples}" if self.samples > 1 else ""
+            begun = 0
+            for share, state in self._advance(work, sample):
+                if state is not None:
+                    last = state
+                    if sample == 0:
+                        progress = replace(progress, walk=(*progress.walk, self._step(begun, state)))
+                    begun += 1
+                progress = replace(progress, share=share, note=f"step {min(begun, steps)} of {steps}{several}")
+                yield progress
+            self.restored.append(self.restorer.pixels(last.image, like=self.image.pixels))
+
+    def _step(self, number: int, state: State) -> Shown:
+        """Return a picture of the liveliest part as a walk leaves it."""
+        part = self.restorer.pixels(state.image[..., *self.window], like=self.image.pixels)
+        return _picture(
+            self.folder / f"step-{number}.png", for_display(part)
+        ), f"step {number}" if number else "degraded"
+
+    def samples_shown(self) -> tuple[Shown, ...]:
+        """Return pictures of the liveliest part of each restoration."""
+        return tuple(
+            (_picture(self.folder / f"sample-{n}.png", for_display(each[self.window])), f"sample {n}")
+            for n, each in enumerate(self.restored, start=1)
+        )
+
+    def _advance(self, work: Task, sample: int) -> Iterator[tuple[float, State | None]]:
+        """Yield the share that is done and each state of a walk; between states, while a step takes long, None.
+
+        The walk is in a thread of its own, so that a step can be left between two tiles.
+        """
+        share = sample / self.samples
+
+        def told(now: float) -> None:
+            nonlocal share
+            share = now
+            if work.stopping.is_set() and now < 1:
+                raise _StoppedError
+
+        states = self.restorer.trajectory(
+            self.image.pixels,
+            self.how,
+            seed=self.seed,
+            sample=sample,
+            progress=part_of(told, sample, self.samples),
+        )
+        with ThreadPoolExecutor(1) as worker:
+            try:
+                while True:
+                    future = worker.submit(next, states, None)
+                    while not wait([future], _EVERY).done:
+                        yield share, None
+                    if (state := future.result()) is None:
+                        return
+                    yield share, state
+            except GeneratorExit:  # nobody listens any more: leave the step at its next tile
+                work.stopping.set()
+                raise
 
 
 def _finished(
-    session: Session,
-    restorer: Restorer,
-    asked: Restoration,
-    upload: Path,
-    progress: Progress,
-    image: Image,
-    restored: list[Pixels],
-    window: tuple[slice, slice],
+    session: Session, restorer: Restorer, asked: Restoration, upload: Path, walks: _Walks, progress: Progress
 ) -> Progress:
     calibration = asked.calibration(restorer)
-    pixels = restored[0] if asked.samples is None else np.stack(restored)
-    results = asked.results(restorer, image, pixels, calibration)
+    pixels = walks.restored[0] if asked.samples is None else np.stack(walks.restored)
+    results = asked.results(restorer, walks.image, pixels, calibration)
     job = Job(upload, session.new_folder("restored") / safe_name(upload.name))
     files = asked.targets(job, calibration)
     for path, result in zip(files, results, strict=True):
         write(path, result)
-    done = replace(progress, share=1.0, note="done", files=tuple(files))
+    answer = results[asked.samples or 0].pixels  # of several, their mean
+    after = _picture(walks.folder / "after.png", for_display(answer))
+    done = replace(progress, share=1.0, note="done", after=after, files=tuple(files))
     if asked.samples is None:
         return done
-    spread = to_unit(pixels).std(axis=0)
-    brightest = max(float(np.quantile(spread, 0.999)), 1e-6)
-    return replace(
-        done,
-        after=for_display(results[asked.samples].pixels),
-        samples=tuple((for_display(each)[window], f"sample {n}") for n, each in enumerate(restored, start=1)),
-        spread=for_display((spread / brightest).clip(0, 1).astype(np.float32)),
-    )
+    return replace(done, samples=walks.samples_shown(), spread=_spread(walks.folder, results[asked.samples + 1].pixels))
+
+
+def _spread(folder: Path, spread: Pixels) -> Shown:
+    """Return the map of the samples' deviation, one value a pixel, with what its brightest stands for."""
+    values = spread if spread.ndim == 2 else spread.max(axis=2)
+    brightest = max(float(np.quantile(values, 0.999)), 1e-6)
+    scaled = for_display((values / brightest).clip(0, 1).astype(np.float32))
+    return _picture(
+        folder / "spread.png", scaled
+    ), f"black: they agree; white: they deviate by {brightest:.1%} of white"
+
+
+def _picture(path: Path, pixels: Pixels) -> Path:
+    """Write a picture to look at, quickly rather than small."""
+    Pillow.fromarray(pixels).save(path, compress_level=1)
+    return path

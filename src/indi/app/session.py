@@ -1,8 +1,9 @@
-"""One visitor: a folder of their own, the models they can choose, and whether they asked to stop."""
+"""One visitor: a folder of their own, the models they can choose, and the work they asked for."""
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Event
@@ -11,7 +12,28 @@ from indi.errors import ConfigError
 from indi.restoration import Restorer, load
 from indi.shipped import shipped_names
 
+_PATIENCE = 10  # seconds that new work waits for work of its kind that was dropped
 _NAME = re.compile(r"[^\w. -]")
+
+
+class Task:
+    """Work that a visitor asked for: it waits for its turn, runs, and is done.
+
+    Attributes:
+        stopping: Set when it is to stop at a good place.
+        done: Set when nothing comes of it any more.
+        is_running: Whether its turn has come.
+        is_unwanted: Whether what it has made so far is of no use either: nobody is to be told.
+    """
+
+    def __init__(self) -> None:
+        self.stopping, self.done = Event(), Event()
+        self.is_running = self.is_unwanted = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs, and something may come of it."""
+        return self.is_running and not self.done.is_set()
 
 
 class Session:
@@ -25,13 +47,13 @@ class Session:
         self._own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
         self.folder = Path(self._own.name)
         self._models: dict[str, Path | str] = {name: name for name in shipped_names()} | dict(served)
-        self._stopping: dict[str, Event] = {}
+        self._tasks: dict[str, Task] = {}
         self._runs = 0
 
     def close(self) -> None:
         """Remove all that was theirs."""
-        for work in list(self._stopping):
-            self.stop(work)
+        for kind in self._tasks:
+            self.drop(kind)
         self._own.cleanup()
 
     def models(self) -> list[str]:
@@ -55,18 +77,41 @@ class Session:
             raise ConfigError("choose a model first; train one if there is none")
         return _loaded(self._models[name])
 
-    def begin(self, work: str) -> None:
-        """Note that a kind of work was started."""
-        self._stopping[work] = Event()
+    def ask(self, kind: str) -> bool:
+        """Put work of a kind in line; return False where such work runs already."""
+        former = self._tasks.get(kind)
+        if former is not None and former.is_active:
+            if not former.is_unwanted:
+                return False
+            former.done.wait(_PATIENCE)
+        self._tasks[kind] = Task()
+        return True
 
-    def stop(self, work: str) -> None:
-        """Ask a kind of work to stop at a good place, if it runs."""
-        if work in self._stopping:
-            self._stopping[work].set()
+    @contextmanager
+    def working(self, kind: str) -> Iterator[Task]:
+        """Take the turn of the work that was put in line, or of new work, and yield it; afterwards it is done."""
+        task = self._tasks.get(kind)
+        if task is None or task.is_running:
+            task = self._tasks[kind] = Task()
+        task.is_running = True
+        try:
+            yield task
+        finally:
+            task.done.set()
 
-    def is_stopping(self, work: str) -> bool:
-        """Return whether a kind of work is to stop."""
-        return self._stopping[work].is_set()
+    def stop(self, kind: str) -> bool:
+        """Ask work of a kind to stop at a good place; return whether there is any that waits or runs."""
+        task = self._tasks.get(kind)
+        if task is None or task.done.is_set():
+            return False
+        task.stopping.set()
+        return True
+
+    def drop(self, kind: str) -> None:
+        """Stop work of a kind whose result nobody waits for any more."""
+        if kind in self._tasks:
+            self._tasks[kind].is_unwanted = True
+            self.stop(kind)
 
     def new_folder(self, name: str) -> Path:
         """Return a new folder in the visitor's own."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indi.app.archives import unpack
-from indi.app.session import Session
+from indi.app.session import Session, Task
 from indi.checkpoint import MODEL_FILE
 from indi.errors import ConfigError
 from indi.training import train as train_run
 
-WORK = "train"
 MOST_MINUTES = 60
 _SHOWN = 200  # points of the curve
 _PREVIEW_EVERY = 100  # iterations
@@ -40,7 +39,7 @@ class Progress:
 
 
 def train(
-    session: Session, clean: Path, degraded: Path | None, task: str | None, *, minutes: float, size: str
+    session: Session, work: Task, clean: Path, degraded: Path | None, task: str | None, *, minutes: float, size: str
 ) -> Iterator[Progress]:
     """Unpack the archives, train on their pairs, and yield how far it is; where the visitor asks to stop, end early.
 
@@ -49,7 +48,6 @@ def train(
     """
     if not 0 < minutes <= MOST_MINUTES:
         raise ConfigError(f"minutes is {minutes:g}; give up to {MOST_MINUTES}")
-    session.begin(WORK)
     folder = session.new_folder("training")
     yield Progress(0.0, "unpacking")
     unpack(clean, folder / "clean")
@@ -78,7 +76,7 @@ def train(
                 _thinned(losses),
                 _newest(folder / "run" / "previews"),
             )
-            if session.is_stopping(WORK):
+            if work.stopping.is_set():
                 break
     name = session.add_model(folder / "run")
     file = folder / "run" / f"indi-{name.split()[-1]}{Path(MODEL_FILE).suffix}"

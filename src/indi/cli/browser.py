@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from indi.app.page import PORT, serve
+from indi.app.page import HOST, PORT, serve
 from indi.cli.app import app as root
 from indi.cli.options import Threads
 from indi.cli.terminal import say
@@ -33,6 +33,7 @@ def app(
     for model in models:
         load(model)
         served[model.stem] = find_model(model)
-    say(f"indi is at http://127.0.0.1:{port}; Ctrl-C ends it")
-    serve(served, port=port, show=browser)
+    page = serve(served, port=port, show=browser)
+    say(f"indi is at http://{HOST}:{port}; Ctrl-C ends it")
+    page.block_thread()
     return 0

@@ -1,0 +1,145 @@
+"""The tab that restores one image, and shows how."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from indi.app import restoring
+from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, purpose, status, waiting_for
+from indi.app.session import Session, Task
+from indi.errors import ConfigError
+from indi.images import READABLE_SUFFIXES
+from indi.restoration import DEFAULT_STEPS
+from indi.shipped import best_steps
+
+_KIND = "restore"
+_BEGIN = "Drop an image to begin."
+_DROP: dict[str, Any] = {"height": 140, "elem_classes": "drop"}
+_STRIP: dict[str, Any] = {"height": "auto", "elem_classes": "strip", "buttons": ["fullscreen"]}
+
+
+def lay_out(session: Any, names: list[str]) -> Any:
+    """Lay out the tab; return the choice of models."""
+    gr = gradio()
+    first = names[0] if names else None
+    with gr.Row(elem_classes="sides"):
+        with gr.Column(scale=2, min_width=300):
+            upload = gr.File(
+                label="PNG, JPEG or TIFF", file_types=sorted(READABLE_SUFFIXES), height=140, elem_classes="drop"
+            )
+            model = gr.Dropdown(names, value=first, label="Model", info=purpose(first))
+            steps = gr.Slider(
+                1,
+                restoring.MOST_STEPS,
+                best_steps(first or "") or DEFAULT_STEPS,
+                step=1,
+                label="Steps",
+                info="1: least error, a little soft. 10 and more: textures that look real, at some error.",
+            )
+            with gr.Accordion("More", open=False):
+                samples = gr.Slider(
+                    1, restoring.MOST_SAMPLES, 1, step=1, label="Samples", info="several show where the model guesses"
+                )
+                strength = gr.Slider(
+                    0.05, 1, 1, step=0.05, label="Strength", info="below 1 for mild damage: it changes less"
+                )
+                enlarged = gr.Radio([1, 2, 4], value=1, label="Enlarge first")
+                seed = gr.Number(0, precision=0, label="Seed", minimum=0)
+            start, stop = buttons("Restore", "Stop")
+            line = gr.HTML(status(0, _BEGIN))
+            files = gr.File(
+                label="Download, in the format and bit depth of the upload",
+                file_count="multiple",
+                interactive=False,
+                visible=False,
+            )
+        with gr.Column(scale=5, min_width=320):
+            nothing = waiting_for("Before and after come here, under one slider.")
+            slider = gr.ImageSlider(
+                label="Before and after", max_height=720, interactive=False, buttons=["fullscreen"], visible=False
+            )
+            walk = gr.Gallery(label="The walk, step by step", columns=6, visible=False, **_STRIP)
+            with gr.Row(visible=False) as several:
+                singles = gr.Gallery(label="Samples", columns=4, **_STRIP)
+                with gr.Column(min_width=240):
+                    spread = gr.Image(label="Where they differ", height=240, buttons=["fullscreen"], interactive=False)
+                    legend = gr.HTML()
+    pictures = [slider, nothing, walk, several]
+    upload.upload(guarded(6)(_look), [session, upload], [line, files, *pictures], **QUIET)
+    upload.clear(_forget, session, [line, files, *pictures], queue=False, **QUIET)
+    model.change(_fit, model, [model, steps, enlarged], **QUIET)
+    inputs = [upload, model, steps, samples, strength, enlarged, seed]
+    outputs = [line, slider, walk, several, singles, spread, legend, files]
+    connect(_KIND, _restore, session, start, stop, inputs, outputs, at_once=2)
+    return model
+
+
+def _look(session: Session, upload: str | None) -> Iterator[Updates]:
+    gr = gradio()
+    if upload is None:
+        return
+    session.drop(_KIND)
+    hidden = gr.update(visible=False)
+    yield status(0, "reading"), hidden, gr.skip(), gr.skip(), hidden, hidden
+    before, height, width = restoring.look(session, Path(upload))
+    text = f"{width} x {height} pixels. Choose a model and steps, then restore."
+    picture = gr.update(value=(str(before), str(before)), visible=True)
+    yield status(0, text), hidden, picture, hidden, hidden, hidden
+
+
+def _forget(session: Session | None) -> Updates:
+    if session is not None:
+        session.drop(_KIND)
+    gr = gradio()
+    hidden = gr.update(visible=False)
+    return status(0, _BEGIN), hidden, hidden, gr.update(visible=True), hidden, hidden
+
+
+def _restore(
+    session: Session,
+    task: Task,
+    upload: str | None,
+    model: str | None,
+    steps: int,
+    samples: int,
+    strength: float,
+    enlarged: int,
+    seed: int,
+) -> Iterator[Updates]:
+    gr = gradio()
+    if upload is None:
+        raise ConfigError("drop an image first")
+    skip, hidden = gr.skip(), gr.update(visible=False)
+    shown = -1  # steps of the walk that the page has
+    for now in restoring.restore(
+        session,
+        task,
+        Path(upload),
+        model,
+        steps=int(steps),
+        samples=int(samples),
+        enlarged=int(enlarged or 1),
+        strength=float(strength),
+        seed=int(seed or 0),
+    ):
+        walk = skip if len(now.walk) == shown else _strip(now.walk)
+        shown = len(now.walk)
+        line = status(now.share, now.note)
+        if now.spread is None:
+            several, singles, spread, legend = hidden, skip, skip, skip
+        else:
+            several, singles = gr.update(visible=True), [(str(path), text) for path, text in now.samples]
+            spread, legend = str(now.spread[0]), now.spread[1]
+        after = skip if now.after is None else (str(now.before), str(now.after))
+        files = gr.update(value=[str(path) for path in now.files], visible=True) if now.files else hidden
+        yield line, after, walk, several, singles, spread, legend, files
+
+
+def _strip(pictures: tuple[restoring.Shown, ...]) -> Any:
+    return gradio().update(value=[(str(path), text) for path, text in pictures], visible=bool(pictures))
+
+
+def _fit(name: str | None) -> Updates:
+    """Say what a model is for, and set what it expects."""
+    steps = best_steps(name or "") or DEFAULT_STEPS
+    return gradio().update(info=purpose(name)), steps, 4 if name == "super-resolve-4x" else 1

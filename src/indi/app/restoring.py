@@ -217,9 +217,8 @@ def _spread(folder: Path, spread: Pixels) -> Shown:
     values = spread if spread.ndim == 2 else spread.max(axis=2)
     brightest = max(float(np.quantile(values, 0.999)), 1e-6)
     scaled = for_display((values / brightest).clip(0, 1).astype(np.float32))
-    return _picture(
-        folder / "spread.png", scaled
-    ), f"black: they agree; white: they deviate by {brightest:.1%} of white"
+    legend = f"black: they agree; white: they deviate by {brightest:.1%} of the full range"
+    return _picture(folder / "spread.png", scaled), legend
 
 
 def _picture(path: Path, pixels: Pixels) -> Path:

@@ -13,7 +13,7 @@ PACKAGE = Path(indi.__file__).parent
 
 ROWS = """
     errors version boxes
-    devices process noise metrics images degradations tiling
+    devices process noise metrics images degradations tiling plugins
     networks samplers display canvas distributed scheduler
     sweep
     methods

@@ -117,10 +117,16 @@ def test_the_walk_of_the_document_is_ours(exported: tuple[Model, Path], tmp_path
         entry.value = json.dumps(json.loads(entry.value) | {"epsilon": 0})
     onnx.save(file, path)
     text = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (code,) = [block for block in blocks if "onnxruntime" in block]
     image = np.random.default_rng(0).random((40, 50, 3), np.float32)
     names: dict[str, Any] = {"image": image}
     exec(code.replace("denoise.onnx", str(path)), names)
     assert names["restored"].shape == image.shape
-    restored = Restorer(model, precision="float32").restore(image, steps=10)
-    assert np.abs(names["restored"] - restored.clip(0, 1)).max() < 1e-4
+    restorer = Restorer(model, precision="float32")
+    assert np.abs(names["restored"] - restorer.restore(image, steps=10).clip(0, 1)).max() < 1e-4
+    pytest.importorskip("openvino")
+    (code,) = [block for block in blocks if "openvino" in block]
+    names["state"] = np.moveaxis(image, -1, 0)[None]
+    exec(code.replace("denoise.onnx", str(path)), names)
+    assert np.abs(np.moveaxis(names["clean"][0], 0, -1) - restorer.restore(image, steps=1)).max() < 1e-4

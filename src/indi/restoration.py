@@ -22,9 +22,10 @@ from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ModelError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
+from indi.plugins import load_plugins
 from indi.process import TIMES, check_times, scaled_times
 from indi.samplers import SAMPLERS, State, walk
-from indi.shipped import advice, best_steps, find_model
+from indi.shipped import advice, best_steps, find_model, shipped_models, shipped_names
 from indi.sweep import sweep
 from indi.tiling import Call, Progress, TiledCall, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
@@ -375,42 +376,81 @@ class Restorer:
         return noise[None].to(self.device)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> Self:
         """Return the restorer of a folder that ``save_pretrained`` wrote, or of USER/NAME on the Hugging Face hub.
 
         Args:
             name: A folder; else the name of a model on the hub, USER/NAME or USER/NAME@REVISION, which is fetched.
+            revision: A branch, tag or commit on the hub; by default the latest.
+            token: Of an account that may see the model; by default the one that is logged in.
+            cache_dir: Where fetched models are kept; by default where huggingface_hub keeps them.
+            local_files_only: Whether to take what is kept there, and never reach for the hub.
             options: As ``Restorer``.
 
         Raises:
+            ConfigError: Two revisions are named.
             ModelError: There is no such model, or it is damaged.
             MissingExtraError: The hub is meant, and huggingface_hub cannot be imported.
         """
-        path = Path(name) if Path(name).is_dir() else hub.fetch(str(name))
+        load_plugins()
+        where = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        path = Path(name) if Path(name).is_dir() else hub.fetch(str(name), revision=revision, **where)
         restorer = cls(load_model(path), **options)
         restorer.calibration = read_calibration(path)
+        restorer.best_steps = (restorer._shipped() or {}).get("steps")
         return restorer
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model as the Hugging Face hub wants it: weights, config.json, README.md.
+
+        What is known of a shipped model, its licence, limits and figures, goes with it.
+
+        Args:
+            folder: Where to.
+            name: USER/NAME on the hub, for the README to say.
 
         Raises:
             ImageError: The folder cannot be written.
         """
-        hub.save_pretrained(self.model, folder)
+        about = self._shipped()
+        steps = (about or {}).get("steps", self.default_steps)
+        hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about)
         if self.calibration is not None:
             write_text(Path(folder) / CALIBRATION_FILE, self.calibration.model_dump_json(indent=1) + "\n")
 
-    def push_to_hub(self, name: str, *, private: bool = False) -> str:
-        """Put the model on the Hugging Face hub as USER/NAME, under the account that is logged in; return its address.
+    def push_to_hub(self, name: str, *, private: bool = False, token: str | None = None) -> str:
+        """Put the model on the Hugging Face hub as USER/NAME; return its address.
+
+        Args:
+            name: USER/NAME.
+            private: Whether only its owner sees it, where it is new.
+            token: Of the account; by default the one that is logged in.
 
         Raises:
             ModelError: The hub refuses, or cannot be reached.
             MissingExtraError: huggingface_hub cannot be imported.
         """
         with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return hub.push(Path(folder), name, private=private)
+            self.save_pretrained(folder, name=name)
+            return hub.push(Path(folder), name, private=private, token=token)
+
+    def _shipped(self) -> dict[str, Any] | None:
+        """Return what is known of the model if it is a shipped one, told by its name and its weights."""
+        name = self.card.name
+        if name not in shipped_names():
+            return None
+        if Restorer(load_model(find_model(name)), device="cpu").fingerprint != self.fingerprint:
+            return None  # a run may be called so too
+        return next(about for about in shipped_models() if about["name"] == name)
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
@@ -442,11 +482,14 @@ def part_of(progress: Progress | None, number: int, count: int) -> Progress | No
 
 
 def load(model: str | Path, **options: object) -> Restorer:
-    """Return the restorer of a shipped name, a run folder or a model file; options as ``Restorer``.
+    """Return the restorer of a shipped name, a run folder, a model file or hf:USER/NAME; options as ``Restorer``.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
     """
+    if hub.is_on_hub(model):
+        return Restorer.from_pretrained(model, **options)  # type: ignore[arg-type]
+    load_plugins()  # workers of Dask begin here: the network of a run may be one of the user's own
     path = find_model(model)
     if not path.exists():
         raise ModelError(f"{model}: no such run folder or model file; {advice()}")

@@ -13,6 +13,7 @@ from indi.cli import browser, calibrate, measure, restore, tell, toy, train  # n
 from indi.cli.app import app
 from indi.cli.terminal import Lines, complain, interrupt, on_signals, say
 from indi.errors import IndiError
+from indi.plugins import load_plugins
 
 __all__ = ["app", "main"]
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.handlers = [Lines()]
     try:
         with on_signals(interrupt, signal.SIGTERM):
+            load_plugins()
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
             sys.stdout.flush()
         return code if isinstance(code, int) else 0

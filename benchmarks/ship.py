@@ -1,9 +1,10 @@
 """Put trained runs among the models that come with the package, and measure those.
 
-    INDI_DATA=DIR python benchmarks/ship.py NAME [--run RUN --machine "WHAT IT WAS TRAINED ON"]
+    INDI_DATA=DIR python benchmarks/ship.py NAME [--run RUN --machine "WHAT IT WAS TRAINED ON" [--before RUN]]
 
-With --run, the averaged weights of RUN become src/indi/weights/NAME.safetensors in float16. Then the model is measured
-on the test images under INDI_DATA, and its card NAME.json and the documents are written anew. NAME is a task.
+With --run, the averaged weights of RUN become src/indi/weights/NAME.safetensors in float16; --before names the runs
+that it went on from, as --from had it, the first of them first. Then the model is measured on the test images under
+INDI_DATA, and its card NAME.json and the documents are written anew. NAME is a task.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import numpy as np
 
 import indi
 import tables
-from indi.checkpoint import load_model, write_tensors, write_text
+from indi.checkpoint import Card, load_model, write_tensors, write_text
 from indi.devices import set_threads
 from indi.images import find_images, read
 from indi.restoration import DEFAULT_STEPS
@@ -85,15 +86,20 @@ MODELS = {
 }
 
 
-def ship(name: str, run: Path, machine: str) -> dict[str, Any]:
+def ship(name: str, run: Path, machine: str, before: list[Path]) -> dict[str, Any]:
     """Write the weights of a run in half the size, and return what the card says of their making."""
     model = load_model(run)
     card = model.card.model_copy(update={"name": name})
     # float16 keeps 3 bits more than bfloat16, and no weight here comes near its limits.
     tensors = {key: tensor.half() for key, tensor in model.network.state_dict().items()}
     write_tensors(WEIGHTS / f"{name}.safetensors", tensors, card.model_dump(mode="json"))
-    made = {key: getattr(card, key) for key in ("iterations", "images_seen", "seconds")}
-    return {**made, "machine": machine, "date": datetime.date.today().isoformat()}
+    earlier = [{"task": each.card.task, **made(each.card)} for each in map(load_model, before)]
+    return {**made(card), "before": earlier, "machine": machine, "date": datetime.date.today().isoformat()}
+
+
+def made(card: Card) -> dict[str, Any]:
+    """Return what went into a run."""
+    return {key: getattr(card, key) for key in ("iterations", "images_seen", "seconds")}
 
 
 def measured(name: str, test: TestSet, root: Path) -> dict[str, Any]:
@@ -130,6 +136,7 @@ def main() -> int:
     parser.add_argument("name", choices=MODELS)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--machine", help="what the run was trained on")
+    parser.add_argument("--before", type=Path, action="append", default=[], help="what the run went on from")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     if (options.run is None) != (options.machine is None):
@@ -138,7 +145,7 @@ def main() -> int:
     set_threads(options.threads)
     name, card = options.name, WEIGHTS / f"{options.name}.json"
     if options.run is not None:
-        training = ship(name, options.run, options.machine)
+        training = ship(name, options.run, options.machine, options.before)
     else:
         training = json.loads(card.read_text(encoding="utf-8"))["training"]
     root, entry = Path(os.environ["INDI_DATA"]), MODELS[name]

@@ -101,8 +101,11 @@ def _model_lines(steps: list[int]) -> Iterator[str]:
 def _card_lines() -> Iterator[str]:
     for model in shipped_models():
         made = model["training"]
-        hours = f"{made['seconds'] / 3600:.1f} hours on {made['machine']}, {made['date']}"
-        crops = f"{made['iterations']:,} iterations, {made['images_seen']:,} crops"
+        before = made.get("before", [])
+        seconds = sum(each["seconds"] for each in (made, *before))
+        hours = f"{seconds / 3600:.1f} hours in all on {made['machine']}, {made['date']}"
+        earlier = "".join(f", after {each['iterations']:,} of `{each['task']}`" for each in before)
+        crops = f"{made['iterations']:,} iterations, {made['images_seen']:,} crops{earlier}"
         recipe = f"[{Path(model['recipe']).name}](../{model['recipe']})"
         clean = model["clean"]
         yield f"\n### {model['name']}\n"

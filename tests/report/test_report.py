@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indi.metrics import METRICS
+from indi.metrics import METRICS, Metric
 from indi.report import Strip, draw_curve, steps_label, table_rows, write_report
 
 
@@ -64,6 +64,15 @@ def test_a_metric_without_any_value_has_no_column_and_every_other_has_a_short_on
     empty = table((1, None, None))
     empty["degraded"] = row(None, None)
     assert next(iter(table_rows(empty))) == ["steps", "calls", "SSIM", "s/MP"]
+
+
+def test_a_metric_of_ones_own_has_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "mine", Metric(METRICS["psnr"].compute, "my metric", "", higher_is_better=False))
+    content = table((1, 30.0, 2.0))
+    for values in (content["degraded"], *content["rows"]):
+        values["mine"] = 7.25
+    head, *rows = table_rows(content)
+    assert [each[head.index("my metric")] for each in rows] == ["7.25", "7.25"]
 
 
 def test_labels_of_steps() -> None:

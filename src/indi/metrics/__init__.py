@@ -11,6 +11,7 @@ batch. ``PERCEPTUAL`` and ``SETS`` list those that need standard weights, and wi
 """
 
 import math
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -90,7 +91,8 @@ SETS: dict[str, Metric] = {  # of the features of two sets of images, one value 
     "fid": Metric(fid, "FID", "", higher_is_better=False),
     "kid": Metric(kid, "KID", "", higher_is_better=False),
 }
-EVERY_METRIC = METRICS | PERCEPTUAL | SETS  # whatever a table can hold
+# Whatever a table can hold, rows that are added later too. Those of METRICS come first: it counts from the last.
+EVERY_METRIC: Mapping[str, Metric] = ChainMap(SETS, PERCEPTUAL, METRICS)
 
 
 def with_niqe(metrics: Mapping[str, Metric], model: Niqe | None) -> dict[str, Metric]:

@@ -1,8 +1,8 @@
-"""What the documents say is true: their links lead somewhere, their commands parse, their Python runs."""
+"""What the documents say is true: links lead somewhere, Python runs, figures are made. Commands: test_docs_shell.py."""
 
 import json
 import re
-import shlex
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -17,27 +17,20 @@ import tifffile
 import indi
 import reference
 import tables
-from indi.cli import app, main
+from documents import DOCUMENTS, NAMES, RECIPES, ROOT, blocks, run, shell_lines
+from indi import process
+from indi.cli import app
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.errors import IndiError
+from indi.images import read
 from indi.methods import METHODS
 from indi.metrics import METRICS
 from indi.networks import NETWORKS
 from indi.samplers import SAMPLERS
 from problems import write_pairs
 
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("*/*.md"))]
-DOCUMENTS = [document for document in DOCUMENTS if not document.relative_to(ROOT).parts[0].startswith((".", "demo"))]
 TABLES: tuple[dict[str, Any], ...] = (DEGRADATIONS, NETWORKS, SAMPLERS, METHODS, METRICS)
-RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
-NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
-
-
-def blocks(document: Path, language: str) -> list[str]:
-    found = re.findall(r"^```(\S*)\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    return [body for kind, body in found if kind == language]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
@@ -46,27 +39,6 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if not target.startswith("http"):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
-
-
-def commands() -> list[str]:
-    found = []
-    for text in [document.read_text(encoding="utf-8") for document in DOCUMENTS] + [
-        recipe.read_text(encoding="utf-8") for recipe in RECIPES
-    ]:
-        found += re.findall(r"^(?:#  ?|    )? *(?:\$ )?(indi [a-z].*)$", text, re.MULTILINE)
-    return sorted(set(found))
-
-
-@pytest.mark.parametrize("command", commands())
-def test_commands_parse(command: str) -> None:
-    words = shlex.split(command.replace("…", "x"), comments=True)
-    function, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
-    assert function.__name__ == words[1]
-    assert bound.arguments or len(words) == 2  # a command that needs no options, such as indi toy
-
-
-def test_there_are_commands_to_parse() -> None:
-    assert {command.split()[1] for command in commands()} >= {"train", "restore", "evaluate"}
 
 
 @pytest.fixture
@@ -131,8 +103,39 @@ def test_the_site_builds(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", str(ROOT / "docs"), str(tmp_path / "site")]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    pages = {page.stem for page in (tmp_path / "site").glob("*.html")}
-    assert pages >= {document.stem for document in (ROOT / "docs").glob("*.md")}
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (tmp_path / "site").glob("*.html")}
+    assert set(pages) >= {document.stem for document in (ROOT / "docs").glob("*.md")}
+    for name, page in pages.items():
+        assert not re.search(r'<(script|img|link)\b[^>]*(src|href)="(https?:)?//', page), f"{name} needs the network"
+    assert pages["theory"].count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">') == 6
+    assert "pairs_to_report.ipynb" in pages["notebook"]
+    assert "What it is not sure of" in pages["notebook"]
+
+
+def test_equations_are_numbered_as_they_are_read_and_as_in_the_code() -> None:
+    page = ROOT / "docs" / "theory.md"
+    numbers = re.findall(r"\\tag\{(.+)\}", "".join(blocks(page, "math")))
+    assert numbers == ["1", "2", "3", "4", "1'", "4'"]
+    assert all(re.search(rf"^    \({number}\) ", process.__doc__ or "", re.MULTILINE) for number in numbers)
+    within_lines = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for formula in re.findall(r"\$([^$]+)\$", within_lines):
+        assert not re.search(r"\\[^A-Za-z]", formula), f"{formula}: some forges take this backslash away"
+
+
+def test_figures_of_the_method_are_those_of_their_script(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "examples" / "theory.py"))
+    assert script["main"](["--out", str(tmp_path)]) == 0
+    names = {path.name for path in (ROOT / "docs" / "images").glob("theory-*.png")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for name in names:
+        assert f"](images/{name})" in (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+        drawn, shown = (read(folder / name).pixels.astype(float) for folder in (tmp_path, ROOT / "docs" / "images"))
+        assert drawn.shape == shown.shape
+        assert np.abs(drawn - shown).mean() < 5  # fonts and lines may differ by version
+    made_of = script["weights"](5)
+    np.testing.assert_allclose(made_of[:, 0], process.uniform_times(5), atol=1e-12)  # the degraded image's share is t
+    np.testing.assert_allclose(made_of.sum(axis=1), 1)
+    np.testing.assert_array_equal(made_of[-1], [0, 0, 0, 0, 0, 1])  # the restored image is the last estimate
 
 
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +154,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     names["plt"].close("all")
 
 
-def test_the_microscopists_page_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_microscopists_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = ROOT / "docs" / "microscopy.md"
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
@@ -167,11 +170,10 @@ def test_the_microscopists_page_works_as_it_stands(tmp_path: Path, monkeypatch: 
     )
     (settings,) = blocks(document, "toml")
     (tmp_path / "microscope.toml").write_text(settings, encoding="utf-8")
-    steps = [line for block in blocks(document, "") for line in block.splitlines() if line.startswith("indi ")]
+    steps = shell_lines(document)
     assert [line.split()[1] for line in steps] == ["train", "evaluate", "calibrate", "restore"]
     for line in steps:
-        shorter = line.replace("--minutes 10", "--iterations 2 --size tiny")
-        assert main(shlex.split(shorter)[1:]) == 0, line
+        run(line)
     names = re.findall(r"^\| `(stack_\w+\.tif)`", document.read_text(encoding="utf-8"), re.MULTILINE)
     assert {path.name for path in (tmp_path / "restored").glob("[!.]*")} == {
         *names,

@@ -59,7 +59,7 @@ def _camera_normal(clean: Tensor, generator: Generator, softness: float, shared:
 
 
 def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
-    """Three crops in four get Gaussian noise of any strength up to 55 of 255, the fourth a camera's.
+    """Three crops in five get Gaussian noise of any strength up to 55 of 255, the others a camera's.
 
     The camera's noise is white or soft, of one colour or of all: on PolyU's photographs neighbours were measured
     to correlate by 0.4 to 0.8 (softness 0.5 to 1.1) and channels by 0.5 to 0.9.
@@ -68,7 +68,7 @@ def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     26(7), 2017. Camera strengths: the sensor statistics of Brooks et al., "Unprocessing Images for Learned
     Raw Denoising", CVPR 2019, where read noise follows shot noise on a logarithmic line with some scatter.
     """
-    if uniform(0, 1, generator) < 0.75:
+    if uniform(0, 1, generator) < 0.6:
         return add_gaussian_noise(clean, generator, sigma=uniform(0, 55 / 255, generator))
     log_shot = uniform(math.log(1e-4), math.log(0.012), generator)
     log_read = 2.18 * log_shot + 1.2 + 0.26 * torch.randn((), generator=generator, device=generator.device).item()

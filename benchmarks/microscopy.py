@@ -105,7 +105,7 @@ def values(image: Pixels, clean: Pixels) -> dict[str, float]:
     """Return the metrics of a restored image."""
     batches = (torch.from_numpy(pixels.copy())[None, None] for pixels in (image, clean))
     found = measure(*batches)
-    return {name: float(found[name][0] or 0.0) for name in METRICS}
+    return {name: value for name in METRICS if (value := found[name][0]) is not None}
 
 
 def main() -> int:
@@ -166,7 +166,8 @@ def main() -> int:
 
 def means(found: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each metric."""
-    return {name: statistics.fmean(one[name] for one in found) for name in METRICS}
+    known = {name: [one[name] for one in found if name in one] for name in METRICS}
+    return {name: statistics.fmean(values) for name, values in known.items() if values}
 
 
 def say(text: str) -> None:

@@ -19,12 +19,12 @@ ROWS = """
     methods
     config
     normalisation
-    data checkpoint
+    data checkpoint archive
     uncertainty
     hub export
     shipped
     restoration
-    stacks archive
+    stacks
     files previews trainer
     cluster
     training

@@ -113,3 +113,18 @@ def test_all_of_a_files_results_must_be_there(tmp_path: Path) -> None:
     assert not Archive(tmp_path, {"steps": 2}).has(source, targets)
     targets[1].unlink()
     assert not again.has(source, targets)
+
+
+def test_a_chunk_of_a_volume_that_changed_is_seen(tmp_path: Path) -> None:
+    for chunk in ("source.zarr/0/0", "out.zarr/0/0"):
+        (tmp_path / chunk).parent.mkdir(parents=True)
+        (tmp_path / chunk).write_text("old")
+    archive = Archive(tmp_path, {})
+    source, target = tmp_path / "source.zarr", tmp_path / "out.zarr"
+    archive.add(source, [target])
+    assert archive.has(source, [target])
+    (target / "0" / "0").unlink()
+    assert not archive.has(source, [target])
+    archive.add(source, [target])
+    (source / "0" / "0").write_text("newer")
+    assert not archive.has(source, [target])

@@ -49,5 +49,15 @@ def test_a_named_one_stays(tmp_path: Path) -> None:
     values = np.arange(12, dtype=np.uint16).reshape(1, 3, 4)
     with Canvas((1, 3, 4), "uint16", tmp_path / "x") as canvas:
         canvas.write(Box(0, 0, 3, 4), values)
-    with Canvas((1, 3, 4), "uint16", tmp_path / "x") as canvas:
+    with Canvas((1, 3, 4), "uint16", tmp_path / "x", is_there=True) as canvas:
         np.testing.assert_array_equal(canvas.read(Box(0, 0, 3, 4)), values)
+
+
+def test_one_that_should_be_there_is_never_made(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="is gone"):
+        Canvas((1, 4, 5), "u1", tmp_path / "a", is_there=True)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a").write_bytes(bytes(19))
+    with pytest.raises(ImageError, match="is not whole"):
+        Canvas((1, 4, 5), "u1", tmp_path / "a", is_there=True)
+    assert (tmp_path / "a").read_bytes() == bytes(19)

@@ -15,9 +15,10 @@ from indi import cluster
 from indi.archive import MANIFEST
 from indi.checkpoint import save_model
 from indi.cluster import Worker, restore_on_cluster
-from indi.errors import ConfigError
+from indi.errors import ConfigError, ModelError
 from indi.files import Restoration, plan, restore_files
 from indi.images import Image, read, write
+from indi.restoration import load
 from problems import tiny_model
 
 distributed = pytest.importorskip("distributed")
@@ -111,6 +112,29 @@ def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Wor
     deadline = time.monotonic() + 60
     while len(scheduler.scheduler.workers) < 2 and time.monotonic() < deadline:  # for the tests that follow
         time.sleep(0.1)
+
+
+def test_workers_that_live_on_use_the_weights_of_now(tmp_path: Path, scheduler: Any) -> None:
+    random = np.random.default_rng(0)
+    for number in range(4):
+        write(tmp_path / "in" / f"{number}.png", Image(random.integers(0, 256, (40, 50), np.uint8)))
+    jobs, asked = plan([tmp_path / "in"], tmp_path / "far"), Restoration(steps=2)
+    worker = Worker(str(tmp_path / "model"), precision="float32", threads=1)
+    for seed in (0, 1):  # trained, and trained again
+        save_model(tiny_model(1, seed, epsilon=0.05), tmp_path / "model")
+        outcomes = list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, asked))
+        assert [outcome.error for outcome in outcomes] == [None] * 4
+        near = plan([tmp_path / "in"], tmp_path / f"near{seed}")
+        list(restore_files(load(tmp_path / "model", precision="float32"), near, steps=2))
+        for job in near:
+            found, wanted = read(tmp_path / "far" / job.target.name).pixels, read(job.target).pixels
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_worker_that_finds_other_weights_says_so(tmp_path: Path) -> None:
+    save_model(tiny_model(1), tmp_path / "model")
+    with pytest.raises(ModelError, match="a worker finds other weights there"):
+        Worker(str(tmp_path / "model"), weights="others").restorer()
 
 
 def test_an_input_is_never_written_over(tmp_path: Path, scheduler: Any, worker: Worker) -> None:

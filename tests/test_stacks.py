@@ -13,6 +13,7 @@ from indi import stacks
 from indi.errors import ImageError
 from indi.files import plan, restore_files
 from indi.images.stack import is_stack
+from indi.images.zarr_stack import ZarrStack
 from indi.restoration import Restorer, Walk
 from indi.stacks import StackJob
 from problems import tiny_model
@@ -149,7 +150,7 @@ def test_an_interrupted_stack_goes_on(tmp_path: Path, gray: Restorer, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         restore(gray, tmp_path / "a.tif", tmp_path / "out")
     assert not (tmp_path / "out" / "a.tif").exists()
-    work = tmp_path / "out" / ".a.tif.indi"
+    (work,) = (tmp_path / "out").glob(".a.tif-*.indi")
     assert json.loads((work / "manifest.json").read_text())["walk"]["steps"] == 2
     (work / "000003-0.1234abcd.part").write_bytes(b"half")  # of what was at work when a kill came
     calls += [-1]
@@ -167,14 +168,85 @@ def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restore
     tifffile.imwrite(tmp_path / "a.tif", data)
     source, target = tmp_path / "a.tif", tmp_path / "out" / "a.tif"
     (three,) = restore(gray, source, tmp_path / "three", steps=3)
-    work = target.parent / ".a.tif.indi"
-    manifest = StackJob(source, (target,), Walk(2), None, 0)._manifest(gray)
-    others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": {}}]
+    job = StackJob(source, (target,), Walk(2), None, 0)
+    work, manifest = job.work, job._manifest(gray)
+    others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": []}]
     for changed in others:
         stacks._begin(work, {**manifest, "walk": {**manifest["walk"], "steps": 3}, **changed})
         (work / "000000-0").write_bytes(np.zeros((20, 30), np.uint16).tobytes())
         restore(gray, source, target.parent, steps=3)
         assert target.read_bytes() == three.read_bytes(), changed
+
+
+def test_commands_at_once_on_sources_of_one_name_do_not_meet(tmp_path: Path, gray: Restorer) -> None:
+    jobs = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", random(2, 20, 30) if folder == "one" else random(2, 20, 30)[::-1])
+        jobs.append(StackJob(tmp_path / folder / "a.tif", (tmp_path / "out" / f"{folder}.tif",), Walk(2), None, 0))
+    for job in jobs:
+        assert job.begin(gray) == [0, 1]
+    for number in (0, 1):
+        for job in jobs:
+            with job.opened() as stack:
+                job.restore(gray, stack, number)
+    for job in jobs:
+        job.finish()
+        (alone,) = restore(gray, job.source, tmp_path / "alone", steps=2)
+        assert job.targets[0].read_bytes() == alone.read_bytes()
+
+
+def test_work_that_another_command_clears_away_is_an_error(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(2, 20, 30), photometric="minisblack")
+    job = StackJob(tmp_path / "a.tif", (tmp_path / "out" / "a.tif",), Walk(2), None, 0)
+    job.begin(gray)
+    with job.opened() as stack:
+        job.restore(gray, stack, 0)
+    with pytest.raises(ImageError, match=r"000001-0: is gone: does another command work here"):
+        job.finish()
+    assert not job.targets[0].exists()
+
+
+def volume(folder: Path, pixels: Array) -> Path:
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(store=str(folder), data=pixels, chunks=(1, 20, 30), overwrite=True)
+    return folder
+
+
+def test_a_volume_that_was_interrupted_while_it_was_written_goes_on(
+    tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = volume(tmp_path / "a.zarr", random(2, 20, 30))
+    original = ZarrStack.write_like
+    written: list[Path] = []
+
+    def interrupted(self: ZarrStack, path: Path, *others: Any) -> None:
+        if len(written) == 2:
+            written.append(path)
+            raise KeyboardInterrupt
+        written.append(path)
+        original(self, path, *others)
+
+    monkeypatch.setattr(ZarrStack, "write_like", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(gray, source, tmp_path / "out", samples=2)
+    results = restore(gray, source, tmp_path / "out", samples=2)
+    assert len(results) == 5
+    assert all(path.is_dir() for path in results)
+    assert len(written) == 6  # no target twice but the one that was interrupted
+    (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), steps=2, samples=2)
+    assert "is there already" in str(outcome.error)
+
+
+def test_a_volume_that_changed_in_place_is_not_mixed_with_what_it_was(tmp_path: Path, gray: Restorer) -> None:
+    source = volume(tmp_path / "a.zarr", random(2, 20, 30))
+    job = StackJob(source, (tmp_path / "out" / "a.zarr",), Walk(2), None, 0)
+    with job.opened() as stack:
+        job.begin(gray)
+        job.restore(gray, stack, 0)
+    assert job.begin(gray) == [1]
+    volume(source, random(2, 20, 30)[::-1])
+    assert job.begin(gray) == [0, 1]
 
 
 def test_a_damaged_file_of_the_work_is_made_again(tmp_path: Path, gray: Restorer) -> None:

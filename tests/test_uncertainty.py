@@ -68,6 +68,15 @@ def test_a_structure_in_one_sample_alone_stands_out() -> None:
     assert invented[47, 47] > 0.9
 
 
+def test_a_structure_that_wanders_between_channels_is_invented() -> None:
+    """Its mean over the channels is the same in all samples, and a microscope's channels are things of their own."""
+    samples = np.full((8, 2, 40, 40), 0.2, np.float32)
+    samples[::2, 0, 18:22, 18:22] = samples[1::2, 1, 18:22, 18:22] = 1
+    invented = maps(samples, 0.001, None)["invented"]
+    assert invented.shape == (1, 40, 40)
+    assert invented[0, 20, 20] > 0.5
+
+
 def test_maps_look_no_further_than_their_margin() -> None:
     random = np.random.default_rng(0)
     samples = random.random((4, 3, 120, 110), np.float32)

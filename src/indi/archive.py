@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from indi.images import write_atomic
+from indi.images.zarr_stack import fingerprint
 
 MANIFEST = ".indi-restored.jsonl"
 
@@ -62,14 +63,22 @@ class Archive:
             file.write(_line(entry))
 
     def _entry(self, source: Path, targets: Sequence[Path]) -> dict[str, Any]:
-        files = {target.name: _state(target) for target in targets}
-        return {"name": targets[0].name, "source": [str(source), *_state(source)], "files": files, **self._asked}
+        files = {target.name: state_of(target) for target in targets}
+        made_from = [str(source.absolute()), *state_of(source)]
+        return {"name": targets[0].name, "source": made_from, "files": files, **self._asked}
 
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
-def _state(path: Path) -> list[int]:
+def state_of(path: Path) -> list[int | str]:
+    """Return what tells whether a file has changed, or any file in a folder such as a Zarr volume.
+
+    Raises:
+        OSError: It is not there.
+    """
+    if path.is_dir():
+        return [fingerprint(path)]
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]

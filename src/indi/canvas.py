@@ -3,6 +3,7 @@
 Plain reads and writes of a file, never mapped memory, whose pages would count as the process's own.
 """
 
+import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -23,23 +24,37 @@ class Canvas:
     Args:
         shape: Channels, height and width.
         dtype: Of its values.
-        path: The file, new or as another canvas of this shape left it; a folder holds a nameless file, which goes when
-            the canvas is closed, and where the system can do so when the process is killed.
+        path: The file to make; a folder holds a nameless file, which goes when the canvas is closed, and where the
+            system can do so when the process is killed.
+        is_there: The file is there, as another canvas of this shape left it, and is only read.
 
     Raises:
-        ImageError: The file cannot be written, or (by ``write``) the disk is full.
+        ImageError: The file cannot be written, or (by ``write``) the disk is full; or one to be read is not there, or
+            not whole.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: npt.DTypeLike, path: Path) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], dtype: npt.DTypeLike, path: Path, *, is_there: bool = False
+    ) -> None:
         self.shape, self.dtype, self._path = shape, np.dtype(dtype), path
+        self._is_kept = not path.is_dir() and not is_there
+        size = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
+        self._file: Any
         try:
-            self._file: Any
+            if is_there:
+                self._file = path.open("rb", buffering=0)
+                if path.stat().st_size != size:
+                    self._file.close()
+                    raise ImageError(f"{path}: is not whole; run the command again")
+                return
             if path.is_dir():
                 self._file = tempfile.TemporaryFile(prefix=".indi-", dir=path, buffering=0)  # noqa: SIM115 - closed by close
             else:
-                self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-            self._file.truncate(int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize)
+                self._file = path.open("w+b", buffering=0)
+            self._file.truncate(size)
         except OSError as error:
+            if is_there:
+                raise ImageError(f"{path}: is gone: does another command work here? run it again after that") from error
             raise self._full(error) from error
 
     def read(self, box: Box) -> Array:
@@ -59,12 +74,16 @@ class Canvas:
             for row, lines in enumerate(rows):
                 for channel, line in enumerate(lines):
                     self._seek(box.top + row, channel, box.left)
-                    self._file.write(memoryview(line).cast("B"))
+                    left = memoryview(line).cast("B")
+                    while left:  # a raw write may take less than it is given
+                        left = left[self._file.write(left) :]
         except OSError as error:
             raise self._full(error) from error
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Let go of the file. One that is kept is on the disk then, so that it is whole after a power cut too."""
+        if self._is_kept:
+            os.fsync(self._file.fileno())
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -5,13 +5,14 @@ again after a worker was lost does no harm; the result is that of one machine.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from indi.archive import Archive
 from indi.devices import Precision, set_threads
-from indi.errors import ConfigError, IndiError, MissingExtraError
+from indi.errors import ConfigError, IndiError, MissingExtraError, ModelError
 from indi.files import Job, Outcome, Restoration, clashes, restore_files
 from indi.images.stack import is_stack
 from indi.restoration import DEFAULT_TILE, Restorer, load
@@ -24,16 +25,25 @@ _PATIENCE = 30  # seconds, for a scheduler to answer
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker restores with: the model, which every machine finds under this name, and how it computes."""
+    """What a worker restores with: the model, which every machine finds under this name, and how it computes.
+
+    ``weights`` is the fingerprint of the model that is meant: what a worker finds under the name, or has kept since it
+    found it, may be another.
+    """
 
     model: str
     device: str = "auto"
     precision: Precision = "auto"
     tile: int = DEFAULT_TILE
     threads: int | None = None
+    weights: str | None = None
 
     def restorer(self) -> Restorer:
-        """Return the restorer, which a process loads once."""
+        """Return the restorer, which a process loads once.
+
+        Raises:
+            ModelError: It is not there, or another than is meant.
+        """
         return _loaded(self)
 
 
@@ -51,7 +61,11 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         MissingExtraError: dask.distributed cannot be imported.
     """
     distributed = _distributed()
-    restorer = worker.restorer()
+    model = Path(worker.model)
+    worker = replace(worker, model=str(model.absolute()) if model.exists() else worker.model)
+    restorer = load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
+    worker = replace(worker, weights=restorer.fingerprint)
+    jobs = [replace(job, source=job.source.absolute(), target=job.target.absolute()) for job in jobs]
     asked.how(restorer)
     calibration = asked.calibration(restorer)
     try:
@@ -62,7 +76,7 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         ) from error
     archive = asked.archive(restorer, jobs, calibration)
     with client:
-        for outcome in _outcomes(client, worker, jobs, asked, calibration, archive):
+        for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive):
             if archive is not None and outcome.error is None and not outcome.kept:
                 archive.add(outcome.source, outcome.written)
             yield outcome
@@ -71,13 +85,13 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
 def _outcomes(
     client: Any,
     worker: Worker,
+    restorer: Restorer,
     jobs: Sequence[Job],
     asked: Restoration,
     calibration: Calibration | None,
     archive: Archive | None,
 ) -> Iterator[Outcome]:
     distributed = _distributed()
-    restorer = worker.restorer()
     unusable = clashes(jobs, asked, calibration)
     tasks: dict[Any, Job | tuple[StackJob, Job]] = {}
     waiting: dict[StackJob, int] = {}
@@ -153,7 +167,12 @@ def _problem(job: Job, result: object) -> IndiError:
 @lru_cache(maxsize=2)
 def _loaded(worker: Worker) -> Restorer:
     set_threads(worker.threads)
-    return load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
+    restorer = load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
+    if worker.weights not in (None, restorer.fingerprint):
+        raise ModelError(
+            f"{worker.model}: a worker finds other weights there; give it the same files, then start again"
+        )
+    return restorer
 
 
 def _distributed() -> Any:

@@ -4,6 +4,7 @@ What is done is kept in a hidden folder beside the result until all of it is the
 interruption, and a manifest says what was asked for, so that nothing is mixed.
 """
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from indi.archive import state_of
 from indi.boxes import Box, cores
 from indi.canvas import Canvas
 from indi.checkpoint import write_text
@@ -69,8 +71,10 @@ class StackJob:
 
     @property
     def work(self) -> Path:
-        """The folder of what is done so far."""
-        return self.targets[0].parent / f".{self.source.name}.indi"
+        """The folder of what is done so far, of this source into this target and no other."""
+        target = self.targets[0]
+        mark = hashlib.sha256(f"{self.source.resolve()}\0{target.name}".encode()).hexdigest()[:12]
+        return target.parent / f".{target.name}-{mark}.indi"
 
     def begin(self, restorer: Restorer) -> list[int]:
         """Return the pictures that are to be restored, after what another command left is cleared away.
@@ -83,9 +87,11 @@ class StackJob:
                 if target.suffix.lower() not in stack.suffixes:
                     suffix = stack.suffixes[0]
                     raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
-                if target.is_dir():
-                    raise ImageError(f"{target}: is there already; remove it, or choose another --out")
             _begin(self.work, self._manifest(restorer))
+            for place, target in enumerate(self.targets):
+                if target.is_dir() and not self._written(place).exists():
+                    self.abandon()
+                    raise ImageError(f"{target}: is there already; remove it, or choose another --out")
             return [number for number in range(len(stack.headers)) if not self._is_done(stack, number)]
 
     def restore(
@@ -110,10 +116,17 @@ class StackJob:
         """
         with self.opened() as stack:
             for place, target in enumerate(self.targets):
+                if target.exists() and self._written(place).exists():  # before an interruption
+                    continue
                 is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
                 dtype = np.float32 if is_map else None
                 stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
+                self._written(place).touch()
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def _written(self, place: int) -> Path:
+        """Return the file that says that a target is written."""
+        return self.work / f"target-{place}.written"
 
     def abandon(self) -> None:
         """Clear the work folder away after a failure, unless a picture in it is done."""
@@ -133,9 +146,8 @@ class StackJob:
 
     def _manifest(self, restorer: Restorer) -> dict[str, Any]:
         """Return all that decides the result."""
-        status = self.source.stat()
         return {
-            "source": {"name": self.source.name, "bytes": status.st_size, "changed": status.st_mtime_ns},
+            "source": [self.source.name, *state_of(self.source)],
             "axes": self.axes,
             **deciding(restorer, self.how, self.samples, self.seed, self.calibration),
         }
@@ -241,7 +253,10 @@ def _restore_picture(
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)
     for place in reversed(range(len(results) + len(extra))):
-        unfinished(place).replace(_file(work, number, place))
+        try:
+            unfinished(place).replace(_file(work, number, place))
+        except FileNotFoundError as error:
+            raise ImageError(f"{work}: was cleared away by another command; run this one again after that") from error
 
 
 def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, number: int) -> ReadRows:
@@ -250,7 +265,7 @@ def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, num
     shape = (header.channels, header.height, header.width)
 
     def read(start: int, stop: int) -> Pixels:
-        with Canvas(shape, dtype or header.dtype, _file(work, number, place)) as canvas:
+        with Canvas(shape, dtype or header.dtype, _file(work, number, place), is_there=True) as canvas:
             values = canvas.read(Box(start, 0, stop, header.width))
         return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 

@@ -110,8 +110,9 @@ def maps(samples: Values, least: float, calibration: Calibration | None) -> dict
     mean: of the samples.
     spread: their standard deviation.
     interval: the half width that holds the truth at the calibrated rate; only with a calibration.
-    invented: the share of local detail that the samples do not have in common, 0 to 1: where they put different
-        structures, or only some of them do. Unbiased for independent samples, and 0 where there is next to no detail.
+    invented: the share of local detail that the samples do not have in common, 0 to 1, in the channel where it is
+        largest: where they put different structures, or only some of them do. Unbiased for independent samples, and 0
+        where there is next to no detail.
     """
     mean: Values = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread: Values = samples.std(axis=0, dtype=np.float64).astype(np.float32)
@@ -131,13 +132,18 @@ def _invented(samples: Tensor, least: float) -> Values:
     count = len(samples)
     if count < 2:
         return np.zeros((1, *samples.shape[2:]), np.float32)
-    gray = samples.mean(dim=1, keepdim=True)
-    detail = gray - _smoothed(gray, _DETAIL)
+    shares = [_unshared(samples[:, channel : channel + 1], least) for channel in range(samples.shape[1])]
+    most: Values = torch.stack(shares).amax(dim=0).numpy()
+    return most
+
+
+def _unshared(samples: Tensor, least: float) -> Tensor:
+    """Return the share of the detail of (K, 1, H, W) samples that they do not have in common, (1, H, W)."""
+    detail = samples - _smoothed(samples, _DETAIL)
     energy = _smoothed(detail.square().mean(dim=0, keepdim=True), _WINDOW)
     # What the samples do not share, as the variance between them, with the one degree of freedom that the mean took.
     apart = _smoothed(detail.var(dim=0, keepdim=True), _WINDOW)
-    share: Values = (apart / (energy + least**2 / 4)).clamp(0, 1)[0].numpy()
-    return share
+    return (apart / (energy + least**2 / 4)).clamp(0, 1)[0]
 
 
 def _smoothed(images: Tensor, deviation: float) -> Tensor:

@@ -10,7 +10,7 @@ from indi.checkpoint import load_model
 from indi.data import Pair, check_pairs, match_pairs, measure_normalisation
 from indi.data.intensities import agree, gain_and_shift
 from indi.errors import DataError
-from indi.images import Image, write
+from indi.images import Image, read, write
 
 Array = npt.NDArray[Any]
 
@@ -28,13 +28,17 @@ def microscope(folder: Path, count: int = 6, gain: float = 1.0, offset: int = 0)
     return folders
 
 
+def pixels_of(path: Path) -> Array:
+    return read(path).pixels
+
+
 def pairs_of(folders: dict[str, Any]) -> tuple[Pair, ...]:
     return match_pairs(folders["clean"], folders["degraded"]).pairs
 
 
 def test_deviations_and_quantiles_are_those_of_numpy(tmp_path: Path) -> None:
     pairs = pairs_of(microscope(tmp_path))
-    clean = np.stack([indi_read(pair.clean) for pair in pairs]) / 65535
+    clean = np.stack([pixels_of(pair.clean) for pair in pairs]) / 65535
     by_deviation = measure_normalisation(pairs, "deviation", channels=1, resample=False)
     assert by_deviation is not None
     assert by_deviation.clean.offset[0] == pytest.approx(clean.mean() - 2 * clean.std(), rel=1e-4)
@@ -48,12 +52,6 @@ def test_deviations_and_quantiles_are_those_of_numpy(tmp_path: Path) -> None:
     assert measure_normalisation(pairs, "none", channels=1, resample=False) is None
 
 
-def indi_read(path: Path) -> Array:
-    from indi.images import read
-
-    return read(path).pixels
-
-
 def test_sides_of_another_scale_get_one_each_and_are_reported(tmp_path: Path) -> None:
     folders = microscope(tmp_path, gain=0.1, offset=5)
     pairs = pairs_of(folders)
@@ -61,11 +59,20 @@ def test_sides_of_another_scale_get_one_each_and_are_reported(tmp_path: Path) ->
     assert found is not None
     assert found.degraded.scale[0] < 0.3 * found.clean.scale[0]
     warning = check_pairs(match_pairs(folders["clean"], folders["degraded"])).warnings
-    assert any("differ in scale in 6 pairs" in line and "normalise" in line for line in warning)
+    assert any("differ in scale in 6 of 6 pairs (" in line and "normalise" in line for line in warning)
     quiet = check_pairs(match_pairs(folders["clean"], folders["degraded"]), any_scale=True).warnings
     assert not any("scale" in line for line in quiet)
     same = microscope(tmp_path / "same")
     assert check_pairs(match_pairs(same["clean"], same["degraded"])).warnings == ()
+
+
+@pytest.mark.parametrize("any_scale", [False, True])
+def test_a_single_pair_of_another_scale_is_named(tmp_path: Path, any_scale: bool) -> None:
+    folders = microscope(tmp_path)
+    file = sorted(folders["degraded"].iterdir())[2]
+    write(file, Image((pixels_of(file) // 20).astype(np.uint16)))
+    report = check_pairs(match_pairs(folders["clean"], folders["degraded"]), any_scale=any_scale)
+    assert any(f"in 1 of 6 pairs ({file.stem})" in line for line in report.warnings)
 
 
 def test_gain_and_shift_are_those_of_the_images() -> None:
@@ -101,7 +108,7 @@ def test_a_model_of_another_scale_is_trained_and_restores_on_the_clean_one(tmp_p
     errors, before = [], []
     for pair in pairs_of(folders):
         assert pair.degraded is not None
-        clean, degraded = indi_read(pair.clean).astype(float), indi_read(pair.degraded)
+        clean, degraded = pixels_of(pair.clean).astype(float), pixels_of(pair.degraded)
         restored = restorer.restore(degraded, steps=1)
         assert restored.dtype == np.uint16
         errors.append(np.sqrt(np.mean((restored - clean) ** 2)))

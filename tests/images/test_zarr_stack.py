@@ -1,5 +1,6 @@
 """Zarr volumes: planes are read box by box and written again as the volume they came from."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from indi.boxes import Box
 from indi.errors import ImageError
 from indi.files import plan, restore_files
 from indi.images.stack import is_stack, open_stack
-from indi.images.zarr_stack import ZarrStack, is_zarr
+from indi.images.zarr_stack import ZarrStack, fingerprint, is_zarr
 from indi.info import info
 from indi.restoration import Restorer
 from problems import tiny_model
@@ -206,3 +207,144 @@ def read_all(path: Path) -> None:
     stack = ZarrStack(path)
     for number in range(6):
         stack.pixels(number, Box(0, 0, 40, 50))
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("kind", ["v2", "v3", "index first", "index last"])
+def test_a_chunk_that_is_cut_short_is_named(tmp_path: Path, kind: str, share: float) -> None:
+    """Blosc reads on behind the end of a cut chunk, and finds other pixels."""
+    path, data = tmp_path / "a.zarr", (np.random.default_rng(0).random((6, 40, 50)) * 60000).astype(np.uint16)
+    how: dict[str, Any] = {"zarr_format": 3, "compressors": zarr.codecs.BloscCodec(cname="lz4")}
+    if kind == "v2":
+        numcodecs = pytest.importorskip("numcodecs")
+        how = {"zarr_format": 2, "compressors": numcodecs.Blosc(cname="lz4")}
+    elif kind != "v3":
+        how["shards"] = {"shape": (2, 32, 32), "index_location": "start" if kind == "index first" else "end"}
+    zarr.create_array(store=str(path), shape=data.shape, chunks=(1, 16, 32), dtype="uint16", **how)[:] = data
+    read_all(path)
+    chunk = path / ("1.1.1" if kind == "v2" else "c/1/1/1")
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[: int(share * len(whole))])
+    says = (
+        "damaged Zarr: .*"
+        if kind == "index last"
+        else rf"chunk (1\.1\.1|c/1/1/1) is cut short: {chunk.stat().st_size} of "
+    )
+    with pytest.raises(ImageError, match=rf"a\.zarr: {says}"):
+        read_all(path)
+    np.testing.assert_array_equal(ZarrStack(path).pixels(0, Box(0, 0, 16, 32)), data[0, :16, :32])
+
+
+@pytest.mark.parametrize(
+    ("version", "shards", "says"),
+    [("0.4", None, "2 of 36 chunks"), ("0.5", None, "2 of 36 chunks"), ("0.5", (1, 1, 48, 32), "2 of 12 shards")],
+)
+def test_missing_chunks_are_counted_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str, shards: Any, says: str
+) -> None:
+    volume(tmp_path / "a.zarr", version, shards=shards)
+    read_all(tmp_path / "a.zarr")
+    assert not caplog.messages
+    chunks = sorted(path for path in (tmp_path / "a.zarr" / "0").rglob("0") if path.is_file())
+    for chunk in chunks[:2]:
+        chunk.unlink()
+    (tmp_path / "a.zarr" / "0" / "notes 1 1 0 0.txt").write_text("no chunk")
+    for _ in range(2):
+        read_all(tmp_path / "a.zarr")
+    (line,) = caplog.messages
+    assert f"a.zarr: {says} are missing and read as 0; " in line
+
+
+def test_a_fingerprint_tells_every_change(tmp_path: Path) -> None:
+    volume(tmp_path / "a.zarr")
+    first = fingerprint(tmp_path / "a.zarr")
+    assert first == fingerprint(tmp_path / "a.zarr")
+    found = {first}
+    chunk = tmp_path / "a.zarr" / "0" / "c" / "1" / "2" / "2" / "1"
+    status, data = chunk.stat(), chunk.read_bytes()
+    os.utime(chunk, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    found.add(fingerprint(tmp_path / "a.zarr"))
+    chunk.write_bytes(data + b"0")
+    os.utime(chunk, ns=(status.st_atime_ns, status.st_mtime_ns))
+    found.add(fingerprint(tmp_path / "a.zarr"))
+    chunk.write_bytes(data)
+    os.utime(chunk, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert fingerprint(tmp_path / "a.zarr") == first
+    chunk.rename(chunk.with_name("3"))
+    found.add(fingerprint(tmp_path / "a.zarr"))
+    chunk.with_name("3").unlink()
+    found.add(fingerprint(tmp_path / "a.zarr"))
+    assert len(found) == 5
+    with pytest.raises(ImageError, match=r"b\.zarr: "):
+        fingerprint(tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_lies_beside_the_image_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str) -> None:
+    volume(tmp_path / "a.zarr", version)
+    planes = np.zeros((6, 40, 50), np.uint16)
+    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(planes))
+    assert not caplog.messages
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
+    group.create_group("labels").create_array("nuclei", shape=(40, 50), dtype="uint8")
+    group.create_group("tables")
+    stack = ZarrStack(tmp_path / "a.zarr")
+    for name in ("c", "d"):
+        stack.write_like(tmp_path / f"{name}.zarr", rows_of(planes))
+    (line,) = caplog.messages
+    assert line.endswith("a.zarr: only the image is written, without what lies beside it: labels, tables")
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_a_plain_array_whose_names_do_not_end_in_y_and_x_is_refused(tmp_path: Path, form: int) -> None:
+    def made(name: str, axes: list[str | None]) -> Path:
+        how: dict[str, Any] = {"dimension_names": axes} if form == 3 else {"attributes": {"_ARRAY_DIMENSIONS": axes}}
+        shape = (40, 50, 3)
+        zarr.create_array(store=str(tmp_path / name), shape=shape, dtype="uint8", zarr_format=form, **how)[:] = 1
+        return tmp_path / name
+
+    with pytest.raises(ImageError, match=r"a\.zarr: has axes y, x, c; y and x must come last"):
+        ZarrStack(made("a.zarr", ["y", "x", "c"]))
+    rows: list[tuple[str, list[str | None], str]]
+    rows = [("z", ["z", "y", "x"], "Z"), ("t", ["time", "Y", "X"], "I"), ("n", [None, None, None], "I")]
+    for name, axes, letters in rows:
+        with open_stack(made(f"{name}.zarr", axes)) as stack:
+            assert (stack.axes, stack.places) == (letters, (40,))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_the_layout_of_bioformats2raw(tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str) -> None:
+    form = 3 if version == "0.5" else 2
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=form)
+    layout = {"bioformats2raw.layout": 3}
+    group.attrs.update({"ome": {"version": "0.5", **layout}} if form == 3 else layout)
+    group.create_group("OME")
+    with pytest.raises(ImageError, match="without an OME image"):
+        ZarrStack(tmp_path / "a.zarr")
+    planes = volume(tmp_path / "a.zarr" / "0", version).reshape(-1, 40, 50)
+    stack = ZarrStack(tmp_path / "a.zarr")
+    for number, plane in enumerate(planes):
+        np.testing.assert_array_equal(stack.pixels(number, Box(0, 0, 40, 50)), plane)
+    stack.write_like(tmp_path / "b.zarr", rows_of(planes[::-1]))
+    np.testing.assert_array_equal(ZarrStack(tmp_path / "b.zarr").pixels(0, Box(0, 0, 40, 50)), planes[-1])
+    assert [line for line in caplog.messages if line.endswith("beside it: OME")]
+    for number in (10, 2):
+        volume(tmp_path / "a.zarr" / str(number), version)
+    with pytest.raises(ImageError, match="holds 3 images; give the folder of one: 0, 2, 10"):
+        ZarrStack(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f4"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_big_endian_pixels_are_read_and_written_as_such(tmp_path: Path, version: str, dtype: str) -> None:
+    planes = volume(tmp_path / "a.zarr", version, dtype).reshape(-1, 40, 50)
+    stack = ZarrStack(tmp_path / "a.zarr")
+    native = np.dtype(dtype).newbyteorder("=")
+    assert stack.headers[0].dtype == native
+    found = stack.pixels(1, Box(0, 0, 40, 50))
+    assert found.dtype == native
+    np.testing.assert_array_equal(found, planes[1])
+    stack.write_like(tmp_path / "b.zarr", rows_of(planes[::-1].astype(native)))
+    old, new = (zarr.open_group(str(tmp_path / name), mode="r")["0"] for name in ("a.zarr", "b.zarr"))
+    assert new.metadata == old.metadata
+    np.testing.assert_array_equal(new[:].reshape(planes.shape), planes[::-1])

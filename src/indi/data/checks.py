@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -46,7 +47,8 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
             f"{count(len(repeats), 'pair')} with the clean image of another pair, kept together when "
             f"training and validation are split: {few(repeats)}"
         )
-    if not any_scale and (warning := _scale_warning([found.scale for found in findings if found.scale])):
+    scales = {pair.name: found.scale for pair, found in zip(report.pairs, findings, strict=True) if found.scale}
+    if warning := _scale_warning(scales, any_scale=any_scale):
         warnings.append(warning)
     return replace(report, pairs=tuple(pairs), problems=tuple(problems), warnings=tuple(warnings))
 
@@ -59,15 +61,23 @@ class _Findings:
     warnings: tuple[str, ...] = ()
 
 
-def _scale_warning(scales: list[tuple[float, float]]) -> str | None:
-    """Return a sentence where half of the pairs and more differ in the scale of their sides."""
-    off = sum(not agree(*scale) for scale in scales)
-    if not scales or off * 2 < len(scales):
+def _scale_warning(scales: Mapping[str, tuple[float, float]], *, any_scale: bool) -> str | None:
+    """Return a sentence where pairs differ in the scale of their sides, with those pairs' names.
+
+    With ``any_scale`` a difference that all pairs have is evened out, and one that only some have is not. Of a few
+    pairs among many contrast alone tells: the brightness of single images may differ by what is to be seen.
+    """
+    usual = np.median(np.array(list(scales.values())), axis=0) if any_scale and scales else (1.0, 0.0)
+    off = {name: scale for name, scale in scales.items() if not agree(scale[0] / usual[0], scale[1] - usual[1])}
+    if len(off) * 2 < len(scales):
+        off = {name: scale for name, scale in off.items() if not agree(scale[0] / usual[0], 0)}
+    if not off:
         return None
-    gain, shift = np.median(np.array(scales), axis=0)
+    gain, shift = np.median(np.array(list(off.values())), axis=0)
+    advice = 'normalise = "deviation" under [data] evens out what all pairs have in common'
     return (
-        f"clean and degraded images differ in scale in {count(off, 'pair')}: clean ones have {gain:.2g} times the "
-        f'contrast and are {shift:+.2g} deviations brighter; normalise = "deviation" under [data] evens that out'
+        f"clean and degraded images differ in scale in {len(off)} of {count(len(scales), 'pair')} ({few(list(off))}): "
+        f"clean ones have {gain:.2g} times the contrast and are {shift:+.2g} deviations brighter; {advice}"
     )
 
 

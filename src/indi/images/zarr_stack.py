@@ -3,15 +3,20 @@
 Source: the OME-NGFF specifications 0.4 and 0.5, https://ngff.openmicroscopy.org.
 """
 
+import hashlib
 import logging
 import math
+import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +30,31 @@ log = logging.getLogger("indi")
 
 SUFFIXES = (".zarr",)
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
+_BLOSC_HEADER = 16  # bytes; the last four say how long the chunk is
+_NO_CHUNK = 2**64 - 1  # where a shard's index has no chunk
+_SHOWN = 8  # names in a line
+_counted: set[tuple[Path, int]] = set()  # arrays whose missing chunks were said: a volume is opened many times
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether a path is a Zarr folder."""
     return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def fingerprint(path: Path) -> str:
+    """Return a digest of the names, sizes and times of change of all files below a Zarr folder.
+
+    Links are followed; one that leads nowhere is passed over.
+
+    Raises:
+        ImageError: A folder cannot be read.
+    """
+    digest = hashlib.sha256()
+    with _named(path):
+        for name, entry in _files(path):
+            status = entry.stat()
+            digest.update(os.fsencode(name) + f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
 
 
 class ZarrStack:
@@ -47,13 +72,23 @@ class ZarrStack:
         zarr = _zarr()
         with _named(path):
             node = zarr.open(str(path), mode="r")
-            self._group = node if isinstance(node, zarr.Group) else None
-            self._level, self._array, names = _full_resolution(node, zarr)
-            shape, dtype = self._array.shape, np.dtype(self._array.dtype)
+            if isinstance(node, zarr.Group):
+                self._group = _image(node, path)
+                self._level, self._array, names = _full_resolution(self._group)
+                self._beside = _beside(path, self._group)
+            else:
+                self._group, self._level, self._array, names = None, "", node, _leading(_names(node))
+                self._beside = []
+            shape, dtype = self._array.shape, np.dtype(self._array.dtype).newbyteorder("=")
             if len(shape) < 2 or 0 in shape or dtype not in PIXEL_TYPES:
                 raise ImageError(f"holds {dtype} of shape {shape}; planes of uint8, uint16 or float32 are needed")
+            self._folder = path / self._array.path
+            self._file_shape = self._array.shards or self._array.chunks
+            self._bytes_needed = _bytes_needed(self._array)
+            self._warn_of_missing_chunks()
         self.places = self._places = tuple(shape[:-2])
-        self.axes = "".join(names) if len(names) == len(shape[:-2]) else "I" * len(shape[:-2])
+        is_lettered = len(names) == len(self._places) and all(len(name) == 1 and name.isalpha() for name in names)
+        self.axes = "".join(names) if is_lettered else "I" * len(self._places)
         self.headers: Sequence[Header] = [Header(shape[-2], shape[-1], 1, dtype)] * math.prod(self._places)
 
     def __enter__(self) -> Self:
@@ -66,8 +101,11 @@ class ZarrStack:
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a plane, (height, width)."""
+        part = self._part(number, box)
         with _named(self.path):
-            return np.asarray(self._array[self._part(number, box)])
+            if self._bytes_needed is not None:
+                self._check_chunks(part, self._bytes_needed)
+            return np.asarray(self._array[part], self.headers[number].dtype)
 
     def write_like(
         self,
@@ -81,7 +119,11 @@ class ZarrStack:
         try:
             with _named(path):
                 _check_free(path)
-                array = self._created(temporary, np.dtype(dtype or header.dtype))
+                if self._beside:
+                    names = ", ".join(self._beside[:_SHOWN]) + (", …" if len(self._beside) > _SHOWN else "")
+                    log.warning("%s: only the image is written, without what lies beside it: %s", self.path, names)
+                    self._beside = []
+                array = self._created(temporary, np.dtype(dtype or self._array.dtype))
                 band = array.chunks[-2]
                 for number in range(len(self.headers)):
                     rows = picture(number)
@@ -96,6 +138,37 @@ class ZarrStack:
     def _part(self, number: int, box: Box) -> tuple[int | slice, ...]:
         place = (int(index) for index in np.unravel_index(number, self._places)) if self._places else ()
         return (*place, slice(box.top, box.bottom), slice(box.left, box.right))
+
+    def _check_chunks(self, part: tuple[int | slice, ...], bytes_needed: Callable[[BinaryIO], int]) -> None:
+        """Refuse a part of the array of which a chunk's file, or a shard's, is cut short."""
+        slices = (index if isinstance(index, slice) else slice(index, index + 1) for index in part)
+        along = (range(s.start // size, -(-s.stop // size)) for s, size in zip(slices, self._file_shape, strict=True))
+        for place in product(*along):
+            chunk = self._folder / self._array.metadata.encode_chunk_key(place)
+            with suppress(FileNotFoundError), chunk.open("rb") as file:
+                needed, found = bytes_needed(file), os.fstat(file.fileno()).st_size
+                if found < needed:
+                    name = chunk.relative_to(self.path).as_posix()
+                    raise ImageError(f"chunk {name} is cut short: {found} of {needed} bytes; copy the volume again")
+
+    def _warn_of_missing_chunks(self) -> None:
+        """Log how many chunks, or shards, have no file: some were lost, or all that is in them is the fill value."""
+        state = self._folder, self._folder.stat().st_mtime_ns
+        if state in _counted:
+            return
+        _counted.add(state)
+        grid = [-(-length // size) for length, size in zip(self._array.shape, self._file_shape, strict=True)]
+        total = math.prod(grid)
+        missing = total - sum(self._is_chunk(name, grid) for name, _ in _files(self._folder))
+        if missing:
+            what = "chunks" if self._array.shards is None else "shards"
+            line = "%s: %d of %d %s are missing and read as %s; copy the volume again, unless they are empty"
+            log.warning(line, self.path, missing, total, what, self._array.fill_value or 0)
+
+    def _is_chunk(self, name: str, grid: list[int]) -> bool:
+        place = tuple(int(index) for index in re.findall("[0-9]+", name))
+        is_within = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
+        return is_within and bool(self._array.metadata.encode_chunk_key(place) == name)
 
     def _created(self, path: Path, dtype: np.dtype[Any]) -> Any:
         """Make an empty volume like this one; return its array."""
@@ -123,19 +196,56 @@ class ZarrStack:
         return group.create_array(self._level, **{k: v for k, v in how.items() if k != "zarr_format"})
 
 
-def _full_resolution(node: Any, zarr: Any) -> tuple[str, Any, list[str]]:
-    """Return path and array of the full resolution of an image, or the array itself; and its axes but Y and X."""
-    if isinstance(node, zarr.Array):
-        return "", node, [name.upper() for name in (getattr(node.metadata, "dimension_names", None) or [])[:-2] if name]
-    scales = _multiscales(dict(node.attrs))
-    if not scales:
+def _image(group: Any, path: Path) -> Any:
+    """Return the group of an OME image: this one, or the only one in it where bioformats2raw laid it out."""
+    attributes = dict(group.attrs)
+    if _multiscales(attributes):
+        return group
+    images = []
+    if "bioformats2raw.layout" in attributes.get("ome", attributes):
+        names = sorted((below.name for below in path.iterdir() if is_zarr(below)), key=lambda name: (len(name), name))
+        images = [name for name in names if _multiscales(dict(group[name].attrs))]
+    if not images:
         raise ImageError("is a Zarr group without an OME image; give the folder of an image or of an array")
-    image = scales[0]
+    if len(images) > 1:
+        names = [*images[:_SHOWN], "…"] if len(images) > _SHOWN else images
+        raise ImageError(f"holds {len(images)} images; give the folder of one: {', '.join(names)}")
+    return group[images[0]]
+
+
+def _full_resolution(group: Any) -> tuple[str, Any, list[str]]:
+    """Return path and array of the full resolution of an image, and its axes but Y and X."""
+    image = _multiscales(dict(group.attrs))[0]
     axes = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", ["y", "x"])]
+    level = str(image["datasets"][0]["path"])
+    return level, group[level], _leading(axes)
+
+
+def _names(array: Any) -> list[str]:
+    """Return the names of a plain array's axes: version 2 has none, but xarray notes them; y and x where none has."""
+    names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS") or []
+    return [name or "?" for name in names] if any(names) else ["y", "x"]
+
+
+def _leading(axes: list[str]) -> list[str]:
+    """Return the axes but Y and X, which must come last."""
     if [name.lower() for name in axes[-2:]] != ["y", "x"]:
         raise ImageError(f"has axes {', '.join(axes)}; y and x must come last")
-    level = str(image["datasets"][0]["path"])
-    return level, node[level], [name.upper() for name in axes[:-2]]
+    return [name.upper() for name in axes[:-2]]
+
+
+def _beside(path: Path, group: Any) -> list[str]:
+    """Return what lies in the folder of a volume, or in that of its image, and is no part of the image: labels, say."""
+    image = path / group.path
+    levels = [image / str(level["path"]) for level in _multiscales(dict(group.attrs))[0]["datasets"]]
+    return sorted(
+        below.relative_to(path).as_posix()
+        for folder in {path, image}
+        for below in folder.iterdir()
+        if not below.name.startswith(".")
+        and below.name not in _MARKS
+        and not any(level.is_relative_to(below) for level in levels)
+    )
 
 
 def _multiscales(attributes: dict[str, Any]) -> list[Any]:
@@ -158,6 +268,48 @@ def _without_windows(attributes: dict[str, Any]) -> dict[str, Any]:
     for channel in attributes.get("ome", attributes).get("omero", {}).get("channels", []):
         channel.pop("window", None)
     return attributes
+
+
+def _bytes_needed(array: Any) -> Callable[[BinaryIO], int] | None:
+    """Return what reads from the head of a chunk's file how long it must be, where a cut would not be noticed.
+
+    Blosc reads on behind the end and finds other pixels. So may zarr where a shard's index comes first; one that comes
+    last is cut off, which its checksum tells.
+    """
+    if array.shards is None:
+        is_blosc = [type(codec).__name__ in ("Blosc", "BloscCodec") for codec in array.compressors]
+        return _blosc_bytes if is_blosc[-1:] == [True] else None
+    codec = next(codec for codec in array.metadata.codecs if hasattr(codec, "index_location"))
+    if codec.index_location.value == "end":
+        return None
+    order = ">" if codec.index_codecs[0].endian.value == "big" else "<"
+    count = math.prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
+    return partial(_shard_bytes, np.dtype(f"{order}u8"), count)
+
+
+def _blosc_bytes(file: BinaryIO) -> int:
+    header = file.read(_BLOSC_HEADER)
+    return int.from_bytes(header[12:], "little") if len(header) == _BLOSC_HEADER else _BLOSC_HEADER
+
+
+def _shard_bytes(dtype: np.dtype[Any], count: int, file: BinaryIO) -> int:
+    """Return where the last chunk of a shard ends, by the index at its start: offset and length of each chunk."""
+    size = 2 * count * dtype.itemsize
+    index = file.read(size)
+    if len(index) < size:
+        return size
+    chunks = np.frombuffer(index, dtype).reshape(-1, 2).tolist()
+    return max((offset + length for offset, length in chunks if offset != _NO_CHUNK), default=size)
+
+
+def _files(folder: Path | str, within: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the files below a folder in the order of their names, with their paths within it."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                yield from _files(entry.path, f"{within}{entry.name}/")
+            elif entry.is_file():
+                yield f"{within}{entry.name}", entry
 
 
 def _check_free(path: Path) -> None:

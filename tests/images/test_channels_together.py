@@ -9,10 +9,11 @@ import pytest
 import tifffile
 
 import indi
+from indi.boxes import Box
 from indi.checkpoint import load_model
 from indi.errors import ConfigError, ImageError
 from indi.files import plan, restore_files
-from indi.images import read_headers
+from indi.images import read_headers, read_picture
 from indi.images.stack import open_stack
 from indi.restoration import Restorer
 from problems import tiny_model
@@ -117,3 +118,53 @@ def test_axes_that_do_not_fit_are_named(tmp_path: Path, axes: str, error: type[E
     else:
         with pytest.raises(error, match=says):
             open_stack(tmp_path / "a.tif", channels=5, axes=axes)
+
+
+def mixed(path: Path, *, copies: bool = False) -> Array:
+    """Write channel after channel of each slice where the order of the axes is XYZCT; return it as (C, Z, Y, X)."""
+    data = random(2, 3, 30, 40)
+    step = 2 if copies else 1
+    places = "".join(
+        f'<TiffData FirstZ="{z}" FirstC="{c}" FirstT="0" IFD="{(2 * z + c) * step}" PlaneCount="1"/>'
+        for z in range(3)
+        for c in range(2)
+    )
+    channels = "".join(f'<Channel ID="Channel:0:{c}" SamplesPerPixel="1"/>' for c in range(2))
+    sizes = 'SizeX="40" SizeY="30" SizeC="2" SizeZ="3" SizeT="1"'
+    text = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" {sizes}>{channels}{places}</Pixels></Image></OME>'
+    )
+    options: dict[str, Any] = {"metadata": None, "photometric": "minisblack", "contiguous": False}
+    with tifffile.TiffWriter(path) as file:
+        for number, picture in enumerate(np.moveaxis(data, 1, 0).reshape(6, 30, 40)):
+            file.write(picture, description=None if number else text, **options)
+            if copies:
+                file.write(picture[::2, ::2], subfiletype=1, **options)
+    return data
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_channels_are_found_where_ome_says_that_they_lie(tmp_path: Path, two: Restorer, copies: bool) -> None:
+    path = tmp_path / "a.tif"
+    data = mixed(path, copies=copies)
+    for number in range(3):
+        np.testing.assert_array_equal(read_picture(path, number, channels=2), np.moveaxis(data[:, number], 0, -1))
+    for number, picture in enumerate(data.reshape(6, 30, 40)):
+        np.testing.assert_array_equal(read_picture(path, number), picture)
+    (outcome,) = restore_files(two, plan([path], tmp_path / "out"), steps=1)
+    assert outcome.error is None
+    with tifffile.TiffFile(path) as before, tifffile.TiffFile(outcome.written[0]) as after:
+        assert copies or after.ome_metadata == before.ome_metadata  # without copies the pictures move up
+        restored = after.asarray().reshape(data.shape)
+    for z in range(3):
+        wanted = two.restore(np.moveaxis(data[:, z], 0, -1), steps=1, plane=z)
+        np.testing.assert_array_equal(restored[:, z], np.moveaxis(wanted, -1, 0))
+        np.testing.assert_array_equal(read_picture(outcome.written[0], z, channels=2), wanted)
+
+
+def test_axes_that_are_given_count_pictures_as_they_lie_in_the_file(tmp_path: Path) -> None:
+    data = mixed(tmp_path / "a.tif")
+    with open_stack(tmp_path / "a.tif", channels=2, axes="ZCYX") as stack:
+        for z in range(3):
+            np.testing.assert_array_equal(stack.pixels(z, Box(0, 0, 30, 40)), np.moveaxis(data[:, z], 0, -1))

@@ -10,9 +10,12 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Picture
 
 from indi.boxes import Box
 from indi.errors import ImageError
+from indi.images import read, read_headers, write
+from indi.images.stack import is_stack, open_stack
 from indi.images.tiff_stack import TiffStack, write_stack
 from indi.images.tiff_write import Rows
 
@@ -192,3 +195,167 @@ def test_bytes_that_are_wrong_are_an_error_or_pixels(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"none\.tif: cannot read: No such file"):
         TiffStack(tmp_path / "none.tif")
+
+
+def chain_cut(path: Path, left: int) -> Path:
+    """End the chain of directories behind the first few."""
+    with tifffile.TiffFile(path) as file:
+        offset, tags = file.pages[left - 1].offset, len(file.pages[left - 1].tags)
+    data = bytearray(path.read_bytes())
+    place = offset + 2 + 12 * tags
+    data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "left"), [("ome", 5), ("ome", 1), ("imagej", 5), ("shaped", 5)])
+def test_fewer_pages_than_are_described_are_an_error(tmp_path: Path, kind: str, left: int) -> None:
+    data = random(10, HEIGHT, WIDTH)
+    options: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": "TYX"}, kind: True}
+    tifffile.imwrite(tmp_path / "a.tif", data, **options)
+    path = chain_cut(tmp_path / "a.tif", left)
+    assert not is_stack(path, 10**9)  # else nobody hears why
+    for reader in (read, read_headers, TiffStack):
+        with pytest.raises(ImageError, match=rf"TIFF cut short: 10 pictures are described, {left} are there"):
+            reader(path)
+
+
+def ome(*blocks: str, root: str = "", sizes: str = 'SizeZ="3" SizeC="1" SizeT="2"') -> str:
+    pixels = f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="{WIDTH}" SizeY="{HEIGHT}" {sizes}>'
+    space = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    return f'<OME xmlns="{space}" {root}><Image ID="Image:0">{pixels}{"".join(blocks)}</Pixels></Image></OME>'
+
+
+def in_file(name: str, uuid: str, of_block: str) -> str:
+    return f'<TiffData {of_block}><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+
+
+@pytest.mark.parametrize(
+    ("text", "described"),
+    [
+        (ome("<TiffData/>"), 6),
+        (ome('<TiffData PlaneCount="6"/>'), 6),
+        (ome('<TiffData NumPlanes="6"/>'), 6),
+        (ome('<TiffData IFD="4"/>'), 5),
+        (ome(*[f'<TiffData IFD="{ifd}" FirstZ="{ifd % 3}" FirstT="{ifd // 3}"/>' for ifd in range(6)]), 6),
+        (ome(in_file("a.tif", "u1", 'IFD="5"')), 6),
+        (ome(in_file("before.tif", "u1", 'IFD="5"'), root='UUID="u1"'), 6),
+        (ome(in_file("a.tif", "u1", 'IFD="1"'), in_file("b.tif", "u2", 'IFD="5"'), root='UUID="u1"'), 2),
+        (ome(in_file("b.tif", "u2", 'PlaneCount="6"'), root='UUID="u1"'), 0),
+        (ome(*[in_file("a.tif", "u1", 'FirstT="0"'), in_file("b.tif", "u2", 'FirstT="1"')]), 1),
+        (ome('<TiffData IFD="0"/>', '<TiffData IFD="9" FirstZ="7"/>'), 1),  # ImageJ leaves such when it crops
+        (ome('<TiffData IFD="0" PlaneCount="99"/>'), 6),
+        (ome('<Channel SamplesPerPixel="3"/>', "<TiffData/>", sizes='SizeZ="4" SizeC="3" SizeT="1"'), 4),
+        (ome('<TiffData IFD="3"><UUID FileName="b.tif"/></TiffData>'), 0),
+        (ome(), 0),
+        (ome("<TiffData"), 0),
+        (ome('<TiffData IFD="many"/>'), 0),
+    ],
+)
+def test_planes_that_ome_says_are_in_this_file_must_be_there(tmp_path: Path, text: str, described: int) -> None:
+    for there in (2, max(described, 1), max(described - 1, 1)):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for number, picture in enumerate(random(there, HEIGHT, WIDTH)):
+                file.write(picture, description=None if number else text, metadata=None, contiguous=False)
+        if there < described:
+            with pytest.raises(ImageError, match=f"{described} pictures are described, {there} are there"):
+                TiffStack(tmp_path / "a.tif")
+        else:
+            assert len(read_all(tmp_path / "a.tif")) == there
+
+
+def test_no_picture_is_lost_behind_one_directory_of_several(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif", shaped=True) as file:
+        file.write(random(HEIGHT, WIDTH), photometric="minisblack", contiguous=False)
+        file.write(random(6, HEIGHT, WIDTH), photometric="minisblack", truncate=True)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        for _ in range(2):
+            file.write(random(2, 32, 32, 32), photometric="minisblack", volumetric=True, tile=(16, 16, 16))
+    for name, planes in (("a.tif", 6), ("b.tif", 32)):
+        for reader in (read, read_headers, TiffStack):
+            with pytest.raises(ImageError, match=f"TIFF of {planes} pictures behind one directory of several; save"):
+                reader(tmp_path / name)
+
+
+def test_each_series_is_whole(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif", shaped=True) as file:
+        for count in (2, 3):
+            file.write(random(count, HEIGHT, WIDTH), photometric="minisblack", contiguous=False)
+    assert len(read_all(tmp_path / "a.tif")) == 5
+    with pytest.raises(ImageError, match="3 pictures are described, 2 are there"):
+        TiffStack(chain_cut(tmp_path / "a.tif", 4))
+
+
+def test_a_description_copied_to_each_page_counts_once(tmp_path: Path) -> None:
+    note = "ImageJ=1.54\nimages=3\nslices=3\n"
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for picture in random(3, HEIGHT, WIDTH):
+            file.write(picture, description=note, metadata=None, contiguous=False)
+    assert len(read_all(tmp_path / "a.tif")) == 3
+
+
+@pytest.mark.parametrize("kind", ["cut", "1 bit", "compressed behind one directory"])
+def test_what_is_wrong_with_a_stack_is_said(tmp_path: Path, kind: str) -> None:
+    if kind == "cut":
+        pixels = random(5, HEIGHT, WIDTH)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", compression="zlib")
+        data = (tmp_path / "a.tif").read_bytes()
+        with tifffile.TiffFile(tmp_path / "a.tif") as file:
+            last = file.pages[4]
+            place = last.tags["StripOffsets"].valueoffset
+        changed = bytearray(data)
+        changed[place : place + 4] = len(data).to_bytes(4, "little")
+        (tmp_path / "a.tif").write_bytes(changed)
+        says = "TIFF cut short: a part of its pixels is missing"
+    elif kind == "1 bit":
+        tifffile.imwrite(tmp_path / "a.tif", random(3, HEIGHT, WIDTH) > 9000, photometric="minisblack")
+        says = "stack of 1-bit pictures; convert it to 8 bit first"
+    else:
+        note = "ImageJ=1.54\nimages=12\nslices=12\n"
+        tifffile.imwrite(tmp_path / "a.tif", random(40, 40), description=note, metadata=None, compression="zlib")
+        says = "TIFF of 12 pictures behind one directory, compressed; save it as a plain stack"
+    assert is_stack(tmp_path / "a.tif", 10**9)
+    with pytest.raises(ImageError, match=says):
+        open_stack(tmp_path / "a.tif")
+
+
+def test_a_large_1_bit_picture_is_no_stack(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(HEIGHT, WIDTH) > 9000, photometric="minisblack")
+    assert not is_stack(tmp_path / "a.tif", 10)
+    assert read(tmp_path / "a.tif").pixels.shape == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_gray_values_that_imagej_shows_in_colours_are_gray(tmp_path: Path, pages: int) -> None:
+    data = random(pages, HEIGHT, WIDTH, dtype="uint8")
+    table = np.stack([np.zeros(256), np.arange(256) * 257, np.minimum(np.arange(256) * 514, 65535)]).astype(np.uint16)
+    quantised = np.random.default_rng(1).integers(0, 65536, (3, 256), np.uint16)
+    options: dict[str, Any] = {"photometric": "palette", "metadata": None, "contiguous": False}
+    imagej = f"ImageJ=1.54\nimages={pages}\n"
+    for name, note, options["colormap"] in (
+        ("a.tif", imagej, table),
+        ("b.tif", "of a scanner", table),
+        ("quantised.tif", imagej, quantised),
+    ):
+        with tifffile.TiffWriter(tmp_path / name) as file:
+            for number, picture in enumerate(data):
+                file.write(picture, description=None if number else note, **options)
+    for name in ("b.tif", "quantised.tif"):
+        with pytest.raises(ImageError, match="palette TIFF; convert it to gray or RGB first"):
+            read_headers(tmp_path / name)
+    if pages == 1:
+        image = read(tmp_path / "a.tif")
+        np.testing.assert_array_equal(image.pixels, data[0])
+        write(tmp_path / "c.tif", image)
+    else:
+        with TiffStack(tmp_path / "a.tif") as stack:
+            np.testing.assert_array_equal(read_all(tmp_path / "a.tif")[..., 0], data)
+            stack.write_like(tmp_path / "c.tif", lambda number: lambda start, stop: data[number, start:stop])
+            stack.write_like(tmp_path / "d.tif", lambda number: lambda a, b: data[number, a:b] / np.float32(255), "f4")
+        with tifffile.TiffFile(tmp_path / "d.tif") as file:
+            assert "ColorMap" not in file.pages.first.tags
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        np.testing.assert_array_equal(file.asarray().reshape(data.shape), data)
+        np.testing.assert_array_equal(np.reshape(file.pages.first.tags["ColorMap"].value, (3, 256)), table)
+    with Picture.open(tmp_path / "c.tif") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), data[0])

@@ -64,14 +64,14 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None) -> Sta
     Args:
         path: Where it lies.
         channels: Of the model. Gray pictures along a C axis of that length are one picture of as many channels.
-        axes: The axes, such as ZCYX, where the file does not know them or is wrong.
+        axes: The axes, such as ZCYX, of the pictures as they lie in the file, where it does not know them or is wrong.
 
     Raises:
         ConfigError: ``axes`` are none.
         ImageError: It is missing, damaged, cut short, or of a kind that is refused; or the axes do not fit it.
         MissingExtraError: It is a Zarr folder, and zarr cannot be imported.
     """
-    stack: Stack = ZarrStack(path) if is_zarr(path) else TiffStack(path)
+    stack: Stack = ZarrStack(path) if is_zarr(path) else TiffStack(path, by_axes=axes is None)
     try:
         along = _places(stack, axes, channels)
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels
@@ -149,8 +149,10 @@ def is_stack(path: Path, in_memory: int) -> bool:
         with path.open("rb") as file:
             if not file.read(4).startswith(tiff.SIGNATURES):
                 return False
-        with TiffStack(path) as stack:
-            header = stack.headers[0]
-            return len(stack.headers) > 1 or header.height * header.width * header.channels > in_memory
+            header, *others = tiff.headers(file)
+        if others or header.height * header.width * header.channels <= in_memory:
+            return bool(others)
+        with TiffStack(path):
+            return True
     except (OSError, ImageError):
         return False

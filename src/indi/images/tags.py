@@ -36,6 +36,7 @@ class Name(IntEnum):
     PLANAR = 284
     UNIT = 296
     PREDICTOR = 317
+    COLOUR_MAP = 320
     TILE_WIDTH = 322
     TILE_LENGTH = 323
     TILE_OFFSETS = 324

@@ -11,7 +11,7 @@ import logging
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,8 @@ _UNCOMPRESSED = 1
 _KEPT_BYTES = 2**26  # of decoded pieces: neighbouring boxes share them
 _OME_TYPE = re.compile(rb'(<Pixels\b[^>]*\bType=")[^"]*"')
 _IMAGEJ_RANGE = re.compile(rb"^(?:min|max)=.*\n", re.MULTILINE)
-_IMAGEJ_METADATA = (50838, 50839)  # ranges and tables of colours among them
+_OF_VALUES = (50838, 50839, Name.COLOUR_MAP)  # ImageJ's ranges, and tables of colours
+_OME_PLACE = re.compile(rb'(?<=\sIFD=")[0-9]+(?=")')
 _OME_BITS = re.compile(rb'(?<=\s)SignificantBits="[0-9]*"')
 
 
@@ -55,9 +56,14 @@ class _Piece:
 class TiffStack:
     """The pictures of a TIFF file; see ``stack.Stack``. Samples are pixels with their alpha, (H, W, samples).
 
+    Args:
+        path: The file.
+        by_axes: Number the pictures by the axes that its description gives them, and not as they lie in the file.
+
     Attributes:
         headers: Of each picture.
         pages: What the directory of each picture says.
+        in_file: The pictures in the order in which they lie in the file.
         is_contiguous: Whether the pictures lie behind one directory, as ImageJ writes large stacks.
 
     Raises:
@@ -66,7 +72,7 @@ class TiffStack:
 
     suffixes: Sequence[str] = (".tif", ".tiff")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, by_axes: bool = True) -> None:
         from tifffile import TiffFile
 
         self.path = path
@@ -74,10 +80,9 @@ class TiffStack:
         try:
             with ExitStack() as opening:
                 self._file = opening.enter_context(path.open("rb"))
-                self._places, found = zip(*tiff.directories(self._file), strict=True)
-                behind = tiff.planes_behind(found[0])
-                self.is_contiguous = len(found) == 1 < behind
-                self.pages: Sequence[Page] = [tiff.page_of(directory) for directory in found]
+                found, behind = tiff.directories(self._file)
+                self.is_contiguous = behind > 1
+                self.pages: Sequence[Page] = [tiff.page_of(directory, found[0][1]) for _, directory in found]
                 self._check(behind)
                 with foreign_code("damaged TIFF"):
                     self._decoder = opening.enter_context(TiffFile(path, _multifile=False))
@@ -87,10 +92,13 @@ class TiffStack:
         except OSError as error:
             reason = error.strerror or error
             raise ImageError(f"{path}: cannot read: {reason}; check the name and the permissions") from error
-        if self.is_contiguous:
-            self.pages = [self.pages[0]] * behind
+        self.pages = list(self.pages) * behind
+        self._places = [place for place, _ in found] * behind
+        self.axes, self.places, order = self._counted() if by_axes else self._uncounted()
+        self.pages = [self.pages[index] for index in order]
+        self._places = [self._places[index] for index in order]
+        self.in_file = sorted(range(len(order)), key=order.__getitem__)
         self.headers: Sequence[Header] = [page.header for page in self.pages]
-        self.axes, self.places = self._counted()
         self._list: tuple[Directory, list[_Piece]] | None = None
         self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
         self._kept_bytes = 0
@@ -103,8 +111,11 @@ class TiffStack:
     ) -> None:
         self._stack.close()
 
-    def _counted(self) -> tuple[str, tuple[int, ...]]:
-        """Return what tifffile finds the pictures to be counted by, from the descriptions of OME, ImageJ and others."""
+    def _counted(self) -> tuple[str, tuple[int, ...], Sequence[int]]:
+        """Return what tifffile finds the pictures to be counted by, from the descriptions of OME, ImageJ and others.
+
+        The third value says of each picture, as the axes count them, how many lie before it in the file.
+        """
         count = len(self.pages)
         with suppress(Exception):  # whatever is wrong with a description, the pictures are there
             series = self._decoder.series[0]
@@ -112,8 +123,20 @@ class TiffStack:
                 letter: size for letter, size in zip(series.axes, series.shape, strict=True) if letter not in "YXS"
             }
             if len(sizes) == sum(letter not in "YXS" for letter in series.axes) and math.prod(sizes.values()) == count:
-                return "".join(sizes), tuple(sizes.values())
-        return "I", (count,)
+                index = {place: index for index, place in enumerate(self._places)}
+                order = range(count) if self.is_contiguous else [index[series[one].index] for one in range(count)]
+                if len({*order}) == count:
+                    return "".join(sizes), tuple(sizes.values()), order
+        return self._uncounted()
+
+    def _uncounted(self) -> tuple[str, tuple[int, ...], Sequence[int]]:
+        count = len(self.pages)
+        return "I", (count,), range(count)
+
+    @property
+    def moved(self) -> dict[int, int]:
+        """Where among the directories each picture comes to lie when reduced copies are left out, by where it lies."""
+        return {place: index for index, place in enumerate(sorted({*self._places}))}
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width[, C]), without its alpha."""
@@ -144,7 +167,7 @@ class TiffStack:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a stack of new pictures, with everything else of this one, alpha too."""
-        has_copies = len(self.pages) < self._places[-1] + 1 and not self.is_contiguous
+        has_copies = len(self.pages) < max(self._places) + 1
         if has_copies or any(Name.SUB_DIRECTORIES in page.directory.tree for page in self.pages):
             log.info("%s: only the full resolution is written; the levels below it can be made from it", path.name)
         write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
@@ -191,8 +214,6 @@ class TiffStack:
                 )
             if start + behind * size > length:
                 raise ImageError(f"TIFF cut short: it says that it holds {behind} pictures, and does not")
-        elif len(self.pages) < behind:
-            raise ImageError(f"TIFF cut short: {behind} pictures are described, {len(self.pages)} are there")
 
     def _part(self, number: int, page: Page, piece: _Piece, part: Box) -> Array:
         """Return a part of a strip or tile, as (height, width, samples)."""
@@ -249,34 +270,38 @@ def write_stack(
     Raises:
         ImageError: The file cannot be written.
     """
-    first = like.pages[0]
+    first = like.pages[like.in_file[0]]
     changed = dtype is not None and np.dtype(dtype) != first.header.dtype
     sizes = (page.header.height * page.header.width * page.samples for page in like.pages)
     itemsize = np.dtype(dtype or first.header.dtype).itemsize
     old = first.directory.encoding
     encoding = Encoding(old.order, big=old.big or tiff_write.needs_big(sum(sizes) * itemsize))
     trees: list[Tree] = []
+    moved = like.moved
     with atomic(path) as temporary, temporary.open("wb") as file:
         file.write(encoding.start(0))
-        for number, page in enumerate(like.pages):
+        for number in like.in_file:
+            page = like.pages[number]
             stored = tiff_write.write_picture(
                 file, picture(number), encoding, page.compression, page.planar, contiguous=like.is_contiguous
             )
             if not (like.is_contiguous and trees):
-                trees.append(_kept(page, changed=changed) | stored | _colours(page, encoding))
+                trees.append(_kept(page, moved, changed=changed) | stored | _colours(page, encoding))
         tiff_write.write_directories(file, trees, encoding)
 
 
-def _kept(page: Page, *, changed: bool) -> Tree:
+def _kept(page: Page, moved: Mapping[int, int], *, changed: bool) -> Tree:
     """Return what a directory says beside how its pixels are stored; of changed pixels, what is still true of them."""
     kept = {number: value for number, value in page.directory.tree.items() if number not in tiff.OF_STORAGE}
     if page.directory.tree.get(Name.SUBFILE):
         kept[Name.SUBFILE] = page.directory.tree[Name.SUBFILE]
     description = kept.get(Name.DESCRIPTION)
-    if changed and isinstance(description, Tag):  # OME's names the type of the pixels, ImageJ's the range to show
-        text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", _IMAGEJ_RANGE.sub(b"", description.data)))
+    if isinstance(description, Tag):
+        text = _OME_PLACE.sub(lambda place: b"%d" % moved.get(int(place[0]), int(place[0])), description.data)
+        if changed:  # OME's names the type of the pixels, ImageJ's the range to show
+            text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", _IMAGEJ_RANGE.sub(b"", text)))
         kept[Name.DESCRIPTION] = Tag(description.kind, len(text), text, description.others)
-    return {number: value for number, value in kept.items() if not changed or number not in _IMAGEJ_METADATA}
+    return {number: value for number, value in kept.items() if not changed or number not in _OF_VALUES}
 
 
 def _colours(page: Page, encoding: Encoding) -> Tree:

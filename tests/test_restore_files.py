@@ -197,6 +197,8 @@ def test_what_one_input_gave_is_not_written_over_by_the_next(tmp_path: Path, gra
 @pytest.mark.parametrize(("dtype", "suffix"), [("uint8", "png"), ("uint16", "png"), ("float32", "tif")])
 def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer, dtype: str, suffix: str) -> None:
     image = save(tmp_path / f"x.{suffix}", dtype=dtype)
+    size = Resolution(30, 20, "cm")
+    write(image, replace(read(image), metadata=Metadata(resolution=size)))
     out = tmp_path / "out"
     (outcome,) = restore_files(gray, plan([image], out), steps=2, samples=3, seed=4)
     stems = ["x_s01", "x_s02", "x_s03", "x_mean"]
@@ -206,6 +208,10 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
         "x_invented.tif",
     ]
     assert names(out) == sorted(file.name for file in outcome.written)
+    for file in outcome.written:
+        found = read(file).metadata.resolution
+        assert found is not None
+        assert found.per("cm") == pytest.approx((30, 20))
     *samples, mean, spread, _ = (read(file).pixels for file in outcome.written)
     for written, wanted in zip(samples, gray.restore(read(image).pixels, steps=2, samples=3, seed=4), strict=True):
         np.testing.assert_array_equal(written, wanted)

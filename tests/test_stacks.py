@@ -207,6 +207,15 @@ def test_work_that_another_command_clears_away_is_an_error(tmp_path: Path, gray:
     assert not job.targets[0].exists()
 
 
+def test_channels_that_a_model_gets_one_by_one_are_remarked(
+    tmp_path: Path, colour: Restorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(4, 20, 30), photometric="minisblack")
+    with caplog.at_level("WARNING", logger="indi"):
+        restore(colour, tmp_path / "a.tif", tmp_path / "out")
+    assert "a.tif: its pictures have 1 channel and are restored alone, as gray, by a model of 3" in caplog.text
+
+
 def volume(folder: Path, pixels: Array) -> Path:
     zarr = pytest.importorskip("zarr")
     zarr.create_array(store=str(folder), data=pixels, chunks=(1, 20, 30), overwrite=True)

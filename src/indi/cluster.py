@@ -4,6 +4,7 @@ All machines see the same files. A task writes files that no other task writes, 
 again after a worker was lost does no harm; the result is that of one machine.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +19,8 @@ from indi.images.stack import is_stack
 from indi.restoration import DEFAULT_TILE, Restorer, load
 from indi.stacks import IN_MEMORY, StackJob
 from indi.uncertainty import Calibration
+
+log = logging.getLogger("indi")
 
 _TRIES = 3  # of a task whose worker was lost
 _PATIENCE = 30  # seconds, for a scheduler to answer
@@ -76,6 +79,8 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         ) from error
     archive = asked.archive(restorer, jobs, calibration)
     with client:
+        if not client.scheduler_info()["workers"]:
+            log.warning("no worker is at %s yet: waiting for one (dask worker %s)", scheduler, scheduler)
         for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive):
             if archive is not None and outcome.error is None and not outcome.kept:
                 archive.add(outcome.source, outcome.written)

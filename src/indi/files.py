@@ -351,7 +351,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _like(image: Image, pixels: Pixels) -> Image:
-    """Return the image with new pixels; a map of another type than the image drops what belongs to pictures."""
+    """Return the image with new pixels; a map of another type than the image keeps the size of its pixels alone."""
     if pixels.dtype == image.pixels.dtype:
         return replace(image, pixels=pixels)
-    return Image(pixels, None, Metadata())
+    return Image(pixels, None, Metadata(resolution=image.metadata.resolution))

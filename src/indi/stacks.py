@@ -6,6 +6,7 @@ interruption, and a manifest says what was asked for, so that nothing is mixed.
 
 import hashlib
 import json
+import logging
 import secrets
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from indi.images.stack import ReadRows, Stack, open_stack
 from indi.restoration import Pixels, Restorer, Walk, part_of
 from indi.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
+
+log = logging.getLogger("indi")
 
 MANIFEST = "manifest.json"
 IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
@@ -87,6 +90,13 @@ class StackJob:
                 if target.suffix.lower() not in stack.suffixes:
                     suffix = stack.suffixes[0]
                     raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
+            if stack.headers[0].channels == 1 < restorer.card.channels and restorer.card.task is None:
+                log.warning(
+                    "warning: %s: its pictures have 1 channel and are restored alone, as gray, by a model of %d; where "
+                    "some belong together, say so by --axes, such as CYX",
+                    self.source.name,
+                    restorer.card.channels,
+                )
             _begin(self.work, self._manifest(restorer))
             for place, target in enumerate(self.targets):
                 if target.is_dir() and not self._written(place).exists():

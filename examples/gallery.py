@@ -31,9 +31,9 @@ Pixels = NDArray[Any]
 SHOWN = {
     "denoise": ("chelsea", (50, 130)),
     "jpeg": ("astronaut", (20, 150)),
-    "super-resolve-4x": ("coffee", (120, 180)),
+    "super-resolve-4x": ("chelsea", (40, 120)),
     "deblur-motion": ("rocket", (150, 260)),
-    "deblur-defocus": ("retina", (500, 700)),
+    "deblur-defocus": ("coffee", (120, 180)),
 }
 SIDE = 160  # pixels of what is shown, drawn twice as large
 STEPS = (1, 10)

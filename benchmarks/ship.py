@@ -24,8 +24,8 @@ import tables
 from indi.checkpoint import Card, load_model, write_tensors, write_text
 from indi.devices import set_threads
 from indi.images import find_images, read
-from indi.restoration import DEFAULT_STEPS
 from indi.shipped import WEIGHTS, find_model
+from indi.walks import DEFAULT_STEPS
 
 STEPS = (1, 5, 10, 20)
 METRICS = ("psnr", "psnr_y", "ssim", "ms_ssim", "swd", "spectrum")

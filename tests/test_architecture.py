@@ -15,7 +15,7 @@ ROWS = """
     errors version boxes
     devices process noise metrics images degradations tiling plugins
     networks samplers display canvas distributed scheduler
-    sweep
+    sweep walks
     methods
     config
     normalisation

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from indi import load
 from indi.checkpoint import save_model
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError, ModelError, ShapeError
-from indi.restoration import Restorer, Walk
+from indi.restoration import Restorer
+from indi.walks import Walk
 from problems import tiny_model
 
 GENERATOR = np.random.default_rng(0)
@@ -161,7 +162,7 @@ def test_strength_is_where_the_walk_begins(gray: Restorer) -> None:
     np.testing.assert_allclose(mild, wanted[0, 0].numpy(), atol=1e-5)
     shares: list[float] = []
     gray.restore(image, steps=4, strength=0.2, progress=shares.append)
-    assert shares == pytest.approx([0.25, 0.5, 0.75, 1])
+    assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
 def test_regression_knows_full_damage_alone() -> None:
@@ -215,11 +216,17 @@ def test_samples_of_a_model_without_noise_are_refused() -> None:
         restorer.restore(picture(8, 8), samples=2)
 
 
+def test_progress_is_told_after_each_move(gray: Restorer) -> None:
+    shares: list[float] = []
+    gray.restore(picture(8, 8), steps=2, samples=2, progress=shares.append)
+    assert shares == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
+
+
 def test_progress_is_told_tile_by_tile() -> None:
     shares: list[float] = []
     model = tiny_model(1, epsilon=0.05)
-    Restorer(model, tile=16).restore(picture(16, 32), steps=2, samples=2, progress=shares.append)
-    assert shares == [number / 8 for number in range(1, 9)]
+    Restorer(model, tile=16).restore(picture(16, 32), steps=2, progress=shares.append)
+    assert shares == [0, 0.25, 0.5, 0.75, 1]
 
 
 @pytest.mark.parametrize("sampler", ["heun", "multistep"])

@@ -14,8 +14,9 @@ from indi.errors import ImageError
 from indi.files import plan, restore_files
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import ZarrStack
-from indi.restoration import Restorer, Walk
+from indi.restoration import Restorer
 from indi.stacks import StackJob
+from indi.walks import Walk
 from problems import tiny_model
 
 Array = npt.NDArray[Any]

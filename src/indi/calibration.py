@@ -28,10 +28,11 @@ from indi.data import Pair, load_test_pair, scene_name
 from indi.errors import ConfigError
 from indi.images import to_unit
 from indi.report.calibration import draw_calibration
-from indi.restoration import Restorer, Walk, load
+from indi.restoration import Restorer, load
 from indi.test_pairs import find_test_pairs
 from indi.training import CONFIG_FILE
 from indi.uncertainty import CALIBRATION_FILE, Calibration, half_width
+from indi.walks import Walk
 
 RATE, SAMPLES, SPLITS = 0.9, 8, 20
 FACTORS = np.geomspace(1e-3, 1e4, 7001)  # 0.23 % apart

@@ -22,8 +22,9 @@ from indi.metrics import METRICS, PERCEPTUAL, SETS, Metric, Niqe, measure, with_
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features, prepare
 from indi.report import Strip, draw_curve, steps_label, write_report
-from indi.restoration import Pixels, Restorer, Walk, load
+from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
+from indi.walks import Walk
 
 STEPS = (1, 2, 5, 10, 20)
 _STRIPS = 3  # images shown in the report

@@ -18,10 +18,11 @@ from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, is_zarr, read, to_unit, write
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
-from indi.restoration import Pixels, Restorer, Walk
+from indi.restoration import Pixels, Restorer
 from indi.stacks import StackJob, deciding, restore_stack
 from indi.tiling import is_out_of_memory
 from indi.uncertainty import Calibration, maps, names
+from indi.walks import Walk
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _FOREIGN_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif", ".jxl")  # whoever names one means a file

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -23,12 +22,13 @@ from indi.errors import ConfigError, ModelError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
 from indi.plugins import load_plugins
-from indi.process import TIMES, check_times, scaled_times
+from indi.process import scaled_times
 from indi.samplers import SAMPLERS, State, walk
 from indi.shipped import advice, best_steps, find_model, shipped_models, shipped_names
 from indi.sweep import sweep
-from indi.tiling import Call, Progress, TiledCall, tiled
+from indi.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
+from indi.walks import DEFAULT_STEPS, Walk
 
 Pixels = NDArray[Any]
 
@@ -37,44 +37,7 @@ log = logging.getLogger("indi")
 _DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
 _LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
 
-DEFAULT_STEPS = 10
 DEFAULT_TILE = 1024
-
-
-@dataclass(frozen=True)
-class Walk:
-    """How to walk from degraded to clean: how many steps, at which times, by which rule.
-
-    Attributes:
-        steps: Moves; 1 is plain regression.
-        times: A name (uniform, geometric, power), or the times themselves, from 1 down to 0.
-        sampler: A name (euler, heun, multistep).
-        strength: Where the walk begins: 1 is the damage of training, less is milder.
-    """
-
-    steps: int
-    times: str | Sequence[float] = "uniform"
-    sampler: str = "euler"
-    strength: float = 1.0
-
-    def grid(self) -> list[float]:
-        """Return the times to walk, from 1, before ``strength`` scales them.
-
-        Raises:
-            ConfigError: The steps, the times or the sampler are not ones there are.
-        """
-        if self.sampler not in SAMPLERS:
-            raise ConfigError(f"unknown sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
-        if not isinstance(self.times, str):
-            times = check_times([float(time) for time in self.times])
-            if times[-1] != 0:
-                raise ConfigError(f"times end at {times[-1]}, which leaves the image half restored; end at 0")
-            return times
-        if self.times not in TIMES:
-            raise ConfigError(f"unknown times {self.times!r}; there are {', '.join(TIMES)}, or a list from 1 to 0")
-        if self.steps < 1:
-            raise ConfigError(f"steps is {self.steps}; give 1 or more")
-        return TIMES[self.times](self.steps)
 
 
 class Restorer:
@@ -233,6 +196,8 @@ class Restorer:
         degraded = self.unit(image)
         self._look_at(degraded, image.dtype)
         whole = Box(0, 0, *degraded.shape[2:])
+        if progress is not None:
+            progress(0.0)
         calls = (len(times) - 2) * SAMPLERS[how.sampler].depth + 1  # the last move, which ends at 0, needs one
         network = self._network if progress is None else self._told(progress, calls)
         yield from walk(
@@ -474,11 +439,6 @@ class Restorer:
             planes = planes.repeat(channels, axis=0)
         values = planes[0] if like.ndim == 2 else np.moveaxis(planes, 0, -1)
         return from_unit(values, like.dtype)
-
-
-def part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
-    """Return what tells the progress of one part, from 0, of so many as that of the whole."""
-    return None if progress is None else lambda share: progress((number + share) / count)
 
 
 def load(model: str | Path, **options: object) -> Restorer:

@@ -26,9 +26,11 @@ from indi.checkpoint import write_text
 from indi.errors import ImageError, IndiError, ShapeError
 from indi.images import from_unit, to_unit
 from indi.images.stack import ReadRows, Stack, open_stack
-from indi.restoration import Pixels, Restorer, Walk, part_of
+from indi.restoration import Pixels, Restorer
+from indi.tiling import part_of
 from indi.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
+from indi.walks import Walk
 
 log = logging.getLogger("indi")
 

@@ -80,6 +80,11 @@ def tiled(network: Call, *, tile: int, halo: int, stride: int) -> TiledCall:
     return call
 
 
+def part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Return what tells the progress of one part, from 0, of so many as that of the whole."""
+    return None if progress is None else lambda share: progress((number + share) / count)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on an accelerator or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -9,8 +9,8 @@ from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, pu
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.images import READABLE_SUFFIXES
-from indi.restoration import DEFAULT_STEPS
 from indi.shipped import best_steps
+from indi.walks import DEFAULT_STEPS
 
 _KIND = "restore"
 _BEGIN = "Drop an image to begin."

@@ -13,8 +13,10 @@ from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
 from indi.files import Job, Restoration
 from indi.images import Image, read, write
-from indi.restoration import Pixels, Restorer, Walk, part_of
+from indi.restoration import Pixels, Restorer
 from indi.samplers import State
+from indi.tiling import part_of
+from indi.walks import Walk
 
 MOST_PIXELS = 40_000_000  # of an upload, once enlarged
 MOST_TOGETHER = 100_000_000  # pixels of all samples

@@ -14,8 +14,8 @@ from indi.cli.options import Device, Json, Sampler, Seed, Task, Threads, Times, 
 from indi.cli.terminal import bar_of, print_json, say
 from indi.devices import set_threads
 from indi.report import counted
-from indi.restoration import DEFAULT_STEPS
 from indi.uncertainty import CALIBRATION_FILE, Calibration
+from indi.walks import DEFAULT_STEPS
 
 
 @app.command

@@ -13,8 +13,9 @@ from indi.cli.terminal import bar_of, complain, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
 from indi.files import Outcome, Restoration, degrade_files, plan, restore_files
-from indi.restoration import DEFAULT_STEPS, DEFAULT_TILE, load
+from indi.restoration import DEFAULT_TILE, load
 from indi.shipped import fitting_model, shipped_names
+from indi.walks import DEFAULT_STEPS
 
 
 @app.command

@@ -1,22 +1,17 @@
 """Read TIFF: 8 and 16 bit and 32-bit float, any number of channels, alpha; one picture a file.
 
-Directories are walked here, since tifffile returns fewer pages, or zeros, from a file that was cut; it then
-decodes the strips and tiles.
+tifffile decodes the strips and tiles, once it is known that they are all there.
 
-Source: TIFF 6.0 (Adobe, 1992); BigTIFF (2007); ImageJ's and tifffile's descriptions of stacks; OME-TIFF 2016-06.
+Source: TIFF 6.0 (Adobe, 1992); BigTIFF (2007).
 """
 
 import json
 import logging
 import math
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, BinaryIO
-from xml.etree import ElementTree
+from typing import BinaryIO
 
 import numpy as np
 
@@ -34,6 +29,7 @@ from indi.images.image import (
     foreign_code,
 )
 from indi.images.tags import ASCII, RATIONAL, Directory, Name, Tag
+from indi.images.tiff_directories import directories, is_of_imagej, shape_note
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -45,7 +41,6 @@ _REFUSED_COLOURS = {PALETTE: "palette", 4: "mask", 5: "CMYK", 8: "Lab", 9: "Lab"
 _DTYPES = {(1, 1): np.uint8, (8, 1): np.uint8, (16, 1): np.uint16, (32, 3): np.float32}  # by bits and format
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex"}
 _JPEG = 7
-_IMAGEJ_STACK = re.compile(rb"ImageJ=.*?^images=([0-9]{1,9})\b", re.DOTALL | re.MULTILINE)
 _LARGEST_PADDING = 2**24  # pixels of a tile, where the image is smaller than the tile
 
 # How pixels are stored, which is decided anew when they are written; and copies of the picture.
@@ -118,61 +113,6 @@ def _page(file: BinaryIO) -> Page:
     return page_of(found[0][1], found[0][1])
 
 
-def directories(file: BinaryIO) -> tuple[list[tuple[int, Directory]], int]:
-    """Return the directory of each picture with its place among all of them, and how many pictures lie behind it.
-
-    Reduced copies are left out. More than one picture lies behind a directory only where it is the only one.
-
-    Raises:
-        ImageError: damaged, cut short, or with several pictures behind one directory of several.
-    """
-    every = list(_every_directory(file))
-    described = _planes_of_ome(every[0], Path(str(getattr(file, "name", ""))).name)
-    if len(every) < described:
-        raise _cut_short(described, len(every))
-    found = [(place, each) for place, each in enumerate(every) if place == 0 or not each.number(Name.SUBFILE, 0) & 1]
-    if len(found) == 1:
-        return found, max(_planes_behind(every[0]), 1)
-    _check_series([directory for _, directory in found])
-    return found, 1
-
-
-def _every_directory(file: BinaryIO) -> Iterator[Directory]:
-    encoding, offset = tags.read_start(file)
-    seen: set[int] = set()
-    while offset or not seen:
-        if offset in seen:
-            raise ImageError("damaged TIFF: its directories run in a circle")
-        seen.add(offset)
-        tree, offset = tags.read_tree(file, encoding, offset)
-        yield Directory(tree, encoding)
-
-
-def _check_series(found: list[Directory]) -> None:
-    """Refuse series of pictures, each counted in the description of its first, if a picture has no directory."""
-    for directory in found:
-        planes = directory.number(Name.DEPTH, 1)
-        if (_shaped_description(directory) or {}).get("truncated"):
-            planes = max(planes, _planes_behind(directory))
-        if planes > 1:
-            raise ImageError(f"TIFF of {planes} pictures behind one directory of several; save it as a plain stack")
-    starts = [0, *(index for index in range(1, len(found)) if _begins_series(found[index], found[index - 1]))]
-    for start, following in pairwise([*starts, len(found)]):
-        if (planes := _planes_behind(found[start])) > following - start:
-            raise _cut_short(planes, following - start)
-
-
-def _begins_series(directory: Directory, before: Directory) -> bool:
-    """Return whether its description counts pictures, and is no copy of the one before."""
-    is_copy = directory.all(Name.DESCRIPTION) == before.all(Name.DESCRIPTION)
-    return not is_copy and _described_planes(directory) is not None
-
-
-def _cut_short(described: int, there: int) -> ImageError:
-    advice = "copy it again, or save what is there anew"
-    return ImageError(f"TIFF cut short: {described:,} pictures are described, {there:,} are there; {advice}")
-
-
 def page_of(directory: Directory, first: Directory) -> Page:
     """Return the picture that a directory describes; the first of the file tells whether ImageJ wrote it.
 
@@ -201,15 +141,11 @@ def page_of(directory: Directory, first: Directory) -> Page:
         compression=directory.number(Name.COMPRESSION, 1),
         planar=planar,
     )
-    is_imagejs = page.photometric == PALETTE and (page.bits, page.samples) == (8, 1) and _is_of_imagej(first)
+    is_imagejs = page.photometric == PALETTE and (page.bits, page.samples) == (8, 1) and is_of_imagej(first)
     if is_imagejs and _only_rises(directory.numbers(Name.COLOUR_MAP)):  # gray values, and the colours to show them in
         page = replace(page, photometric=BLACK_IS_ZERO)
     _check_colours(page)
     return page
-
-
-def _is_of_imagej(directory: Directory) -> bool:
-    return (directory.data(Name.DESCRIPTION) or b"").startswith(b"ImageJ=")
 
 
 def _only_rises(colour_map: list[int]) -> bool:
@@ -233,86 +169,6 @@ def _check_colours(page: Page) -> None:
         raise ImageError("TIFF with several alpha channels, or of an unknown kind; keep one")
     if page.header.channels > MAX_CHANNELS:
         raise ImageError(f"TIFF of {page.header.channels:,} channels; {MAX_CHANNELS} at most are read")
-
-
-def _planes_behind(directory: Directory) -> int:
-    """Return how many pictures lie behind one directory, as tifffile, ImageJ and MetaMorph write stacks."""
-    if (described := _described_planes(directory)) is not None:
-        return described
-    planes = directory.tree.get(Name.METAMORPH_PLANES)
-    return max(directory.number(Name.DEPTH, 1), planes.count if isinstance(planes, Tag) else 1)
-
-
-def _described_planes(directory: Directory) -> int | None:
-    """Return how many pictures a description of tifffile or ImageJ counts from this one on; None without it."""
-    if (shaped := _shaped_description(directory)) is not None:
-        interleaved = (Name.LENGTH, Name.WIDTH, Name.SAMPLES)
-        tags_of_page = interleaved if directory.number(Name.PLANAR, 1) == 1 else interleaved[2:] + interleaved[:2]
-        page = [size for size in (directory.number(tag, 1) for tag in tags_of_page) if size != 1]
-        shape = [size for size in shaped["shape"] if size != 1]  # of another page where a program cut it since
-        is_stack = len(shape) > len(page) and shape[-len(page) :] == page
-        return math.prod(shape[: -len(page)]) if is_stack else 1
-    found = _IMAGEJ_STACK.match(directory.data(Name.DESCRIPTION) or b"")
-    return int(found[1]) if found else None
-
-
-def _planes_of_ome(directory: Directory, name: str) -> int:
-    """Return how many directories OME's description needs in this file; 0 where it is missing or not understood.
-
-    Args:
-        directory: The first of the file.
-        name: Of the file: planes that are said to lie in others are not counted.
-    """
-    texts = (tag.data.rstrip(b"\0 \t\r\n") for tag in directory.all(Name.DESCRIPTION))
-    text = next((text for text in texts if text.endswith(b"OME>")), None)
-    if text is None:
-        return 0
-    try:
-        root = ElementTree.fromstring(text.decode("utf-8", "replace"))
-        blocks = [
-            block
-            for pixels in root.iterfind(".//{*}Pixels")
-            for block in _blocks_of_ome(pixels, root.get("UUID"), name, directory.number(Name.SAMPLES, 1))
-        ]
-    except (ElementTree.ParseError, ValueError):
-        return 0
-    return max(blocks, default=0)
-
-
-def _blocks_of_ome(pixels: ElementTree.Element, uuid: str | None, name: str, samples: int) -> Iterator[int]:
-    """Yield how many directories this file must have for each block of planes that lies in it."""
-    sizes = {axis: int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT"}
-    channel = pixels.find("{*}Channel")
-    if channel is not None:
-        samples = int(channel.get("SamplesPerPixel", samples))
-    planes = sizes["Z"] * sizes["T"] * max(sizes["C"] // max(samples, 1), 1)
-    blocks = pixels.findall("{*}TiffData")
-    for block in blocks:
-        owner = block.find("{*}UUID")
-        if owner is not None and owner.text != (uuid or "") and owner.get("FileName", "").casefold() != name.casefold():
-            continue
-        if any(int(block.get(f"First{axis}", 0)) >= size for axis, size in sizes.items()):
-            continue  # a block past the sizes is left from before the image was cropped
-        count = block.get("PlaneCount", block.get("NumPlanes"))
-        alone = len(blocks) == 1 and "IFD" not in block.attrib
-        yield int(block.get("IFD", 0)) + min(planes, int(count) if count else planes if alone else 1)
-
-
-def _shaped_description(directory: Directory) -> dict[str, Any] | None:
-    """Return what tifffile notes for itself, if it does."""
-    return next(filter(None, map(_shape_note, directory.all(Name.DESCRIPTION))), None)
-
-
-def _shape_note(description: Tag) -> dict[str, Any] | None:
-    """Return the content of a description of tifffile's own kind: JSON that begins with the array's shape."""
-    if not description.data.startswith(b'{"shape":'):
-        return None
-    try:
-        content: dict[str, Any] = json.loads(description.data.rstrip(b"\0"))
-    except (ValueError, RecursionError):
-        return None
-    shape = content["shape"]
-    return content if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else None
 
 
 def layout_of(page: Page) -> tuple[int, int, list[int], list[int]]:
@@ -374,7 +230,7 @@ def _metadata(page: Page) -> Metadata:
 def _descriptions(directory: Directory) -> Iterator[Tag]:
     """Yield the descriptions; tifffile's note without the shape, since the new file may hold another."""
     for description in directory.all(Name.DESCRIPTION):
-        note = _shape_note(description)
+        note = shape_note(description)
         if note is None:
             yield description
             continue

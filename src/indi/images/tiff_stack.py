@@ -29,6 +29,7 @@ from indi.images.convert import Array, to_unit
 from indi.images.image import Header, foreign_code
 from indi.images.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.images.tiff import WHITE_IS_ZERO, Page
+from indi.images.tiff_directories import directories
 from indi.images.tiff_write import Rows
 
 log = logging.getLogger("indi")
@@ -80,7 +81,7 @@ class TiffStack:
         try:
             with ExitStack() as opening:
                 self._file = opening.enter_context(path.open("rb"))
-                found, behind = tiff.directories(self._file)
+                found, behind = directories(self._file)
                 self.is_contiguous = behind > 1
                 self.pages: Sequence[Page] = [tiff.page_of(directory, found[0][1]) for _, directory in found]
                 self._check(behind)

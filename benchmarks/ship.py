@@ -104,7 +104,7 @@ def made(card: Card) -> dict[str, Any]:
 def measured(name: str, test: TestSet, root: Path) -> dict[str, Any]:
     """Return a model's means on a test set by steps."""
     table = indi.evaluate(
-        name,
+        WEIGHTS / f"{name}.safetensors",
         clean=root / test.clean,
         degraded=None if test.degraded is None else root / test.degraded,
         task=name if test.degraded is None else None,
@@ -121,7 +121,7 @@ def measured(name: str, test: TestSet, root: Path) -> dict[str, Any]:
 
 def unharmed(name: str, root: Path) -> dict[str, Any]:
     """Return how close clean images come back in one step: mean and least PSNR in dB."""
-    restorer, values = indi.load(name), []
+    restorer, values = indi.load(WEIGHTS / f"{name}.safetensors"), []
     for file in find_images(root / KODAK.clean):
         clean = read(file).pixels
         error = np.mean((restorer.restore(clean, steps=1).astype(float) - clean) ** 2)
@@ -144,6 +144,7 @@ def main() -> int:
     set_threads(options.threads)
     name, card = options.name, WEIGHTS / f"{options.name}.json"
     if options.run is not None:
+        card.unlink(missing_ok=True)  # what it says is not true of the new weights, which wait for theirs
         training = ship(name, options.run, options.machine, options.before)
     else:
         training = json.loads(card.read_text(encoding="utf-8"))["training"]

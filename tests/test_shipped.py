@@ -31,6 +31,19 @@ def test_none_may_be_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         fitting_model([Path("x.jpg")])
 
 
+def test_weights_that_nothing_is_said_of_are_not_shipped(weights: Path) -> None:
+    (weights / "jpeg.json").unlink()
+    assert shipped_names() == ["denoise"]
+    assert [model["name"] for model in shipped_models()] == ["denoise"]
+    with pytest.raises(ModelError, match="jpeg: no such run folder"):
+        indi.load("jpeg")
+
+
+def test_all_weights_in_the_package_are_shipped() -> None:
+    assert shipped_names() == sorted(file.stem for file in shipped.WEIGHTS.glob("*.safetensors"))
+    assert shipped_names() == ["deblur-defocus", "deblur-motion", "denoise", "jpeg", "super-resolve-4x"]  # the paper's
+
+
 def test_they_are_listed_with_what_is_known_of_them(weights: Path) -> None:
     denoise, jpeg = shipped_models()
     assert (denoise["name"], jpeg["name"]) == ("denoise", "jpeg") == tuple(shipped_names())

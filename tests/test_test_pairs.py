@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from indi import evaluate, train
 from indi.checkpoint import save_model
 from indi.errors import ConfigError, DataError, ModelError
 from indi.images import Image, read, write
 from indi.restoration import Restorer
+from indi.test_pairs import find_test_pairs
 from problems import tiny_model, write_pairs
 
 
@@ -93,3 +95,16 @@ def test_pairs_that_were_trained_on_are_said(tmp_path: Path, caplog: pytest.LogC
         (folders["degraded"] / "3.png").unlink()
         evaluate(tmp_path / "run", **folders, steps=[1])
         assert "1 clean image without a degraded one" in caplog.text
+
+
+def test_stacks_have_the_axes_that_the_run_was_trained_with(tmp_path: Path) -> None:
+    both: dict[str, Any] = {}
+    for side in ("clean", "degraded"):
+        both[side] = tmp_path / side
+        both[side].mkdir()
+        pictures = np.random.default_rng(0).integers(0, 255, (6, 30, 30)).astype(np.uint8)
+        tifffile.imwrite(both[side] / "a.tif", pictures, photometric="minisblack")
+    run = run_with(tmp_path / "run", both, [], axes="CZYX")
+    elsewhere = {side: folder.rename(tmp_path / f"other-{side}") for side, folder in both.items()}
+    assert len(find_test_pairs(run, **elsewhere, task=None, channels=3).pairs) == 2  # of three channels each
+    assert len(find_test_pairs(None, **elsewhere, task=None, channels=3).pairs) == 6

@@ -5,6 +5,7 @@ folder ``model.json`` repeats the card for people. The state that resuming needs
 that no kill between two writes can leave halves that do not fit.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,13 @@ class Model:
         with torch.random.fork_rng(devices=[]):  # layers draw from torch's own generator: lend it, give it back
             torch.manual_seed(seed)
             return cls(card, NETWORKS[card.network.name].of_size(inputs, card.channels, card.network.size))
+
+    def fingerprint(self) -> str:
+        """Return what tells the weights from others."""
+        digest = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def save_model(model: Model, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The restorer: a model, ready to restore images of any size."""
 
 import copy
-import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from indi.noise import normal
 from indi.plugins import load_plugins
 from indi.process import scaled_times
 from indi.samplers import SAMPLERS, State, walk
-from indi.shipped import advice, best_steps, find_model, shipped_models, shipped_names
+from indi.shipped import about_weights, advice, best_steps, find_model
 from indi.sweep import sweep
 from indi.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
@@ -93,10 +92,7 @@ class Restorer:
     @cached_property
     def fingerprint(self) -> str:
         """What tells the model's weights from others."""
-        digest = hashlib.sha256()
-        for name, tensor in self.model.network.state_dict().items():
-            digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        return self.model.fingerprint()
 
     @property
     def least_spread(self) -> float:
@@ -371,7 +367,7 @@ class Restorer:
         path = Path(name) if Path(name).is_dir() else hub.fetch(str(name), revision=revision, **where)
         restorer = cls(load_model(path), **options)
         restorer.calibration = read_calibration(path)
-        restorer.best_steps = (restorer._shipped() or {}).get("steps")
+        restorer.best_steps = (about_weights(restorer.model) or {}).get("steps")
         return restorer
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
@@ -386,7 +382,7 @@ class Restorer:
         Raises:
             ImageError: The folder cannot be written.
         """
-        about = self._shipped()
+        about = about_weights(self.model)
         steps = (about or {}).get("steps", self.default_steps)
         hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about)
         if self.calibration is not None:
@@ -407,15 +403,6 @@ class Restorer:
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, name=name)
             return hub.push(Path(folder), name, private=private, token=token)
-
-    def _shipped(self) -> dict[str, Any] | None:
-        """Return what is known of the model if it is a shipped one, told by its name and its weights."""
-        name = self.card.name
-        if name not in shipped_names():
-            return None
-        if Restorer(load_model(find_model(name)), device="cpu").fingerprint != self.fingerprint:
-            return None  # a run may be called so too
-        return next(about for about in shipped_models() if about["name"] == name)
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""

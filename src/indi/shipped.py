@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import Card, read_tensors
+from indi.checkpoint import Card, Model, load_model, read_tensors
 from indi.errors import ConfigError
 from indi.hub import fetch, is_on_hub
 
@@ -17,8 +17,8 @@ _JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def shipped_names() -> list[str]:
-    """Return the names of the shipped models, sorted."""
-    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+    """Return the names of the shipped models, sorted: weights that nothing is said of are not shipped."""
+    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors") if file.with_suffix(".json").exists())
 
 
 def find_model(model: str | Path) -> Path:
@@ -58,11 +58,18 @@ def shipped_models() -> list[dict[str, Any]]:
 
 def best_steps(model: str | Path) -> int | None:
     """Return the steps that a shipped model is at its best with, None where nothing is said of them."""
-    file = WEIGHTS / f"{model}.json"
-    if str(model) not in shipped_names() or not file.exists():
+    if str(model) not in shipped_names():
         return None
-    steps: int | None = json.loads(file.read_text(encoding="utf-8")).get("steps")
+    steps: int | None = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8")).get("steps")
     return steps
+
+
+def about_weights(model: Model) -> dict[str, Any] | None:
+    """Return what is known of a model if it is a shipped one, told by its name and its weights."""
+    name = model.card.name
+    if name not in shipped_names() or load_model(find_model(name)).fingerprint() != model.fingerprint():
+        return None  # a run may be called so too
+    return next(about for about in shipped_models() if about["name"] == name)
 
 
 def fitting_model(files: Iterable[Path]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from indi.config import Config
+from indi.config import Config, DataSettings
 from indi.data import Pair, match_pairs
 from indi.degradations import degradation
 from indi.errors import ConfigError, ModelError
@@ -43,7 +43,7 @@ def find_test_pairs(
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
         channels: What the model takes; images that cannot fit are refused before anything is measured.
-        axes: Of stacks, where the files do not know them.
+        axes: Of stacks, where the files do not know them; those that the run was trained with, unless given.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
 
     Raises:
@@ -57,6 +57,8 @@ def find_test_pairs(
     if task is not None:
         degradation(task)
     folder = None if degraded is None else Path(degraded)
+    if axes is None and (trained := _data_of(model)) is not None:
+        axes = trained.axes
     report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
     report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded:
@@ -90,15 +92,20 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
 
 def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair]) -> None:
     """Say how many of the pairs a run was trained on: its figures would be too good there."""
-    run = None if model is None else find_model(model)
-    if run is None or not (run / SPLIT_FILE).exists():
+    data = _data_of(model)
+    if model is None or data is None or not (find_model(model) / SPLIT_FILE).exists():
         return
-    data = Config.parse(Config.read(run / CONFIG_FILE), source=str(run)).data
     if data.clean is not None and Path(data.clean) == clean.resolve():
-        kept = _kept_names(run / SPLIT_FILE)
+        kept = _kept_names(find_model(model) / SPLIT_FILE)
         trained = sum(pair.name not in kept for pair in pairs)
         if trained:
             log.warning("warning: %d of these %d pairs were trained on; name none for the others", trained, len(pairs))
+
+
+def _data_of(model: str | Path | None) -> DataSettings | None:
+    """Return what a run folder says of its data; None for what is no run."""
+    file = None if model is None else find_model(model) / CONFIG_FILE
+    return None if file is None or not file.is_file() else Config.parse(Config.read(file), source=str(file)).data
 
 
 def _kept_names(split: Path) -> set[str]:

@@ -86,6 +86,17 @@ def drop_both(page: Any, *archives: Path) -> None:
         panel.get_by_text(archive.stem, exact=True).or_(panel.get_by_text(archive.name, exact=True)).first.wait_for()
 
 
+def begin_long_work(page: Any, folder: Path) -> None:
+    """Drop an image and restore it in fifty steps; return while they go on."""
+    write(folder / "a.png", Image(np.random.default_rng(0).integers(0, 256, (700, 900), np.uint8)))
+    drop(page, 0, folder / "a.png")
+    page.get_by_text("900 x 700 pixels").wait_for()
+    page.get_by_label("number input for Steps").fill("50")
+    page.get_by_label("number input for Steps").press("Enter")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("of 50").wait_for()
+
+
 def test_an_image_is_restored_and_comes_back_in_its_depth(page: Any, run: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (60, 80), np.uint16)
     write(tmp_path / "slide.tif", Image(pixels))
@@ -115,26 +126,14 @@ def test_a_broken_file_is_a_sentence(page: Any, tmp_path: Path) -> None:
 
 
 def test_a_restoration_can_be_stopped(page: Any, tmp_path: Path) -> None:
-    write(tmp_path / "a.png", Image(np.random.default_rng(0).integers(0, 256, (700, 900), np.uint8)))
-    drop(page, 0, tmp_path / "a.png")
-    page.get_by_text("900 x 700 pixels").wait_for()
-    page.get_by_label("number input for Steps").fill("50")
-    page.get_by_label("number input for Steps").press("Enter")
-    page.get_by_role("button", name="Restore", exact=True).click()
-    page.get_by_text("of 50").wait_for()
+    begin_long_work(page, tmp_path)
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("stopped at step").wait_for()
 
 
 def test_another_image_ends_what_was_at_work_on_the_first(page: Any, tmp_path: Path) -> None:
-    write(tmp_path / "a.png", Image(np.random.default_rng(0).integers(0, 256, (700, 900), np.uint8)))
     write(tmp_path / "b.png", Image(np.zeros((60, 80), np.uint8)))
-    drop(page, 0, tmp_path / "a.png")
-    page.get_by_text("900 x 700 pixels").wait_for()
-    page.get_by_label("number input for Steps").fill("50")
-    page.get_by_label("number input for Steps").press("Enter")
-    page.get_by_role("button", name="Restore", exact=True).click()
-    page.get_by_text("of 50").wait_for()
+    begin_long_work(page, tmp_path)
     page.get_by_label("Clear").first.click()
     page.get_by_text("Drop an image to begin").wait_for()
     drop(page, 0, tmp_path / "b.png")

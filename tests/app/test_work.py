@@ -18,6 +18,7 @@ from indi.checkpoint import save_model
 from indi.errors import ConfigError, DataError, ImageError
 from indi.images import Image, Metadata, Resolution, read, write
 from indi.restoration import Restorer, load
+from indi.shipped import shipped_names
 from problems import tiny_model, write_pairs
 
 
@@ -150,6 +151,14 @@ def test_too_many_samples_of_a_large_image_are_refused(
     assert restored(session, tmp_path / "a.png", samples=3)[-1].note == "done"
     with pytest.raises(ConfigError, match="4 samples of 0 megapixels are too much here; take 3 at most"):
         restored(session, tmp_path / "a.png", samples=4)
+
+
+def test_the_denoiser_is_the_first_choice(run: Path) -> None:
+    session = Session({"mine": run})
+    names = session.models()
+    assert names[0] == "denoise"
+    assert sorted(names) == sorted([*shipped_names(), "mine"])
+    session.close()
 
 
 def test_work_waits_runs_is_stopped_and_is_done(session: Session) -> None:

@@ -46,7 +46,9 @@ class Session:
     def __init__(self, served: Mapping[str, Path]) -> None:
         self._own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
         self.folder = Path(self._own.name)
-        self._models: dict[str, Path | str] = {name: name for name in shipped_names()} | dict(served)
+        # The first is chosen until somebody chooses: noise is what most images suffer from.
+        shipped = sorted(shipped_names(), key=lambda name: name != "denoise")
+        self._models: dict[str, Path | str] = {name: name for name in shipped} | dict(served)
         self._tasks: dict[str, Task] = {}
         self._runs = 0
 

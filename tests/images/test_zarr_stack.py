@@ -80,9 +80,31 @@ def test_it_is_written_again_with_all_that_it_said(tmp_path: Path, version: str,
     before, after = (dict(group.attrs).get("ome", dict(group.attrs)) for group in (old, new))
     assert after["omero"] == before["omero"]
     assert after["multiscales"][0]["axes"] == before["multiscales"][0]["axes"]
-    assert after["multiscales"][0]["datasets"] == before["multiscales"][0]["datasets"][:1]
-    assert list(new.array_keys()) == ["0"]
+    assert after["multiscales"][0]["datasets"] == before["multiscales"][0]["datasets"]
+    assert sorted(new.array_keys()) == ["0", "1"]
+    for what in ("shape", "chunks", "shards", "dtype", "compressors", "metadata"):
+        assert getattr(new["1"], what) == getattr(old["1"], what), what
+    blocks = new["0"][:].reshape(2, 3, 20, 2, 25, 2)
+    np.testing.assert_array_equal(new["1"][:], np.rint(blocks.mean(axis=(3, 5))))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
+
+
+def test_levels_that_are_not_there_are_not_promised(tmp_path: Path) -> None:
+    """One level is named and missing, another has other axes; how the old ones were made is not said of the new."""
+    data = volume(tmp_path / "a.zarr")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
+    group.create_array("flat", shape=(20, 25), dtype="uint16")
+    ome = dict(group.attrs)["ome"]
+    (image,) = ome["multiscales"]
+    image["datasets"] = [image["datasets"][0], {"path": "lost"}, image["datasets"][1], {"path": "flat"}]
+    image |= {"type": "gaussian", "metadata": {"method": "skimage.transform.pyramid_gaussian"}}
+    group.attrs["ome"] = ome
+    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(data.reshape(-1, 40, 50)))
+    new = zarr.open_group(str(tmp_path / "b.zarr"), mode="r")
+    (image,) = dict(new.attrs)["ome"]["multiscales"]
+    assert [level["path"] for level in image["datasets"]] == sorted(new.array_keys()) == ["0", "1"]
+    assert image["type"] == "mean"
+    assert "metadata" not in image
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -94,6 +116,7 @@ def test_an_independent_reader_finds_the_image(tmp_path: Path, version: str) -> 
     ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(planes))
     (node,) = list(reader.Reader(location.parse_url(tmp_path / "b.zarr"))())
     np.testing.assert_array_equal(np.asarray(node.data[0]).reshape(planes.shape), planes)
+    assert [level.shape for level in node.data] == [SHAPE, (2, 3, 20, 25)]
     assert [axis["name"] for axis in node.metadata["axes"]] == ["t", "c", "y", "x"]
     assert node.metadata["channel_names"] == ["DAPI", "GFP", "RFP"]
 

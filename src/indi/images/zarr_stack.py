@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -25,6 +25,7 @@ from indi.boxes import Box
 from indi.errors import ImageError, MissingExtraError
 from indi.images.convert import Array
 from indi.images.image import PIXEL_TYPES, Header
+from indi.images.levels import fill_level
 
 log = logging.getLogger("indi")
 
@@ -75,10 +76,11 @@ class ZarrStack:
             if isinstance(node, zarr.Group):
                 self._group = _image(node, path)
                 self._level, self._array, names = _full_resolution(self._group)
+                self._lower = _lower_levels(self._group, self._array)
                 self._beside = _beside(path, self._group)
             else:
                 self._group, self._level, self._array, names = None, "", node, _leading(_names(node))
-                self._beside = []
+                self._lower, self._beside = {}, []
             shape, dtype = self._array.shape, np.dtype(self._array.dtype).newbyteorder("=")
             if len(shape) < 2 or 0 in shape or dtype not in PIXEL_TYPES:
                 raise ImageError(f"holds {dtype} of shape {shape}; planes of uint8, uint16 or float32 are needed")
@@ -113,7 +115,7 @@ class ZarrStack:
         picture: Callable[[int], Callable[[int, int], Array]],
         dtype: npt.DTypeLike | None = None,
     ) -> None:
-        """Write a volume of new planes, with the axes, scales and names of this one."""
+        """Write a volume of new planes, with the axes, scales, names and levels of resolution of this one."""
         header = self.headers[0]
         temporary = path.parent / f".indi-{secrets.token_hex(6)}.zarr"
         try:
@@ -123,13 +125,15 @@ class ZarrStack:
                     names = ", ".join(self._beside[:_SHOWN]) + (", …" if len(self._beside) > _SHOWN else "")
                     log.warning("%s: only the image is written, without what lies beside it: %s", self.path, names)
                     self._beside = []
-                array = self._created(temporary, np.dtype(dtype or self._array.dtype))
+                array, *lower = self._created(temporary, np.dtype(dtype or self._array.dtype))
                 band = array.chunks[-2]
                 for number in range(len(self.headers)):
                     rows = picture(number)
                     for top in range(0, header.height, band):
                         box = Box(top, 0, min(top + band, header.height), header.width)
                         array[self._part(number, box)] = rows(box.top, box.bottom)
+                for fine, coarse in pairwise([array, *lower]):
+                    fill_level(coarse, fine)
                 _check_free(path)
                 temporary.replace(path)
         finally:
@@ -170,30 +174,33 @@ class ZarrStack:
         is_within = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
         return is_within and bool(self._array.metadata.encode_chunk_key(place) == name)
 
-    def _created(self, path: Path, dtype: np.dtype[Any]) -> Any:
-        """Make an empty volume like this one; return its array."""
+    def _created(self, path: Path, dtype: np.dtype[Any]) -> list[Any]:
+        """Make an empty volume like this one; return its array, and those of the levels below it."""
         zarr = _zarr()
-        old = self._array
-        how: dict[str, Any] = {
-            "shape": old.shape,
-            "chunks": old.chunks,
-            "shards": old.shards,
-            "dtype": dtype,
-            "attributes": dict(old.attrs),
-            "zarr_format": old.metadata.zarr_format,
-            "compressors": old.compressors,
-        }
-        if old.metadata.zarr_format == 3:
-            how["dimension_names"] = old.metadata.dimension_names
-        else:
-            how["chunk_key_encoding"] = {"name": "v2", "separator": old.metadata.dimension_separator}
+        form = self._array.metadata.zarr_format
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._group is None:
-            return zarr.create_array(store=str(path), **how)
-        group = zarr.open_group(str(path), mode="w", zarr_format=old.metadata.zarr_format)
-        attributes = _of_one_level(dict(self._group.attrs))
-        group.attrs.update(attributes if dtype == old.dtype else _without_windows(attributes))
-        return group.create_array(self._level, **{k: v for k, v in how.items() if k != "zarr_format"})
+            return [zarr.create_array(store=str(path), zarr_format=form, **_like(self._array, dtype))]
+        levels = {self._level: self._array, **self._lower}
+        group = zarr.open_group(str(path), mode="w", zarr_format=form)
+        attributes = _of_levels(dict(self._group.attrs), list(levels))
+        group.attrs.update(attributes if dtype == self._array.dtype else _without_windows(attributes))
+        return [group.create_array(name, **_like(array, dtype)) for name, array in levels.items()]
+
+
+def _like(array: Any, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return how to make an empty array like another."""
+    how: dict[str, Any] = {
+        "shape": array.shape,
+        "chunks": array.chunks,
+        "shards": array.shards,
+        "dtype": dtype,
+        "attributes": dict(array.attrs),
+        "compressors": array.compressors,
+    }
+    if array.metadata.zarr_format == 3:
+        return how | {"dimension_names": array.metadata.dimension_names}
+    return how | {"chunk_key_encoding": {"name": "v2", "separator": array.metadata.dimension_separator}}
 
 
 def _image(group: Any, path: Path) -> Any:
@@ -219,6 +226,16 @@ def _full_resolution(group: Any) -> tuple[str, Any, list[str]]:
     axes = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", ["y", "x"])]
     level = str(image["datasets"][0]["path"])
     return level, group[level], _leading(axes)
+
+
+def _lower_levels(group: Any, array: Any) -> dict[str, Any]:
+    """Return the levels of lower resolution of an image by their paths, from the finest on; what is no such is not."""
+    paths = [str(level["path"]) for level in _multiscales(dict(group.attrs))[0]["datasets"][1:]]
+    found = {path: group[path] for path in paths if path in group}
+    axes = len(array.shape)
+    return {
+        path: level for path, level in found.items() if len(getattr(level, "shape", ())) == axes and all(level.shape)
+    }
 
 
 def _names(array: Any) -> list[str]:
@@ -254,12 +271,13 @@ def _multiscales(attributes: dict[str, Any]) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _of_one_level(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return OME's attributes without the levels of lower resolution, which show the old pixels."""
+def _of_levels(attributes: dict[str, Any], levels: list[str]) -> dict[str, Any]:
+    """Return OME's attributes with these levels and no others, and without how those of the old pixels were made."""
     for image in _multiscales(attributes):
-        if len(image["datasets"]) > 1:
-            log.info("only the full resolution is written; the levels below it can be made from it")
-        image["datasets"] = image["datasets"][:1]
+        image["datasets"] = [level for level in image["datasets"] if str(level["path"]) in levels]
+        image.pop("metadata", None)
+        if "type" in image:
+            image["type"] = "mean"
     return attributes
 
 

@@ -27,6 +27,7 @@ from indi.degradations import (
     shake_kernel,
     shrink_and_enlarge,
 )
+from indi.degradations.light import light_of, picture_of
 from indi.errors import ShapeError
 from indi.metrics import psnr
 
@@ -130,15 +131,29 @@ def test_camera_noise_correlates_neighbours_and_channels_and_keeps_its_variance(
     assert (noise[0] * noise[1]).mean().item() == pytest.approx(shared, abs=0.01)
 
 
+@pytest.mark.parametrize("contrast", [False, True])
+def test_light_becomes_the_picture_it_came_from(contrast: bool) -> None:
+    picture = torch.linspace(0, 1, 256)
+    light = light_of(picture, contrast=contrast)
+    torch.testing.assert_close(picture_of(light, contrast=contrast), picture, atol=1e-5, rtol=0)
+    assert light.diff().min() > 0
+    assert (light[0], light[-1]) == (0, pytest.approx(1, abs=1e-6))
+    half = 0.5**2.2  # the middle of the curve of contrast is where it was
+    assert light_of(torch.tensor([0.5]), contrast=contrast).item() == pytest.approx(half, rel=1e-6)
+
+    values = picture_of(torch.tensor([-0.1, 0.0, 1.0, 1.5]), contrast=contrast).tolist()
+    assert values == pytest.approx([0, 0, 1, 1 if contrast else 1.5 ** (1 / 2.2)])
+
+
 def test_denoise_training_draws_every_strength_and_both_kinds() -> None:
-    clean = torch.cat([torch.full((1, 32, 32), 0.05), torch.full((1, 32, 32), 0.95)])
-    dark, bright = torch.stack(
+    clean = torch.cat([torch.full((1, 32, 32), 0.95), torch.full((1, 32, 32), 0.5)])
+    bright, middle = torch.stack(
         [(degrade("denoise", "train", clean, seed) - clean).std(dim=(1, 2)) for seed in range(400)]
     ).T
-    # With a camera's noise the bright half is noisier; 1024 pixels tell deviations 1.3 apart without doubt.
-    share_of_cameras = (bright / dark > 1.3).float().mean().item()
+    # A camera's noise is largest at middle intensities; 1024 pixels tell deviations 1.3 apart without doubt.
+    share_of_cameras = (middle / bright > 1.3).float().mean().item()
     assert 0.3 < share_of_cameras < 0.48
-    strengths = dark[bright / dark < 1.3] * 255
+    strengths = middle[middle / bright < 1.3] * 255
     assert strengths.max() < 55 * 1.1
     assert torch.histc(strengths, bins=5, min=0, max=55).min() > 30
 

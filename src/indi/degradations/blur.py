@@ -1,7 +1,7 @@
 """Blur: of a camera that shook, and of a lens out of focus.
 
-Light adds up on the sensor, before the camera bends it for the eye: both blur intensities raised to 2.2, as
-the makers of GoPro (Nah, Kim and Lee, CVPR 2017) undo the camera's curve. A little noise comes on top.
+Light adds up on the sensor, before the camera makes a picture of it: both blur light (light.py). A little noise
+comes on top.
 """
 
 import math
@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from indi.degradations.draws import uniform
+from indi.degradations.light import light_of, picture_of
 from indi.degradations.mirror import mirrored
 from indi.degradations.noise import add_gaussian_noise
 
@@ -18,7 +19,6 @@ LONGEST_SHAKE = 24.0  # px
 LARGEST_RADIUS = 6.0  # px
 REACH = 14  # px that the longest and the largest look at beyond a pixel
 
-_GAMMA = 2.2
 _NOISE = 0.01  # in intensities, the most in training
 _POINTS = 96  # of a trajectory
 
@@ -31,7 +31,7 @@ def shake(clean: Tensor, generator: Generator, *, length: float) -> Tensor:
         generator: of the path.
         length: of the path, in px.
     """
-    return _unbent(_filtered(_bent(clean), shake_kernel(length, generator)))
+    return picture_of(_filtered(light_of(clean), shake_kernel(length, generator)))
 
 
 def shake_kernel(length: float, generator: Generator) -> Tensor:
@@ -74,12 +74,12 @@ def defocus(clean: Tensor, *, radius: Tensor) -> Tensor:
         clean: float in [0, 1].
         radius: (H, W), in px; 0 leaves a pixel as it is.
     """
-    light = _bent(clean)
+    light = light_of(clean)
     result = torch.zeros_like(light)
     for whole in range(math.floor(radius.min().item()), math.ceil(radius.max().item()) + 1):
         share = (1 - (radius - whole).abs()).clamp(min=0)
         result += share * _filtered(light, disc_kernel(whole).to(light.device))
-    return _unbent(result)
+    return picture_of(result)
 
 
 def disc_kernel(radius: float) -> Tensor:
@@ -120,14 +120,6 @@ def _slope(clean: Tensor, middle: float, change: float, generator: Generator) ->
     down, right = math.sin(direction), math.cos(direction)
     rows, columns = (torch.linspace(-1, 1, side, device=clean.device) for side in clean.shape[-2:])
     return middle + change * (down * rows[:, None] + right * columns) / (abs(down) + abs(right))
-
-
-def _bent(clean: Tensor) -> Tensor:
-    return clean.clamp(0, 1) ** _GAMMA
-
-
-def _unbent(light: Tensor) -> Tensor:
-    return light.clamp(min=0) ** (1 / _GAMMA)
 
 
 def _filtered(image: Tensor, kernel: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Noise: Gaussian, and that of a camera, which grows with the signal."""
+"""Noise: Gaussian, and that of a camera, which grows with the light."""
 
 import math
 
@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from indi.degradations.draws import normal_like, uniform
+from indi.degradations.light import light_of, picture_of
 
 
 def add_gaussian_noise(clean: Tensor, generator: Generator, *, sigma: float) -> Tensor:
@@ -24,8 +25,9 @@ def add_camera_noise(
     """Add signal-dependent noise of variance ``shot * clean + read``, neither clipped nor rounded.
 
     The Gaussian approximation of a sensor's Poisson and read-out noise: Foi, Trimeche, Katkovnik and
-    Egiazarian, IEEE Transactions on Image Processing 17(10), 2008. A camera then makes colours of its mosaic and
-    smooths them, which spreads noise over neighbours and channels; its variance here stays as above.
+    Egiazarian, IEEE Transactions on Image Processing 17(10), 2008; of light, not yet of its picture (light.py). A
+    camera then makes colours of its mosaic and smooths them, which spreads noise over neighbours and channels; its
+    variance here stays as above.
 
     Args:
         clean: (C, H, W) float in [0, 1].
@@ -62,7 +64,9 @@ def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     """Three crops in five get Gaussian noise of any strength up to 55 of 255, the others a camera's.
 
     The camera's noise is white or soft, of one colour or of all: on PolyU's photographs neighbours were measured
-    to correlate by 0.4 to 0.8 (softness 0.5 to 1.1) and channels by 0.5 to 0.9.
+    to correlate by 0.4 to 0.8 (softness 0.5 to 1.1) and channels by 0.5 to 0.9. It is noise of the light, seen through
+    the camera's curves, which make it largest at middle intensities: on PolyU, of its mean, 0.7 at black, 1.2 at
+    middle and 0.5 at white, here 0.6, 1.2 and 0.4.
 
     Gaussian strengths: Zhang, Zuo, Chen, Meng and Zhang ("DnCNN"), IEEE Transactions on Image Processing
     26(7), 2017. Camera strengths: the sensor statistics of Brooks et al., "Unprocessing Images for Learned
@@ -73,9 +77,15 @@ def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     log_shot = uniform(math.log(1e-4), math.log(0.012), generator)
     log_read = 2.18 * log_shot + 1.2 + 0.26 * torch.randn((), generator=generator, device=generator.device).item()
     softness, shared = uniform(0, 1.1, generator), uniform(0, 0.9, generator)
-    return add_camera_noise(
-        clean, generator, shot=math.exp(log_shot), read=math.exp(log_read), softness=softness, shared=shared
+    noisy = add_camera_noise(
+        light_of(clean, contrast=True),
+        generator,
+        shot=math.exp(log_shot),
+        read=math.exp(log_read),
+        softness=softness,
+        shared=shared,
     )
+    return picture_of(noisy, contrast=True)
 
 
 def test_denoise(clean: Tensor, generator: Generator) -> Tensor:

@@ -16,7 +16,8 @@ def light_of(picture: Tensor, *, contrast: bool = False) -> Tensor:
     picture = picture.clamp(0, 1)
     if contrast:
         picture = (0.5 - ((1 - 2 * picture).asin() / 3).sin()).clamp(0, 1)
-    return picture**_GAMMA
+    light: Tensor = picture**_GAMMA
+    return light
 
 
 def picture_of(light: Tensor, *, contrast: bool = False) -> Tensor:

@@ -1,3 +1,4 @@
+import inspect
 import json
 import logging
 import os
@@ -8,16 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 import indi
 from indi import cli, shipped, training
 from indi.archive import MANIFEST
 from indi.checkpoint import read_tensors, save_model
+from indi.cli.options import WHOLE
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.evaluation import Evaluation
@@ -105,7 +108,9 @@ def test_version(capsys: Captured) -> None:
     ("arguments", "says"),
     [
         ("restor", "Unknown command"),
-        ("restore x.png", "--model"),
+        ("restore x.png", "x.png: cannot read: No such file"),
+        ("restore IMAGE", "say with --model which restorer fits these images: train one with indi train, or name"),
+        ("restore IMAGE --model MODEL --steps 1.5", "--steps: '1.5' is not a whole number"),
         ("restore --model MODEL", "no input; give image files or folders"),
         ("restore x.png --model nowhere", "nowhere: no such run folder or model file"),
         ("restore x.png --model MODEL --nope", "--nope"),
@@ -153,6 +158,15 @@ def test_what_is_wrong_is_said_in_one_line(
     assert says in line
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_whole_numbers_are_never_rounded() -> None:
+    """Every option of whole numbers refuses fractions, which the parser itself would round."""
+    for name in COMMANDS:
+        for option in inspect.signature(cast(Any, cli.app[name].default_command), eval_str=True).parameters.values():
+            kind, *notes = get_args(option.annotation) or (option.annotation,)
+            if kind in (int, int | None):
+                assert WHOLE in notes, f"{name} --{option.name}"
 
 
 def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,13 +452,25 @@ def test_jpeg_files_are_restored_without_a_choice(
     for name in ("jpeg", "denoise"):
         ship(tiny_model(3), name, weights)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
-    write(tmp_path / "old.jpg", Image(pixels))
+    Pillow.fromarray(pixels).save("old.jpg", quality=60)
+    Pillow.fromarray(pixels).save("fine.jpg", quality=92)
     write(tmp_path / "new.png", Image(pixels))
+    (tmp_path / "empty.jpg").write_bytes(b"")
     assert run("restore", "old.jpg") == 0
     assert "model: jpeg, since these are JPEG files; others by --model: denoise, jpeg" in capsys.readouterr().err
     assert read(tmp_path / "restored" / "old.jpg").pixels.shape == pixels.shape
     assert run("restore", "old.jpg", "new.png") == 2
     assert "say with --model which restorer fits" in capsys.readouterr().err
+    assert run("restore", "fine.jpg") == 2
+    assert "JPEG of quality 92 hardly shows it: say with --model" in capsys.readouterr().err
+    assert run("restore", "empty.jpg", "old.jpg", "fine.jpg", "--out", "all") == 2
+    shown = capsys.readouterr().err
+    assert "empty.jpg: cannot read: the file is empty" in shown
+    assert "2 of 3 restored" in shown
+    assert run("restore", "empty.jpg") == 2
+    assert "empty.jpg: cannot read: the file is empty" in capsys.readouterr().err
+    assert run("restore", "nowhere/") == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -465,6 +491,10 @@ def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: 
     assert run("restore", tmp_path / "small.png", *task) == 0
     assert "add --enlarge 4" in capsys.readouterr().err
     assert read(out).pixels.shape == pixels.shape
+    assert run("restore", tmp_path / "small.png", "--out", out, "--enlarge", 4) == 0
+    assert "model: super-resolve-4x, since these are to be enlarged 4 times" in capsys.readouterr().err
+    assert run("restore", tmp_path / "small.png", "--out", out, "--enlarge", 3) == 2
+    assert "say with --model" in capsys.readouterr().err
 
 
 # train

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 import indi
 from indi import shipped
@@ -28,7 +29,7 @@ def test_none_may_be_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ModelError, match="jpeg: no such run folder or model file; train one"):
         indi.load("jpeg")
     with pytest.raises(ConfigError, match="--model"):
-        fitting_model([Path("x.jpg")])
+        fitting_model([photograph(tmp_path / "x.jpg")])
 
 
 def test_weights_that_nothing_is_said_of_are_not_shipped(weights: Path) -> None:
@@ -88,10 +89,26 @@ def test_a_model_that_is_not_there_is_told_which_are(weights: Path) -> None:
         indi.load("jpg")
 
 
-def test_jpeg_files_ask_for_jpeg_and_others_for_a_choice(weights: Path) -> None:
-    assert fitting_model([Path("a.jpg"), Path("B.JPEG")]) == "jpeg"
-    with pytest.raises(ConfigError, match=r"--model .*denoise, jpeg"):
-        fitting_model([Path("a.jpg"), Path("b.png")])
+def photograph(path: Path, quality: int = 75) -> Path:
+    """Write a file in the format of its suffix."""
+    values = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    Pillow.fromarray(values).save(path, quality=quality)
+    return path
+
+
+def test_jpeg_files_ask_for_jpeg_and_others_for_a_choice(weights: Path, tmp_path: Path) -> None:
+    old, fine = (photograph(tmp_path / f"{quality}.JPEG", quality=quality) for quality in (50, 95))
+    other = photograph(tmp_path / "other.png")
+    other.rename(tmp_path / "disguised.jpg")
+    wanted = ("jpeg", "since these are JPEG files")
+    assert fitting_model([old]) == fitting_model([fine, old]) == wanted
+    for files, enlarged, says in (
+        ([old, tmp_path / "disguised.jpg"], 1, "^say with --model .*denoise, jpeg"),
+        ([fine], 1, "^JPEG of quality 95 hardly shows it: say with --model"),
+        ([old], 4, "^say with --model"),  # it does not enlarge, and what does is not shipped here
+    ):
+        with pytest.raises(ConfigError, match=says):
+            fitting_model(files, enlarged=enlarged)
 
 
 @pytest.mark.parametrize("name", shipped_names())

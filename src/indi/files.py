@@ -16,6 +16,7 @@ from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, is_zarr, read, to_unit, write
+from indi.images.enlarged import enlarged
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 from indi.restoration import Pixels, Restorer
@@ -195,7 +196,8 @@ class Restoration:
     def enlarge(self, image: Image) -> Image:
         """Return the image as it is restored."""
         alpha = None if image.alpha is None else enlarge(image.alpha, self.enlarged)
-        return replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha)
+        metadata = enlarged(image.metadata, self.enlarged)
+        return replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha, metadata=metadata)
 
     def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
         """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``."""

@@ -4,16 +4,17 @@ A model is NAME.safetensors; what its data were, how it was trained and what was
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from indi.checkpoint import Card, Model, load_model, read_tensors
-from indi.errors import ConfigError
+from indi.errors import ConfigError, ImageError
 from indi.hub import fetch, is_on_hub
+from indi.images import jpeg_quality
 
 WEIGHTS = Path(__file__).parent / "weights"
-_JPEG_SUFFIXES = (".jpg", ".jpeg")
+_MILD = 88  # quality of JPEG from which on the restorer takes away more than it mends (docs/models.md)
 
 
 def shipped_names() -> list[str]:
@@ -52,6 +53,7 @@ def shipped_models() -> list[dict[str, Any]]:
         card = Card.model_validate(read_tensors(file)[1])
         about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         short = {"name": name, "task": card.task, "channels": card.channels, "size": card.network.size}
+        short["licence"] = card.licence
         models.append(short | about)
     return models
 
@@ -72,13 +74,36 @@ def about_weights(model: Model) -> dict[str, Any] | None:
     return next(about for about in shipped_models() if about["name"] == name)
 
 
-def fitting_model(files: Iterable[Path]) -> str:
-    """Return the shipped model for files of which no more is known than their names: jpeg where all are JPEG.
+def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str]:
+    """Return the shipped model for files of which no more is known than what they are, and why it is this one.
+
+    super-resolve-4x where they are to be enlarged so many times; jpeg where all are JPEG and one at least is compressed
+    enough to show it. Files that cannot be read have no say, unless there are no others.
 
     Raises:
         ConfigError: Nothing says what is wrong with them; the message names the choices.
+        ImageError: None can be read.
     """
-    names = shipped_names()
-    if "jpeg" in names and all(file.suffix.lower() in _JPEG_SUFFIXES for file in files):
-        return "jpeg"
-    raise ConfigError(f"say with --model which restorer fits these images: {advice()}")
+    names, says = shipped_names(), ""
+    qualities, errors = _qualities(files)
+    if errors and not qualities:
+        raise errors[0]
+    if enlarged == 4 and "super-resolve-4x" in names:
+        return "super-resolve-4x", "since these are to be enlarged 4 times"
+    compressed = [quality for quality in qualities if quality is not None]
+    if enlarged == 1 and "jpeg" in names and compressed and len(compressed) == len(qualities):
+        if min(compressed) < _MILD:
+            return "jpeg", "since these are JPEG files"
+        says = f"JPEG of quality {min(compressed)} hardly shows it: "
+    raise ConfigError(f"{says}say with --model which restorer fits these images: {advice()}")
+
+
+def _qualities(files: Sequence[Path]) -> tuple[list[int | None], list[ImageError]]:
+    """Return the JPEG quality of each file that can be read, None for other formats, and why the others cannot be."""
+    qualities, errors = [], []
+    for file in files:
+        try:
+            qualities.append(jpeg_quality(file))
+        except ImageError as error:
+            errors.append(error)
+    return qualities, errors

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_makers import camera_exif, smooth_colour, srgb_profile, stored
+from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile, stored
 from PIL import Image as Pillow
 
 from indi.errors import ImageError
-from indi.images import Image, Resolution, read, read_header, write
+from indi.images import Image, Resolution, jpeg_quality, read, read_header, write
 
 
 def jpeg_bytes(**options: object) -> bytes:
@@ -136,3 +136,17 @@ def test_a_damaged_exif_block_does_no_harm_between_jpegs(tmp_path: Path) -> None
     image = read(stored(tmp_path / "a.jpg", with_segment(jpeg_bytes(), 0xE1, broken)))
     write(tmp_path / "b.jpg", image)
     assert read(tmp_path / "b.jpg").metadata.exif == broken.removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_its_quality_is_told(tmp_path: Path, colour: bool) -> None:
+    pixels = random_pixels(np.uint8, *((24, 24, 3) if colour else (24, 24)))
+    for quality in (25, 50, 75, 88, 95, 100):
+        Pillow.fromarray(pixels).save(tmp_path / "a.jpg", quality=quality)
+        assert jpeg_quality(tmp_path / "a.jpg") == pytest.approx(quality, abs=1)
+    Pillow.fromarray(pixels).save(tmp_path / "a.jpg", quality=10)
+    assert (jpeg_quality(tmp_path / "a.jpg") or 99) < 25  # the table has reached its largest value in places
+    Pillow.fromarray(pixels).save(tmp_path / "a.jpg", qtables=[[600] * 64, [600] * 64])  # in 16 bits
+    assert jpeg_quality(tmp_path / "a.jpg") == round(5000 * 3685 / 100 / (64 * 600))
+    Pillow.fromarray(pixels).save(tmp_path / "a.png")
+    assert jpeg_quality(tmp_path / "a.png") is None

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from indi.app.page import HOST, PORT, serve
 from indi.cli.app import app as root
-from indi.cli.options import Threads
+from indi.cli.options import Threads, Whole
 from indi.cli.terminal import say
 from indi.devices import set_threads
 from indi.restoration import load
@@ -17,7 +17,7 @@ from indi.shipped import find_model
 @root.command
 def app(
     *models: Path,
-    port: int = PORT,
+    port: Whole = PORT,
     browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
     threads: Threads = None,
 ) -> int:

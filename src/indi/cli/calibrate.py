@@ -10,7 +10,7 @@ from rich.progress import TimeRemainingColumn
 from indi.calibration import RATE, SAMPLES
 from indi.calibration import calibrate as calibrated
 from indi.cli.app import app
-from indi.cli.options import Device, Json, Sampler, Seed, Task, Threads, Times, times_of
+from indi.cli.options import WHOLE, Device, Json, Sampler, Seed, Task, Threads, Times, Whole, times_of
 from indi.cli.terminal import bar_of, print_json, say
 from indi.devices import set_threads
 from indi.report import counted
@@ -27,8 +27,8 @@ def calibrate(
     task: Task = None,
     group: str | None = None,
     rate: float = RATE,
-    samples: int = SAMPLES,
-    steps: Annotated[int | None, Parameter(help=f"of the restorations; by default {DEFAULT_STEPS}")] = None,
+    samples: Whole = SAMPLES,
+    steps: Annotated[int | None, WHOLE, Parameter(help=f"of the restorations; by default {DEFAULT_STEPS}")] = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     seed: Seed = 0,
     times: Times = "uniform",

@@ -1,8 +1,9 @@
 """Options that several commands share, and how their text becomes values."""
 
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
@@ -13,6 +14,17 @@ from indi.process import TIMES
 from indi.samplers import SAMPLERS
 
 _N = TypeVar("_N", int, float)
+
+
+def _whole(type_: Any, tokens: Sequence[Token]) -> int:
+    """Return a whole number; cyclopts itself would round 2.6 to 3."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is not a whole number") from None
+
+
+WHOLE = Parameter(converter=_whole)
 DEFAULTS = Config()
 _SIZES = NETWORKS[DEFAULTS.network.name].sizes
 TASKS = ", ".join(DEGRADATIONS)
@@ -22,8 +34,8 @@ Task = Annotated[str | None, Parameter(help=f"make the degraded images from the 
 Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
 Sampler = Annotated[str, Parameter(help=", ".join(SAMPLERS))]
 Strength = Annotated[float, Parameter(help="below 1 for damage milder than most in training: it changes less")]
-Seed = Annotated[int, Parameter(help="of everything random")]
-Tile = Annotated[int, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]
+Seed = Annotated[int, WHOLE, Parameter(help="of everything random")]
+Tile = Annotated[int, WHOLE, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]
 Convolutions = Annotated[Precision, Parameter(help="of the convolutions; auto: bfloat16 where the hardware has it")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda or mps")]
 Size = Annotated[str | None, Parameter(help=f"{', '.join(_SIZES)}; by default {DEFAULTS.network.size}")]
@@ -31,7 +43,8 @@ Epsilon = Annotated[
     float | None,
     Parameter(help=f"strength of the noise, in intensities of [0, 1]; by default {DEFAULTS.method.epsilon}"),
 ]
-Threads = Annotated[int | None, Parameter(help="CPU threads; by default as many as there are cores")]
+Whole = Annotated[int, WHOLE]
+Threads = Annotated[int | None, WHOLE, Parameter(help="CPU threads; by default as many as there are cores")]
 Json = Annotated[bool, Parameter(help="print one JSON object and nothing else", negative="")]
 
 

@@ -1,6 +1,6 @@
 """Commands that make images: restore, degrade."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +8,11 @@ from cyclopts import Parameter
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from indi.cli.app import app
-from indi.cli.options import TASKS, Convolutions, Device, Sampler, Seed, Strength, Threads, Tile, Times, times_of
+from indi.cli.options import TASKS, WHOLE, Convolutions, Device, Sampler, Seed, Strength, Threads, Tile, Times, times_of
 from indi.cli.terminal import bar_of, complain, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
-from indi.files import Outcome, Restoration, degrade_files, plan, restore_files
+from indi.files import Job, Outcome, Restoration, degrade_files, plan, restore_files
 from indi.restoration import DEFAULT_TILE, load
 from indi.shipped import fitting_model, shipped_names
 from indi.walks import DEFAULT_STEPS
@@ -24,19 +24,21 @@ def restore(
     model: Annotated[
         str | None,
         Parameter(
-            help="a shipped model (see indi models), a run folder or a model file; by default jpeg, for JPEG files"
+            help="a shipped model (see indi models), a run folder or a model file; by default jpeg for JPEG files, "
+            "super-resolve-4x with --enlarge 4"
         ),
     ] = None,
     out: Path = Path("restored"),
     steps: Annotated[
         int | None,
+        WHOLE,
         Parameter(
             help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, or what the model is best with"
         ),
     ] = None,
-    samples: int | None = None,
+    samples: Annotated[int | None, WHOLE] = None,
     enlarge: Annotated[
-        int, Parameter(help="enlarge so many times first, as super-resolve-4x expects of small images")
+        int, WHOLE, Parameter(help="enlarge so many times first, as super-resolve-4x expects of small images")
     ] = 1,
     seed: Seed = 0,
     tile: Tile = DEFAULT_TILE,
@@ -61,8 +63,8 @@ def restore(
     set_threads(threads)
     jobs = plan(inputs, out)
     if model is None:
-        model = fitting_model(job.source for job in jobs)
-        say(f"model: {model}, since these are JPEG files; others by --model: {', '.join(shipped_names())}")
+        model, why = _fitting(jobs, enlarge)
+        say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
     asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
@@ -94,6 +96,14 @@ def degrade(
     set_threads(threads)
     jobs = plan(inputs, out)
     return follow(lambda progress: degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
+
+
+def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:
+    """Return the model for what is there, and why; where nothing is, the first word is on that."""
+    files = [job.source for job in jobs if job.error is None]
+    if not files and jobs[0].error is not None:
+        raise jobs[0].error
+    return fitting_model(files, enlarged=enlarged)
 
 
 def _restored(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, out: Path) -> int:

@@ -6,14 +6,14 @@ from rich.progress import TimeRemainingColumn
 
 from indi import toy as toy_sets
 from indi.cli.app import app
-from indi.cli.options import Json, Seed
+from indi.cli.options import Json, Seed, Whole
 from indi.cli.terminal import bar_of, print_json, print_table, say
 from indi.devices import set_threads
 from indi.report import toy_rows
 
 
 @app.command
-def toy(*, out: Path = Path("toy"), seed: Seed = 0, threads: int = 1, json: Json = False) -> int:
+def toy(*, out: Path = Path("toy"), seed: Seed = 0, threads: Whole = 1, json: Json = False) -> int:
     """Show on two sets of points that small steps cure regression to the mean: the paper's Figure 1, in a minute.
 
     Trains small networks, and holds them against the exact answer. Writes toy.json, toy.png and toy.gif.

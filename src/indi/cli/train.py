@@ -10,7 +10,7 @@ from rich.progress import TextColumn, TimeRemainingColumn
 from indi import training
 from indi.checkpoint import STATE_FILE
 from indi.cli.app import app
-from indi.cli.options import DEFAULTS, PRECISION_HELP, Device, Epsilon, Size, Task, Threads
+from indi.cli.options import DEFAULTS, PRECISION_HELP, WHOLE, Device, Epsilon, Size, Task, Threads
 from indi.cli.terminal import STOPPING, bar_of, patience, say
 from indi.devices import Precision, set_threads
 from indi.distributed import agreed, speaks
@@ -26,16 +26,19 @@ def train(
     degraded: Path | None = None,
     task: Task = None,
     minutes: float | None = None,
-    iterations: int | None = None,
+    iterations: Annotated[int | None, WHOLE] = None,
     method: Annotated[str | None, Parameter(help=f"{', '.join(METHODS)}; by default {DEFAULTS.method.name}")] = None,
     size: Size = None,
     epsilon: Epsilon = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     config: Path | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
-    seed: Annotated[int | None, Parameter(help=f"of everything random; by default {DEFAULTS.training.seed}")] = None,
+    seed: Annotated[
+        int | None, WHOLE, Parameter(help=f"of everything random; by default {DEFAULTS.training.seed}")
+    ] = None,
     checkpoint_every: Annotated[
         int | None,
+        WHOLE,
         Parameter(help=f"iterations between checkpoints; by default {DEFAULTS.training.checkpoint_every}"),
     ] = None,
     resume: Annotated[bool, Parameter(negative="")] = False,

@@ -2,7 +2,16 @@
 
 from indi.images.atomic import atomic, write_atomic
 from indi.images.convert import fit_channels, from_unit, to_unit
-from indi.images.files import READABLE_SUFFIXES, find_images, read, read_header, read_headers, read_picture, write
+from indi.images.files import (
+    READABLE_SUFFIXES,
+    find_images,
+    jpeg_quality,
+    read,
+    read_header,
+    read_headers,
+    read_picture,
+    write,
+)
 from indi.images.image import MAX_PIXELS, Header, Image, Metadata, Resolution
 from indi.images.zarr_stack import is_zarr
 
@@ -18,6 +27,7 @@ __all__ = [
     "fit_channels",
     "from_unit",
     "is_zarr",
+    "jpeg_quality",
     "read",
     "read_header",
     "read_headers",

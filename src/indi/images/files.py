@@ -148,6 +148,18 @@ def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str |
         return list(stack.headers)
 
 
+def jpeg_quality(path: str | os.PathLike[str]) -> int | None:
+    """Return about which quality, 1 to 100, a JPEG file was compressed with; None for files of another format.
+
+    Raises:
+        ImageError: it is missing, damaged, or no image.
+    """
+    if is_zarr(Path(path)):
+        return None
+    with _opened(Path(path)) as (file, format_):
+        return jpeg.quality(file) if format_.decode is jpeg.decode else None
+
+
 def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None) -> Array:
     """Return the pixels of one picture of a TIFF file or a Zarr volume, without its alpha.
 

@@ -22,12 +22,13 @@ QUALITY = 95
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
-_END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
+_END, _SCAN, _TABLES, _COMMENT = 0xD9, 0xDA, 0xDB, 0xFE
 _WITHOUT_DATA = {0x00, 0x01, *range(0xD0, 0xD9)}
 _APPLICATION = range(0xE0, 0xF0)
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan, after stuffed bytes and restarts
 _LONGEST = 65533
 _LONGEST_SIDE = 65500  # libjpeg's; the format's own is 65535
+_SUM = 3685  # of the luminance table that T.81 annex K gives, which encoders scale by their quality
 _MOST_SCANS = 200  # encoders write about ten; every one costs a pass over all pixels
 
 _JFIF = b"JFIF\0"
@@ -79,6 +80,20 @@ def decode(file: BinaryIO) -> Image:
     if pixels.shape != (shape if expected.channels == 1 else (*shape, 3)) or pixels.dtype != expected.dtype:
         raise ImageError(f"damaged JPEG: it decodes to {pixels.dtype} {pixels.shape}, against its header")
     return Image(pixels, None, _metadata(applications))
+
+
+def quality(file: BinaryIO) -> int:
+    """Return about which quality on libjpeg's scale, 1 to 100, the image was compressed with, by its first table.
+
+    Raises:
+        ImageError: damaged: it has no table.
+    """
+    for marker, data, _ in _segments(file):
+        wide = len(data) > 0 and data[0] >> 4
+        if marker == _TABLES and len(data) > (128 if wide else 64):
+            percent = 100 * np.frombuffer(data[1:129] if wide else data[1:65], ">u2" if wide else "u1").sum() / _SUM
+            return max(1, round(float(5000 / percent if percent > 100 else 100 - percent / 2)))
+    raise ImageError("damaged JPEG: it has no table of quantisation")
 
 
 def encode(image: Image, file: BinaryIO) -> None:

@@ -86,7 +86,8 @@ def encode(image: Image, file: BinaryIO) -> None:
     from imagecodecs import png_encode
 
     with foreign_code("PNG"):
-        data = png_encode(np.ascontiguousarray(image.stacked()))
+        pixels = image.stacked()
+        data = png_encode(pixels.ravel().reshape(pixels.shape))  # of one pixel any strides are contiguous, but not here
     after_header = len(SIGNATURE) + 25
     file.write(data[:after_header])
     for kind, content in _metadata_chunks(image):

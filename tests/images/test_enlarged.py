@@ -1,0 +1,89 @@
+"""What metadata say after enlarging, as Pillow and tifffile read it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from image_makers import camera_exif
+from PIL import ExifTags
+from PIL import Image as Pillow
+from PIL.TiffImagePlugin import IFDRational
+
+from indi.files import Restoration
+from indi.images import Metadata, Resolution, read, write
+from indi.images.enlarged import enlarged
+from indi.images.tags import SHORT, Encoding, Tree, pack_tree
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+
+
+def enlarged_file(source: Path, target: Path, factor: int) -> Path:
+    write(target, Restoration(enlarged=factor).enlarge(read(source)))
+    return target
+
+
+def test_a_photograph_is_of_its_new_size(tmp_path: Path) -> None:
+    exif = camera_exif()
+    exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = 300.0
+    camera: dict[int, int | IFDRational] = {
+        ExifTags.Base.ExifImageWidth: 12,
+        ExifTags.Base.ExifImageHeight: 8,
+        ExifTags.Base.FocalPlaneXResolution: IFDRational(8193, 4),
+    }
+    exif.get_ifd(ExifTags.IFD.Exif).update(camera)
+    Pillow.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300))
+    with Pillow.open(enlarged_file(tmp_path / "a.jpg", tmp_path / "b.jpg", 4)) as picture:
+        assert picture.size == (48, 32)
+        assert picture.info["dpi"] == (1200, 1200)
+        found = picture.getexif()
+        below = found.get_ifd(ExifTags.IFD.Exif)
+        assert found[ExifTags.Base.XResolution] == found[ExifTags.Base.YResolution] == 1200
+        assert (below[ExifTags.Base.ExifImageWidth], below[ExifTags.Base.ExifImageHeight]) == (48, 32)
+        assert float(below[ExifTags.Base.FocalPlaneXResolution]) == pytest.approx(8193)
+        assert (found[ExifTags.Base.Orientation], found[ExifTags.Base.ImageDescription]) == (6, "a barn")
+        assert float(below[ExifTags.Base.ExposureTime]) == pytest.approx(0.008)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pixels_of_a_microscope_become_smaller(tmp_path: Path, order: str) -> None:
+    sizes = {"PhysicalSizeX": 0.2, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": "um"}
+    options = {"byteorder": order, "resolution": (5e4, 4e4), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", PIXELS[..., 0], metadata={"axes": "YX", **sizes}, **options)
+    with tifffile.TiffFile(enlarged_file(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif", 2)) as file:
+        assert file.series[0].shape == (16, 24)
+        text = file.ome_metadata
+        tags = file.pages[0].tags
+        assert (tags["XResolution"].value, tags["YResolution"].value) == ((100000, 1), (80000, 1))
+    assert text is not None
+    for said in ('SizeX="24"', 'SizeY="16"', 'PhysicalSizeX="0.1"', 'PhysicalSizeY="0.125"', 'PhysicalSizeXUnit="um"'):
+        assert said in text
+    assert 'SizeC="1"' in text
+
+
+def test_a_thumbnail_goes_which_shows_what_was(tmp_path: Path) -> None:
+    encoding = Encoding("<")
+    first: Tree = {274: encoding.tag(SHORT, 6)}
+    behind = 8 + len(pack_tree(first, encoding, 8))
+    block = (
+        encoding.start(8)
+        + pack_tree(first, encoding, 8, behind)
+        + pack_tree({259: encoding.tag(SHORT, 6)}, encoding, 0)
+    )
+    for factor, directories in ((1, 2), (4, 1)):
+        exif = Pillow.Exif()
+        exif.load(enlarged(Metadata(exif=block), factor).exif or b"")
+        assert exif[ExifTags.Base.Orientation] == 6
+        assert len(exif.get_ifd(ExifTags.IFD.IFD1)) == directories - 1
+
+
+def test_what_does_not_grow_stays() -> None:
+    exif = camera_exif().tobytes().removeprefix(b"Exif\0\0")
+    before = Metadata(exif=exif, resolution=Resolution(3, 2, "aspect"), icc=b"profile")
+    assert enlarged(before, 1) is before
+    after = enlarged(before, 4)
+    assert (after.resolution, after.icc) == (before.resolution, before.icc)
+    broken = Metadata(exif=exif[:30])
+    assert enlarged(broken, 4) == broken
+    assert enlarged(Metadata(), 4) == Metadata()
+    assert enlarged(Metadata(resolution=Resolution(3, 2, "cm")), 4).resolution == Resolution(12, 8, "cm")

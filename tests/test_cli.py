@@ -497,6 +497,32 @@ def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: 
     assert "say with --model" in capsys.readouterr().err
 
 
+def test_no_model_takes_the_place_of_another_in_the_app(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs may be called as shipped models are, as each other, and with dots."""
+    served: dict[str, Path] = {}
+
+    class Page:
+        def block_thread(self) -> None: ...
+
+    def serve(models: dict[str, Path], **_: object) -> Page:
+        served.update(models)
+        return Page()
+
+    monkeypatch.setattr(cli.browser, "serve", serve)
+    ship(tiny_model(3), "denoise", weights)
+    folders = [tmp_path / "runs" / "denoise", tmp_path / "a" / "rr.v1", tmp_path / "b" / "rr.v1"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        save_model(tiny_model(1), folder)
+    assert run("app", "denoise", *folders, folders[1] / "model.safetensors") == 0
+    assert list(served.items()) == [
+        *zip(["denoise, 2", "rr.v1", "rr.v1, 2"], folders, strict=True),
+        ("model", folders[1] / "model.safetensors"),
+    ]
+
+
 # train
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import ExifTags, ImageOps
+from PIL import Image as Pillow
 
 from indi.app import measuring, restoring, training
 from indi.app.session import Session, Task
@@ -93,6 +95,31 @@ def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tm
     brightest = np.quantile(spread, 0.999)
     np.testing.assert_allclose(read(picture).pixels[..., 0], (spread / brightest).clip(0, 1) * 255, atol=0.6)
     assert f"{brightest:.1%}" in legend
+
+
+@pytest.mark.parametrize("held", range(1, 9))
+def test_a_photograph_is_shown_upright_and_written_as_it_lies(session: Session, tmp_path: Path, held: int) -> None:
+    exif = Pillow.Exif()
+    exif[ExifTags.Base.Orientation] = held
+    lying = np.random.default_rng(0).integers(0, 256, (30, 41), np.uint8)
+    Pillow.fromarray(lying).save(tmp_path / "a.png", exif=exif)
+    with Pillow.open(tmp_path / "a.png") as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    before, *_ = restoring.look(session, tmp_path / "a.png")
+    np.testing.assert_array_equal(read(before).pixels, upright)
+    last = restored(session, tmp_path / "a.png", steps=1)[-1]
+    assert last.before is not None
+    assert last.after is not None
+    np.testing.assert_array_equal(read(last.before).pixels, upright)
+    assert read(last.walk[0][0]).pixels.shape == upright.shape
+    assert read(last.after).pixels.shape == upright.shape
+    (file,) = last.files
+    assert read(file).pixels.shape == lying.shape
+    with Pillow.open(file) as picture:
+        assert picture.getexif()[ExifTags.Base.Orientation] == held
+        np.testing.assert_array_equal(
+            np.asarray(ImageOps.exif_transpose(picture).convert("RGB")), read(last.after).pixels
+        )
 
 
 def test_enlarged_first(session: Session, tmp_path: Path) -> None:
@@ -197,7 +224,7 @@ def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monke
         with pytest.raises(ConfigError, match="steps go from 1 to 50"):
             restored(session, good, **options)
     monkeypatch.setattr(restoring, "MOST_PIXELS", 16 * 119)
-    with pytest.raises(ImageError, match="above the limit of 119"):
+    with pytest.raises(ConfigError, match="0 megapixels once enlarged are too much here, 0 at most; take indi restore"):
         restored(session, good, enlarged=4)
     assert not list(session.folder.rglob("*.png"))
 

@@ -12,7 +12,7 @@ from indi.app.session import Session, Task, safe_name
 from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
 from indi.files import Job, Restoration
-from indi.images import Image, read, write
+from indi.images import Image, orientation, read, read_header, write
 from indi.restoration import Pixels, Restorer
 from indi.samplers import State
 from indi.tiling import part_of
@@ -25,6 +25,16 @@ _CROP = 256  # side of what is shown of the walk, in pixels
 _EVERY = 0.3  # seconds between two words on how far it is
 
 Shown = tuple[Path, str]  # a picture with its caption
+
+_TURNS = {  # by the orientation that a camera notes (CIPA DC-008), what shows its pixels upright
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,9 @@ def look(session: Session, upload: Path) -> tuple[Path, int, int]:
     Raises:
         ImageError: The file cannot be read.
     """
-    image = for_display(read(upload, max_pixels=MOST_PIXELS).pixels)
-    return _picture(session.new_folder("upload") / "before.png", image), *image.shape[:2]
+    image = _read(upload)
+    shown = _Pictures(session.new_folder("upload"), orientation(image.metadata.exif))
+    return shown.picture("before", image.pixels), *image.pixels.shape[:2]
 
 
 def restore(
@@ -91,7 +102,7 @@ def restore(
     restorer = session.restorer(model)
     steps = 1 if restorer.method.one_step else steps
     asked = Restoration(steps, samples if samples > 1 else None, seed, enlarged=enlarged, strength=strength)
-    image = asked.enlarge(read(upload, max_pixels=MOST_PIXELS // enlarged**2))
+    image = asked.enlarge(_read(upload, enlarged))
     _check_together(image, samples)
     walks = _Walks(restorer, asked.how(restorer), image, session.new_folder("shown"), samples, seed)
     progress = Progress(0.0, "beginning")
@@ -104,11 +115,36 @@ def restore(
         yield replace(progress, note=f"stopped at {progress.note}")
 
 
+def _read(upload: Path, enlarged: int = 1) -> Image:
+    header = read_header(upload)
+    pixels = header.height * header.width * enlarged**2
+    if pixels > MOST_PIXELS:
+        size = f"{pixels / 1e6:.0f} megapixels{' once enlarged' if enlarged > 1 else ''}"
+        raise ConfigError(f"{size} are too much here, {MOST_PIXELS / 1e6:.0f} at most; take indi restore for it")
+    return read(upload, max_pixels=MOST_PIXELS)
+
+
 def _check_together(image: Image, samples: int) -> None:
     pixels = image.pixels.shape[0] * image.pixels.shape[1]
     if pixels * samples > MOST_TOGETHER and samples > 1:
         most = max(1, MOST_TOGETHER // pixels)
         raise ConfigError(f"{samples} samples of {pixels / 1e6:.0f} megapixels are too much here; take {most} at most")
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """A folder of pictures to look at, upright."""
+
+    folder: Path
+    orientation: int
+
+    def picture(self, name: str, pixels: Pixels) -> Path:
+        """Write one, quickly rather than small, and return where it is."""
+        path = self.folder / f"{name}.png"
+        picture = Pillow.fromarray(for_display(pixels))
+        turn = _TURNS.get(self.orientation)
+        (picture if turn is None else picture.transpose(turn)).save(path, compress_level=1)
+        return path
 
 
 @dataclass
@@ -123,9 +159,9 @@ class _Walks:
     seed: int
 
     def __post_init__(self) -> None:
-        before = for_display(self.image.pixels)
-        self.window = liveliest_window(before, _CROP)
-        self.before = _picture(self.folder / "before.png", before)
+        self.shown = _Pictures(self.folder, orientation(self.image.metadata.exif))
+        self.window = liveliest_window(for_display(self.image.pixels), _CROP)
+        self.before = self.shown.picture("before", self.image.pixels)
         self.restored: list[Pixels] = []
 
     def walked(self, work: Task) -> Iterator[Progress]:
@@ -151,14 +187,12 @@ class _Walks:
     def _step(self, number: int, state: State) -> Shown:
         """Return a picture of the liveliest part as a walk leaves it."""
         part = self.restorer.pixels(state.image[..., *self.window], like=self.image.pixels)
-        return _picture(
-            self.folder / f"step-{number}.png", for_display(part)
-        ), f"step {number}" if number else "degraded"
+        return self.shown.picture(f"step-{number}", part), f"step {number}" if number else "degraded"
 
     def samples_shown(self) -> tuple[Shown, ...]:
         """Return pictures of the liveliest part of each restoration."""
         return tuple(
-            (_picture(self.folder / f"sample-{n}.png", for_display(each[self.window])), f"sample {n}")
+            (self.shown.picture(f"sample-{n}", each[self.window]), f"sample {n}")
             for n, each in enumerate(self.restored, start=1)
         )
 
@@ -207,23 +241,17 @@ def _finished(
     for path, result in zip(files, results, strict=True):
         write(path, result)
     answer = results[asked.samples or 0].pixels  # of several, their mean
-    after = _picture(walks.folder / "after.png", for_display(answer))
+    after = walks.shown.picture("after", answer)
     done = replace(progress, share=1.0, note="done", after=after, files=tuple(files))
     if asked.samples is None:
         return done
-    return replace(done, samples=walks.samples_shown(), spread=_spread(walks.folder, results[asked.samples + 1].pixels))
+    return replace(done, samples=walks.samples_shown(), spread=_spread(walks.shown, results[asked.samples + 1].pixels))
 
 
-def _spread(folder: Path, spread: Pixels) -> Shown:
+def _spread(shown: _Pictures, spread: Pixels) -> Shown:
     """Return the map of the samples' deviation, one value a pixel, with what its brightest stands for."""
     values = spread if spread.ndim == 2 else spread.max(axis=2)
     brightest = max(float(np.quantile(values, 0.999)), 1e-6)
-    scaled = for_display((values / brightest).clip(0, 1).astype(np.float32))
+    scaled = (values / brightest).clip(0, 1).astype(np.float32)
     legend = f"black: they agree; white: they deviate by {brightest:.1%} of the full range"
-    return _picture(folder / "spread.png", scaled), legend
-
-
-def _picture(path: Path, pixels: Pixels) -> Path:
-    """Write a picture to look at, quickly rather than small."""
-    Pillow.fromarray(pixels).save(path, compress_level=1)
-    return path
+    return shown.picture("spread", scaled), legend

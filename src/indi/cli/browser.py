@@ -1,5 +1,6 @@
 """The command that opens the page: app."""
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from indi.cli.options import Threads, Whole
 from indi.cli.terminal import say
 from indi.devices import set_threads
 from indi.restoration import load
-from indi.shipped import find_model
+from indi.shipped import find_model, shipped_names
 
 
 @root.command
@@ -29,11 +30,19 @@ def app(
         browser: open the page
     """
     set_threads(threads)
-    served = {}
+    served: dict[str, Path] = {}
     for model in models:
         load(model)
-        served[model.stem] = find_model(model)
+        if str(model) not in shipped_names():  # which are offered anyhow
+            served[_free_name(model, {*shipped_names(), *served})] = find_model(model)
     page = serve(served, port=port, show=browser)
     say(f"indi is at http://{HOST}:{port}; Ctrl-C ends it")
     page.block_thread()
     return 0
+
+
+def _free_name(model: Path, taken: set[str]) -> str:
+    """Return what a model is called: as its folder or file, with a number where another is called so."""
+    name = model.resolve().name if model.is_dir() else model.stem
+    numbered = (f"{name}, {number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)

@@ -13,6 +13,7 @@ from indi.images.files import (
     write,
 )
 from indi.images.image import MAX_PIXELS, Header, Image, Metadata, Resolution
+from indi.images.tags import orientation
 from indi.images.zarr_stack import is_zarr
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "from_unit",
     "is_zarr",
     "jpeg_quality",
+    "orientation",
     "read",
     "read_header",
     "read_headers",

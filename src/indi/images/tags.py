@@ -28,6 +28,7 @@ class Name(IntEnum):
     PHOTOMETRIC = 262
     DESCRIPTION = 270
     STRIP_OFFSETS = 273
+    ORIENTATION = 274
     SAMPLES = 277
     ROWS = 278
     STRIP_COUNTS = 279
@@ -264,6 +265,15 @@ def read_block(block: bytes) -> tuple[Tree, Order]:
     file = BytesIO(block)
     encoding, offset = read_start(file)
     return read_tree(file, encoding, offset)[0], encoding.order
+
+
+def orientation(block: bytes | None) -> int:
+    """Return how a camera was held, 1 to 8, by an EXIF block; 1, upright, where it does not say or is damaged."""
+    try:
+        tree, order = read_block(block or b"")
+        return Directory(tree, Encoding(order)).number(Name.ORIENTATION, 1)
+    except ImageError:
+        return 1
 
 
 def pack_block(tree: Tree, order: Order) -> bytes:

@@ -87,6 +87,22 @@ def test_an_empty_folder_is_reported_and_the_rest_goes_on(tmp_path: Path, gray: 
     assert "no images in this folder" in str(outcomes[1].error)
 
 
+def test_what_of_a_folder_is_passed_over_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    album = tmp_path / "album"
+    save(album / "one.png")
+    with caplog.at_level("INFO", logger="indi"):
+        assert len(plan([album], tmp_path / "out")) == 1
+        assert caplog.messages == []
+        for name in ("a.HEIC", "b.heic", "clip.mp4", "notes", ".hidden.webp"):
+            (album / name).write_bytes(b"")
+        (album / "more").mkdir()
+        assert len(plan([album], tmp_path / "out")) == 1
+    (line,) = caplog.messages
+    start, _, kinds = line.partition(": passed over: 2 .heic, ")
+    assert start == str(album)
+    assert sorted(kinds.split(", ")) == ["1 .mp4", "1 file without suffix", "1 folder"]
+
+
 def test_an_image_too_large_for_memory_is_reported_and_the_rest_goes_on(
     tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

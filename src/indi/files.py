@@ -1,5 +1,6 @@
 """Restore or degrade files and folders: what is read, what is written, and what failed."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from indi.tiling import is_out_of_memory
 from indi.uncertainty import Calibration, maps, names
 from indi.walks import Walk
 
+log = logging.getLogger("indi")
+
+_KINDS = 8  # of files, named in a line
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _FOREIGN_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif", ".jxl")  # whoever names one means a file
 
@@ -74,7 +78,10 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     for item in map(Path, inputs):
         try:
             is_folder = item.is_dir() and not is_zarr(item)
-            sources += find_images(item, volumes=True) if is_folder else [item]
+            found = find_images(item, volumes=True) if is_folder else [item]
+            if is_folder:
+                _say_what_stays(item, found)
+            sources += found
         except ImageError as error:
             unusable.append(Job(item, out, error))
     if not sources and not unusable:
@@ -91,6 +98,15 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
             message = f"{count} inputs are named {name} and would be written to one file"
             raise ConfigError(f"{message}; give them one at a time")
     return jobs + unusable
+
+
+def _say_what_stays(folder: Path, found: Sequence[Path]) -> None:
+    """Log what of a folder is passed over: photographs of kinds that are not read, say, which would be missed later."""
+    others = {path for path in folder.iterdir() if not path.name.startswith(".")} - {*found}
+    kinds = Counter("folder" if path.is_dir() else path.suffix.lower() or "file without suffix" for path in others)
+    if kinds:
+        named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
+        log.info("%s: passed over: %s%s", folder, named, ", …" if len(kinds) > _KINDS else "")
 
 
 def _name_of(source: Path) -> str:

@@ -44,11 +44,15 @@ def print_json(values: dict[str, Any]) -> None:
 
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of cells in columns on stdout."""
+    """Print rows of cells, the heads first, in columns on stdout: words begin below each other, numbers end so."""
     rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    columns = []
+    for head, *cells in zip(*rows, strict=True):
+        width = max(map(len, (head, *cells)))
+        are_words = any(cell[:1].isalpha() for cell in cells)
+        columns.append([cell.ljust(width) if are_words else cell.rjust(width) for cell in (head, *cells)])
+    for line in zip(*columns, strict=True):
+        print("  ".join(line).rstrip())
 
 
 @contextmanager

@@ -23,24 +23,22 @@ import indi
 import tables
 from indi.checkpoint import Card, load_model, write_tensors, write_text
 from indi.devices import set_threads
+from indi.errors import ConfigError
 from indi.images import find_images, read
 from indi.shipped import WEIGHTS, find_model
-from indi.walks import DEFAULT_STEPS
+from indi.walks import DEFAULT_SAMPLER, DEFAULT_STEPS
 
 STEPS = (1, 5, 10, 20)
 METRICS = ("psnr", "psnr_y", "ssim", "ms_ssim", "swd", "spectrum")
 DATA = (
     "400 photographs of BSDS500 (its training and test images; Arbelaez, Maire, Fowlkes and Malik, TPAMI 2011), "
-    "which are commonly stated to be for non-commercial research; degraded by the task's training form"
+    "which are commonly stated to be for non-commercial research, 8 of them for previews alone; degraded by the task's "
+    "training form"
 )
-LICENCE = (
-    "The weights may be used for research and other non-commercial work, as is commonly stated of the photographs they "
-    "were trained on; whether their terms reach further than that is not settled. The code is under the MIT licence."
-)
+LICENCE = (WEIGHTS / "LICENSE.md").read_text(encoding="utf-8").strip()
 LIMITS = (
     "Trained on photographs of 481 x 321 px in 8 bit: other kinds of images, other or stronger damage (banding, coarse "
-    "grain, single bad pixels), and dim 16-bit images may come out worse, even than they went in. Images that are "
-    "hardly damaged lose a little: --strength 0.1 or 0.2 changes them less."
+    "grain, single bad pixels), and dim 16-bit images may come out worse, even than they went in. "
 )
 NOT_FOR = (
     "Evidence, diagnosis, measuring, or telling who or what is to be seen: more than one step adds detail that is "
@@ -64,31 +62,47 @@ class Entry:
     """What is said of a model, and what it is measured on; the first set stands for it in lists."""
 
     purpose: str
+    limits: str  # its own, beside those of all
     sets: list[TestSet] = field(default_factory=list)
     steps: int = DEFAULT_STEPS  # when none are asked for
+    sampler: str = DEFAULT_SAMPLER
 
 
+SHARP = "Images that are sharp already are changed visibly: keep it for those that are not."
 CBSD68, KODAK = TestSet("CBSD68", "test/CBSD68"), TestSet("Kodak24", "test/Kodak24")
 CITY100 = TestSet("City100, Nikon", "pairs/city100_nikon/clean", "pairs/city100_nikon/degraded", steps=(1, 10))
 MODELS = {
     "denoise": Entry(
         "Gaussian and camera noise up to a deviation of 55 of 255, in colour and gray",
-        [CBSD68, TestSet("PolyU", "pairs/polyu/clean", "pairs/polyu/degraded", steps=(1, 10))],
+        "Images with hardly any noise lose a little: --strength 0.1 or 0.2 changes them less.",
+        [CBSD68, TestSet("PolyU", "pairs/polyu/clean", "pairs/polyu/degraded", steps=(1, 5, 10))],
+        steps=5,
+        sampler="multistep",
     ),
     # For most of these ten steps leave grain, or bring the blocks back: swd takes either for detail, people do not.
-    "jpeg": Entry("JPEG blocks and ringing, quality 5 to 95", [TestSet("classic5", "test/classic5")], steps=1),
-    "super-resolve-4x": Entry(
-        "images enlarged 4 times (--enlarge 4)", [TestSet("Set14", "test/Set14", border=4), CITY100], steps=1
+    "jpeg": Entry(
+        "JPEG blocks and ringing, quality 5 to 95",
+        "From a quality of about 91 on it takes away more than it mends.",
+        [TestSet("classic5", "test/classic5")],
+        steps=1,
     ),
-    "deblur-motion": Entry("blur of a camera that shook, up to 24 px", [KODAK], steps=5),
-    "deblur-defocus": Entry("blur of a lens out of focus, up to 6 px", [KODAK, CITY100], steps=1),
+    "super-resolve-4x": Entry(
+        "images enlarged 4 times (--enlarge 4)",
+        "Images that are sharp already lose fine texture.",
+        [TestSet("Set14", "test/Set14", border=4), CITY100],
+        steps=1,
+    ),
+    "deblur-motion": Entry("blur of a camera that shook, up to 24 px", SHARP, [KODAK], steps=5),
+    "deblur-defocus": Entry(
+        "blur of a lens out of focus, up to 6 px", SHARP, [KODAK, CITY100], steps=1, sampler="multistep"
+    ),
 }
 
 
 def ship(name: str, run: Path, machine: str, before: list[Path]) -> dict[str, Any]:
     """Write the weights of a run in half the size, and return what the card says of their making."""
     model = load_model(run)
-    card = model.card.model_copy(update={"name": name})
+    card = model.card.model_copy(update={"name": name, "licence": LICENCE})
     # float16 keeps 3 bits more than bfloat16, and no weight here comes near its limits.
     tensors = {key: tensor.half() for key, tensor in model.network.state_dict().items()}
     write_tensors(WEIGHTS / f"{name}.safetensors", tensors, card.model_dump(mode="json"))
@@ -110,6 +124,7 @@ def measured(name: str, test: TestSet, root: Path) -> dict[str, Any]:
         task=name if test.degraded is None else None,
         border=test.border,
         steps=test.steps,
+        sampler=MODELS[name].sampler,
     )
     keep = ("steps", "network_calls", *METRICS)
     rows = [{key: row[key] for key in keep} for row in table["rows"]]
@@ -119,14 +134,36 @@ def measured(name: str, test: TestSet, root: Path) -> dict[str, Any]:
     return {"set": test.name, "kind": kind, "images": images, "border": test.border, "degraded": degraded, "rows": rows}
 
 
-def unharmed(name: str, root: Path) -> dict[str, Any]:
-    """Return how close clean images come back in one step: mean and least PSNR in dB."""
-    restorer, values = indi.load(WEIGHTS / f"{name}.safetensors"), []
-    for file in find_images(root / KODAK.clean):
-        clean = read(file).pixels
-        error = np.mean((restorer.restore(clean, steps=1).astype(float) - clean) ** 2)
-        values.append(20 * np.log10(255) - 10 * np.log10(max(float(error), 1e-10)))
-    return {"set": KODAK.name, "images": len(values), "psnr": float(np.mean(values)), "least": float(min(values))}
+def unharmed(name: str, root: Path, steps: int) -> dict[str, Any]:
+    """Return how close clean images come back in one step, and in those unless asked: mean and least PSNR in dB."""
+    restorer, files = indi.load(WEIGHTS / f"{name}.safetensors"), find_images(root / KODAK.clean)
+    rows = []
+    for count in sorted({1, steps}):
+        values = []
+        for file in files:
+            clean = read(file).pixels
+            error = np.mean(
+                (restorer.restore(clean, steps=count, sampler=MODELS[name].sampler).astype(float) - clean) ** 2
+            )
+            values.append(20 * np.log10(255) - 10 * np.log10(max(float(error), 1e-10)))
+        rows.append({"steps": count, "psnr": float(np.mean(values)), "least": float(min(values))})
+    return {"set": KODAK.name, "images": len(files), "rows": rows}
+
+
+def check(name: str, run: Path | None, root: Path) -> None:
+    """Refuse what would fail after the former weights are gone.
+
+    Raises:
+        ConfigError: The run is of another task or size, or a folder of images is not there.
+    """
+    if run is not None:
+        card = load_model(run).card
+        if (card.task, card.network.size) != (name, "small"):
+            raise ConfigError(f"{run}: a model of {card.task}, size {card.network.size}; {name}, size small, is needed")
+    for test in (KODAK, *MODELS[name].sets):
+        for folder in (test.clean, test.degraded):
+            if folder is not None and not (root / folder).is_dir():
+                raise ConfigError(f"{root / folder}: no such folder; set INDI_DATA to that of the test images")
 
 
 def main() -> int:
@@ -143,22 +180,24 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     set_threads(options.threads)
     name, card = options.name, WEIGHTS / f"{options.name}.json"
+    root, entry = Path(os.environ.get("INDI_DATA", "")), MODELS[options.name]
+    check(name, options.run, root)
     if options.run is not None:
         card.unlink(missing_ok=True)  # what it says is not true of the new weights, which wait for theirs
         training = ship(name, options.run, options.machine, options.before)
     else:
         training = json.loads(card.read_text(encoding="utf-8"))["training"]
-    root, entry = Path(os.environ["INDI_DATA"]), MODELS[name]
     about = {
+        "fingerprint": load_model(WEIGHTS / f"{name}.safetensors").fingerprint(),
         "purpose": entry.purpose,
         "steps": entry.steps,
+        "sampler": entry.sampler,
         "data": DATA,
-        "licence": LICENCE,
         "recipe": f"recipes/{name}.toml",
         "training": training,
-        "limits": LIMITS,
+        "limits": LIMITS + entry.limits,
         "not_for": NOT_FOR,
-        "clean": unharmed(name, root),
+        "clean": unharmed(name, root, entry.steps),
         "figures": [measured(name, test, root) for test in entry.sets],
     }
     write_text(card, json.dumps(about, indent=1) + "\n")

@@ -8,7 +8,7 @@ number of network calls, both metrics in each cell. FILE is the compare.json of 
 a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS METRIC METRIC -->`` has a column
 for each of several files, without their .json. ``<!-- ways FILE METRIC METRIC -->`` has a column for each channel of
 the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals,
-``<!-- strength FILE -->`` is for the strength.json of ``strength.py`` and ``<!-- scale FILE -->`` for the JSON of
+``<!-- strength FILE -->`` is for a strength-TASK.json of ``strength.py`` and ``<!-- scale FILE -->`` for the JSON of
 ``memory.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for
 each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.report import metric_text
+from indi.report import counted, metric_text
 from indi.shipped import shipped_models
 
 ROOT = Path(__file__).parent.parent
@@ -109,12 +109,17 @@ def _card_lines() -> Iterator[str]:
         recipe = f"[{Path(model['recipe']).name}](../{model['recipe']})"
         clean = model["clean"]
         yield f"\n### {model['name']}\n"
-        yield f"- **For**: {model['purpose']}; in {model['steps']} step{'s' * (model['steps'] > 1)} unless asked."
+        yield f"- **For**: {model['purpose']}; in {counted(model['steps'], 'step')} unless asked."
+        yield f"- **Sampler**: {model['sampler']}, unless asked, and in the tables."
         yield f"- **Network**: size {model['size']}, colour; gray images are served too."
         yield f"- **Data**: {model['data']}."
         yield f"- **Training**: {recipe}; {crops}; {hours}."
-        yield f"- **Clean images** ({clean['images']} of {clean['set']}) come back in one step within"
-        yield f"  {clean['psnr']:.1f} dB of themselves, at the least {clean['least']:.1f} dB."
+        kept = "; ".join(
+            f"in {counted(row['steps'], 'step')} within {row['psnr']:.1f} dB of themselves, at the least"
+            f" {row['least']:.1f} dB"
+            for row in clean["rows"]
+        )
+        yield f"- **Clean images** ({clean['images']} of {clean['set']}) come back {kept}."
         yield f"- **Limits**: {model['limits']}"
         yield f"- **Not for**: {model['not_for']}"
         yield f"- **Licence**: {model['licence']}\n"
@@ -171,16 +176,16 @@ def _coverage_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _strength_lines(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a row a deviation of the noise and a column a strength, with all numbers of steps in each cell."""
-    yield "| noise | degraded | " + " | ".join(f"{strength:g}" for strength in values["strengths"]) + " |"
+    """Yield a row a level of damage and a column a strength, with all numbers of steps in each cell."""
+    yield f"| {values['what']} | degraded | " + " | ".join(f"{strength:g}" for strength in values["strengths"]) + " |"
     yield "|---" * (2 + len(values["strengths"])) + "|"
     for row in values["rows"]:
         cells = [
             " / ".join(f"{row[f'{steps}/{strength:g}']:.2f}" for steps in values["steps"])
             for strength in values["strengths"]
         ]
-        degraded = "none" if row["deviation"] == 0 else f"{row['degraded']:.2f}"
-        yield "| " + " | ".join([str(row["deviation"]), degraded, *cells]) + " |"
+        degraded = "none" if row["level"] == 0 else f"{row['degraded']:.2f}"
+        yield "| " + " | ".join([str(row["level"]), degraded, *cells]) + " |"
 
 
 def _scale_lines(values: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indi.checkpoint import Card, Model, write_tensors, write_text
+from indi.checkpoint import Card, Model, load_model, write_tensors, write_text
 from indi.config import MethodSettings, NetworkSettings
 from indi.images import Image, Metadata, write
 from indi.networks import Network
@@ -93,7 +93,8 @@ def ship(model: Model, name: str, folder: Path) -> None:
     tensors = {key: value.half() for key, value in model.network.state_dict().items()}
     card = model.card.model_copy(update={"name": name, "task": name})
     write_tensors(folder / f"{name}.safetensors", tensors, card.model_dump(mode="json"))
-    row = {"psnr": 20.0, "swd": 9.0}
-    figures = [{"set": "none", "images": 2, "degraded": row, "rows": [{"steps": 1, **row}]}]
-    about = {"purpose": "for tests", "data": "none", "figures": figures}
+    rows = [{"steps": steps, "psnr": 20.0 + steps, "psnr_y": 30.0 + steps, "swd": 9.0} for steps in (0, 1, 3)]
+    figures = [{"set": "none", "images": 2, "border": 0, "degraded": rows[0], "rows": rows[1:]}]
+    about = {"purpose": "for tests", "data": "none", "steps": 3, "figures": figures}
+    about["fingerprint"] = load_model(folder / f"{name}.safetensors").fingerprint()
     write_text(folder / f"{name}.json", json.dumps(about))

@@ -441,8 +441,13 @@ def test_models(weights: Path, capsys: Captured) -> None:
     assert {"name", "task", "channels", "size", "data", "figures"} <= listed.keys()
     assert run("models") == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["name", "size", "measured", "on", "before", "1", "step", "for"]
-    assert line.split() == ["jpeg", "tiny", "none", "20.00", "dB", "20.00", "dB", "for", "tests"]
+    assert header.split() == ["name", "measured", "on", "before", "1", "step", "unless", "asked", "for"]
+    assert " ".join(line.split()) == "jpeg none 20.00 dB 21.00 dB 23.00 dB, 3 steps for tests"
+    about = json.loads((weights / "jpeg.json").read_text())
+    about["figures"][0]["border"] = 4
+    (weights / "jpeg.json").write_text(json.dumps(about))
+    assert run("models") == 0
+    assert "none, luma   30.00 dB  31.00 dB  33.00 dB, 3 steps  for tests" in capsys.readouterr().out
 
 
 def test_jpeg_files_are_restored_without_a_choice(

@@ -1,16 +1,22 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
 import indi
 from indi import shipped
-from indi.checkpoint import load_model
+from indi.checkpoint import load_model, save_model
+from indi.degradations import degradation
 from indi.errors import ConfigError, ModelError
+from indi.images import to_unit
 from indi.info import info
+from indi.restoration import Pixels
 from indi.shipped import find_model, fitting_model, shipped_models, shipped_names
+from indi.walks import Walk
 from problems import ship, tiny_model, write_pairs
 
 
@@ -75,13 +81,21 @@ def test_a_name_is_a_model_wherever_one_can_be_given(
 
 
 def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
-    assert indi.load("jpeg").default_steps == 10
     about = weights / "jpeg.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"steps": 3}))
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"steps": 2, "sampler": "heun"}))
     restorer, image = indi.load("jpeg"), np.full((16, 16, 3), 99, np.uint8)
-    assert restorer.default_steps == 3
-    np.testing.assert_array_equal(restorer.restore(image), restorer.restore(image, steps=3))
-    assert indi.load("denoise").default_steps == 10
+    assert restorer.default_steps == 2
+    np.testing.assert_array_equal(restorer.restore(image), restorer.restore(image, steps=2, sampler="heun"))
+    assert not np.array_equal(restorer.restore(image), restorer.restore(image, sampler="euler"))
+    assert restorer.walk(None, samples=None, times="uniform", sampler=None) == Walk(2, "uniform", "heun")
+    clean = write_pairs(weights.parent, count=1, channels=3)["clean"]
+    table = indi.evaluate(restorer, clean=clean, task="jpeg", steps=[2])
+    assert (table["settings"]["sampler"], table["rows"][0]["network_calls"]) == ("heun", 3)
+    assert (indi.load("denoise").default_steps, indi.load("denoise").default_sampler) == (3, "euler")
+    assert indi.load(weights / "jpeg.safetensors").default_steps == 2  # by its file as by its name
+    other = tiny_model(3, seed=1)
+    save_model(replace(other, card=other.card.model_copy(update={"name": "jpeg"})), weights.parent / "run")
+    assert indi.load(weights.parent / "run").default_steps == 10  # a run may be called as a shipped model is
 
 
 def test_a_model_that_is_not_there_is_told_which_are(weights: Path) -> None:
@@ -121,6 +135,8 @@ def test_each_one_is_whole(name: str) -> None:
     assert (Path(__file__).parent.parent / about["recipe"]).exists()
     model = load_model(find_model(name))
     assert model.card.name == name
+    assert model.fingerprint() == about["fingerprint"], "the card is of other weights"
+    assert about["licence"] == (shipped.WEIGHTS / "LICENSE.md").read_text(encoding="utf-8").strip()
     for measured in about["figures"]:
         assert measured["images"] > 1
         assert measured["rows"][0]["steps"] == 1
@@ -130,3 +146,20 @@ def test_each_one_is_whole(name: str) -> None:
         restored = indi.load(name).restore(image, steps=1)
         assert restored.shape == image.shape
         assert np.abs(restored.astype(int) - image).max() <= 6
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_each_one_restores(name: str) -> None:
+    """A photograph that none was trained on comes nearer to clean, in one step and in those unless asked."""
+    data = pytest.importorskip("skimage.data")
+    clean = data.astronaut()[96:288, 96:288]
+    planes = torch.from_numpy(np.moveaxis(to_unit(clean), -1, 0).copy())
+    degraded = np.moveaxis(degradation(name).test(planes, torch.Generator().manual_seed(0)).numpy(), 0, -1)
+    restorer = indi.load(name)
+
+    def error(image: Pixels) -> float:
+        return float(np.square(image.astype(np.float64) - to_unit(clean)).mean())
+
+    one, several = (restorer.restore(degraded.astype(np.float32), steps=steps) for steps in (1, None))
+    assert error(one) < 0.9 * error(degraded)
+    assert error(several) < error(degraded)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from indi.checkpoint import load_model, read_tensors, write_tensors
+import indi
+from indi.checkpoint import load_model, read_tensors, save_model, write_tensors
 from indi.errors import ConfigError, DataError, ModelError, TrainingError
 from indi.trainer import Trainer, learning_rate
 from indi.training import CLOCK_FIELDS, Record, train
-from problems import write_pairs
+from problems import tiny_model, write_pairs
 
 TINY: dict[str, Any] = {
     "network": {"size": "tiny"},
@@ -239,6 +242,27 @@ def test_pairs_that_do_not_fit_stop_before_anything_is_written(pairs: dict[str, 
     with pytest.raises(DataError, match=file.stem):
         list(train(**pairs, run=tmp_path / "run", iterations=2, config=TINY))
     assert not (tmp_path / "run").exists()
+
+
+def test_terms_go_on_with_weights(pairs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """From a model that has terms of its own, through a stop and a resume, to the model that comes of it."""
+    first = tiny_model(1)
+    card = first.card.model_copy(update={"licence": "Not to be sold."})
+    save_model(replace(first, card=card), tmp_path / "first")
+    begun = {**pairs, "run": tmp_path / "run", "iterations": 3, "config": TINY}
+    with caplog.at_level("INFO", logger="indi"):
+        with closing(train(**begun, start=tmp_path / "first")) as stream:
+            next(stream)
+        assert "the terms of tiny go on with this run's model: Not to be sold." in caplog.messages
+    list(train(run=tmp_path / "run", resume=True))
+    last = indi.load(tmp_path / "run")
+    assert (last.card.iterations, last.card.licence) == (3, "Not to be sold.")
+    last.save_pretrained(tmp_path / "card")
+    assert (tmp_path / "card" / "LICENSE.md").read_text() == "Not to be sold.\n"
+    assert 'license_link: "LICENSE.md"' in (tmp_path / "card" / "README.md").read_text()
+    list(train(**{**begun, "run": tmp_path / "own"}))
+    indi.load(tmp_path / "own").save_pretrained(tmp_path / "free")
+    assert not (tmp_path / "free" / "LICENSE.md").exists()
 
 
 def test_the_network_sees_in_training_what_it_sees_in_restoring(

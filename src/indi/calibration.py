@@ -150,7 +150,7 @@ def calibrate(
     samples: int = SAMPLES,
     steps: int | None = None,
     times: str | Sequence[float] = "uniform",
-    sampler: str = "euler",
+    sampler: str | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
@@ -195,7 +195,7 @@ def calibrate(
             pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=seed
         )
         restored = to_unit(
-            restorer.restore(image, steps=how.steps, samples=samples, seed=seed, times=times, sampler=sampler)
+            restorer.restore(image, steps=how.steps, samples=samples, seed=seed, times=times, sampler=how.sampler)
         )
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
         scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)

@@ -30,7 +30,11 @@ _KEY = "indi"  # of the JSON in a safetensors header
 
 
 class Card(Settings):
-    """What a model is: enough to rebuild it and to use it rightly."""
+    """What a model is: enough to rebuild it and to use it rightly.
+
+    Attributes:
+        licence: The terms of the weights, where they have some of their own; training from them passes these on.
+    """
 
     format: Literal[1] = 1
     version: str
@@ -44,6 +48,7 @@ class Card(Settings):
     images_seen: int = 0
     seconds: float = 0.0
     pairs: int = 0
+    licence: str | None = None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Evaluation:
     border: int = 0
     data_range: float | None = None
     times: str | Sequence[float] = "uniform"
-    sampler: str = "euler"
+    sampler: str | None = None
     seed: int = 0
     strength: float = 1.0
     perceptual: bool = False
@@ -94,6 +94,10 @@ class Evaluation:
         """
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
+
+    @property
+    def _sampler(self) -> str:
+        return self.sampler or self.restorer.default_sampler
 
     def walked(self) -> tuple[int, ...]:
         """Return the numbers of steps that are walked: 1 for a one-step method, those of a list of times."""
@@ -131,7 +135,7 @@ class Evaluation:
             for steps in self.walked():
                 began = time.perf_counter()
                 *_, last = self.restorer.trajectory(
-                    degraded, Walk(steps, self.times, self.sampler, self.strength), seed=self.seed
+                    degraded, Walk(steps, self.times, self._sampler, self.strength), seed=self.seed
                 )
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
@@ -184,7 +188,7 @@ class Evaluation:
                 "border": self.border,
                 "data_range": self.data_range,
                 "times": self.times,
-                "sampler": self.sampler,
+                "sampler": self._sampler,
                 "strength": self.strength,
                 "seed": self.seed,
                 "precision": str(restorer.precision).removeprefix("torch."),
@@ -242,7 +246,7 @@ def evaluate(
     border: int = 0,
     data_range: float | None = None,
     times: str | Sequence[float] = "uniform",
-    sampler: str = "euler",
+    sampler: str | None = None,
     seed: int = 0,
     strength: float = 1.0,
     perceptual: bool = False,

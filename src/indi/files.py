@@ -139,7 +139,7 @@ class Restoration:
     samples: int | None = None
     seed: int = 0
     times: str | tuple[float, ...] = "uniform"
-    sampler: str = "euler"
+    sampler: str | None = None
     enlarged: int = 1
     axes: str | None = None
     strength: float = 1.0

@@ -1,7 +1,7 @@
 """Models on the Hugging Face hub: fetched by name, pushed with a card. Nothing here runs unless it is asked for.
 
 A model on the hub is a folder as a run leaves it, model.safetensors and model.json, with config.json (the same card,
-under the name the hub counts downloads by) and README.md; LICENSE.md too where a shipped model has terms of its own.
+under the name the hub counts downloads by) and README.md; LICENSE.md too where its weights have terms of their own.
 
 Source: Hugging Face, "Model Cards", its specification modelcard.md, and "Integrate a library with the Hub".
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import CARD_FILE, MODEL_FILE, Model, save_model, write_text
+from indi.checkpoint import CARD_FILE, MODEL_FILE, Card, Model, save_model, write_text
 from indi.errors import ConfigError, MissingExtraError, ModelError
 from indi.metrics import METRICS
 from indi.uncertainty import CALIBRATION_FILE
@@ -72,8 +72,8 @@ def save_pretrained(
     save_model(model, folder)
     write_text(folder / CONFIG_FILE, model.card.model_dump_json(indent=2) + "\n")
     write_text(folder / README_FILE, readme(model, steps=steps, name=name, about=about))
-    if about is not None:
-        write_text(folder / LICENCE_FILE, about["licence"] + "\n")
+    if model.card.licence is not None:
+        write_text(folder / LICENCE_FILE, model.card.licence + "\n")
 
 
 def push(folder: Path, name: str, *, private: bool, token: str | None = None) -> str:
@@ -102,7 +102,8 @@ def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[
     """Return the model card: what the hub reads, then what people do; arguments as ``save_pretrained``."""
     card = model.card
     tags = ["image-restoration", "indi", *([card.task] if card.task else [])]
-    head = {"library_name": "indi", "pipeline_tag": "image-to-image", "tags": tags, **_head(card.name, steps, about)}
+    head = {"library_name": "indi", "pipeline_tag": "image-to-image", "tags": tags}
+    head |= _terms(card) | _results(card.name, steps, about)
     rows = {
         "method": f"{card.method.name}, epsilon {card.method.epsilon:g}",
         "network": f"{card.network.name}, size {card.network.size}",
@@ -113,7 +114,7 @@ def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     lines = "\n".join(f"{name}: {json.dumps(value)}" for name, value in head.items())  # JSON is YAML
-    more = "".join(f"\n{paragraph}\n" for paragraph in _known(about))
+    more = "".join(f"\n{paragraph}\n" for paragraph in (*_known(about), *_licence(card)))
     return f"""---
 {lines}
 ---
@@ -135,8 +136,20 @@ likely, not known.
 {more}"""
 
 
-def _head(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the hub reads of a shipped model alone: its licence, and its figures at the steps it is best with."""
+def _terms(card: Card) -> dict[str, Any]:
+    """Return what the hub reads of terms that weights have of their own."""
+    if card.licence is None:
+        return {}
+    return {"license": "other", "license_name": "non-commercial", "license_link": LICENCE_FILE}
+
+
+def _licence(card: Card) -> Iterator[str]:
+    if card.licence is not None:
+        yield f"**Licence**: {card.licence}"
+
+
+def _results(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the hub reads of a shipped model alone: its figures at the steps it is best with."""
     if about is None:
         return {}
     results = [
@@ -155,15 +168,14 @@ def _head(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str, A
         for row in figure["rows"]
         if row["steps"] == steps
     ]
-    licence = {"license": "other", "license_name": "non-commercial", "license_link": LICENCE_FILE}
-    return licence | {"metrics": ["psnr", "ssim"], "model-index": [{"name": name, "results": results}]}
+    return {"metrics": ["psnr", "ssim"], "model-index": [{"name": name, "results": results}]}
 
 
 def _known(about: Mapping[str, Any] | None) -> Iterator[str]:
     """Yield the paragraphs that a shipped model has beside: what stands in NAME.json."""
     if about is None:
         return
-    titles = {"purpose": "For", "not_for": "Not for", "limits": "Limits", "data": "Data", "licence": "Licence"}
+    titles = {"purpose": "For", "not_for": "Not for", "limits": "Limits", "data": "Data"}
     for key, title in titles.items():
         yield f"**{title}**: {about[key]}"
     for figure in about["figures"]:

@@ -23,11 +23,11 @@ from indi.noise import normal
 from indi.plugins import load_plugins
 from indi.process import scaled_times
 from indi.samplers import SAMPLERS, State, walk
-from indi.shipped import about_weights, advice, best_steps, find_model
+from indi.shipped import about_weights, advice, find_model
 from indi.sweep import sweep
 from indi.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
-from indi.walks import DEFAULT_STEPS, Walk
+from indi.walks import DEFAULT_SAMPLER, DEFAULT_STEPS, Walk
 
 Pixels = NDArray[Any]
 
@@ -45,7 +45,7 @@ class Restorer:
     Attributes:
         model: The model.
         calibration: How wide intervals must be, where the run folder says so.
-        best_steps: Steps when none are asked for, where the model is shipped with such advice.
+        best_steps, best_sampler: Taken unless others are asked for, where the model is shipped with such advice.
 
     Args:
         model: The model (``indi.load`` finds it by name, run folder or file).
@@ -70,7 +70,9 @@ class Restorer:
         self.model = model
         self.card: Card = model.card
         self.calibration: Calibration | None = None
-        self.best_steps: int | None = None
+        advised = about_weights(model) or {}
+        self.best_steps: int | None = advised.get("steps")
+        self.best_sampler: str | None = advised.get("sampler")
         self._warned = False
         self.method = model.card.method.build()
         self.device = choose_device(device)
@@ -88,6 +90,11 @@ class Restorer:
     def default_steps(self) -> int:
         """Steps when none are asked for: 1 for a method that knows only one, or what a shipped model is best with."""
         return 1 if self.method.one_step else self.best_steps or DEFAULT_STEPS
+
+    @property
+    def default_sampler(self) -> str:
+        """The sampler when none is asked for: euler, or what a shipped model is best with."""
+        return self.best_sampler or DEFAULT_SAMPLER
 
     @cached_property
     def fingerprint(self) -> str:
@@ -109,7 +116,7 @@ class Restorer:
         samples: int | None = None,
         seed: int = 0,
         times: str | Sequence[float] = "uniform",
-        sampler: str = "euler",
+        sampler: str | None = None,
         strength: float = 1.0,
         plane: int = 0,
         progress: Progress | None = None,
@@ -123,7 +130,7 @@ class Restorer:
             samples: How many restorations; None is one, without the first axis.
             seed: Of the noise; the same seed gives the same image.
             times: uniform, geometric, power, or a list of times from 1 down to 0.
-            sampler: euler, heun or multistep.
+            sampler: euler, heun or multistep; None is euler, or what a shipped model is best with.
             strength: Below 1 for damage that is milder than most in training: the walk begins nearer to clean, changes
                 less and adds less noise of its own.
             plane: Which picture of a stack this is, so that each has noise of its own.
@@ -151,7 +158,7 @@ class Restorer:
         *,
         samples: int | None,
         times: str | Sequence[float],
-        sampler: str,
+        sampler: str | None,
         strength: float = 1.0,
     ) -> Walk:
         """Return the walk that the options of ``restore`` ask for.
@@ -161,7 +168,7 @@ class Restorer:
         """
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
-        how = Walk(self.default_steps if steps is None else steps, times, sampler, strength)
+        how = Walk(self.default_steps if steps is None else steps, times, sampler or self.default_sampler, strength)
         if (
             not self.method.path.draws(scaled_times(self._times(how), how.strength))
             and samples is not None
@@ -367,13 +374,12 @@ class Restorer:
         path = Path(name) if Path(name).is_dir() else hub.fetch(str(name), revision=revision, **where)
         restorer = cls(load_model(path), **options)
         restorer.calibration = read_calibration(path)
-        restorer.best_steps = (about_weights(restorer.model) or {}).get("steps")
         return restorer
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model as the Hugging Face hub wants it: weights, config.json, README.md.
 
-        What is known of a shipped model, its licence, limits and figures, goes with it.
+        What is known of a shipped model goes with it, and so do terms that its weights have of their own.
 
         Args:
             folder: Where to.
@@ -441,6 +447,5 @@ def load(model: str | Path, **options: object) -> Restorer:
     if not path.exists():
         raise ModelError(f"{model}: no such run folder or model file; {advice()}")
     restorer = Restorer(load_model(path), **options)  # type: ignore[arg-type]
-    restorer.best_steps = best_steps(model)
     restorer.calibration = read_calibration(path)
     return restorer

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import Card, Model, load_model, read_tensors
+from indi.checkpoint import Card, Model, read_tensors
 from indi.errors import ConfigError, ImageError
 from indi.hub import fetch, is_on_hub
 from indi.images import jpeg_quality
 
 WEIGHTS = Path(__file__).parent / "weights"
-_MILD = 88  # quality of JPEG from which on the restorer takes away more than it mends (docs/models.md)
+_MILD = 91  # quality of JPEG from which on the restorer takes away more than it mends (docs/models.md)
 
 
 def shipped_names() -> list[str]:
@@ -69,9 +69,10 @@ def best_steps(model: str | Path) -> int | None:
 def about_weights(model: Model) -> dict[str, Any] | None:
     """Return what is known of a model if it is a shipped one, told by its name and its weights."""
     name = model.card.name
-    if name not in shipped_names() or load_model(find_model(name)).fingerprint() != model.fingerprint():
-        return None  # a run may be called so too
-    return next(about for about in shipped_models() if about["name"] == name)
+    if name not in shipped_names():
+        return None
+    about = next(about for about in shipped_models() if about["name"] == name)
+    return about if about["fingerprint"] == model.fingerprint() else None  # a run may be called so too
 
 
 def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str]:

@@ -47,7 +47,7 @@ class Trainer:
         self.in_a_row = 0
 
     def begin_from(self, model: Model) -> None:
-        """Start from another model's weights.
+        """Start from another model's weights; terms that they have of their own go on with them.
 
         Raises:
             ModelError: Its network is another.
@@ -62,6 +62,7 @@ class Trainer:
             )
         self.network.load_state_dict(model.network.state_dict())
         self.average.network.load_state_dict(model.network.state_dict())
+        self.card = self.card.model_copy(update={"licence": theirs.licence})
 
     def progress(self) -> float:
         """Return the share of the budget that is spent."""
@@ -146,6 +147,7 @@ class Trainer:
             tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
         header: dict[str, Any] = {"iteration": self.iteration, "seconds": self.seconds, "skipped": self.skipped}
         header |= {"in_a_row": self.in_a_row, "precision": str(self.dtype).removeprefix("torch.")}
+        header |= {"licence": self.card.licence}
         write_tensors(self.run / STATE_FILE, tensors, header)
         save_model(self.model(), self.run)
 
@@ -168,6 +170,7 @@ class Trainer:
             self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[header["precision"]]
             self.iteration, self.seconds = int(header["iteration"]), float(header["seconds"])
             self.skipped, self.in_a_row = int(header["skipped"]), int(header["in_a_row"])
+            self.card = self.card.model_copy(update={"licence": header.get("licence")})  # old states have none
         except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
             raise ModelError(f"{file}: not the state of this run, or damaged; start anew with --from") from error
 

@@ -249,6 +249,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     trainer = Trainer(config, card, run, world)
     if start is not None:
         trainer.begin_from(start)
+        if start.card.licence is not None:
+            log.info("the terms of %s go on with this run's model: %s", start.card.name, start.card.licence)
     names = {"training": [p.name for p in training_pairs], "validation": [p.name for p in validation_pairs]}
     if (run / STATE_FILE).exists():
         _check_same_images(run, names)

@@ -7,7 +7,7 @@ from indi.errors import ConfigError
 from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS
 
-DEFAULT_STEPS = 10
+DEFAULT_STEPS, DEFAULT_SAMPLER = 10, "euler"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Walk:
 
     steps: int
     times: str | Sequence[float] = "uniform"
-    sampler: str = "euler"
+    sampler: str = DEFAULT_SAMPLER
     strength: float = 1.0
 
     def grid(self) -> list[float]:

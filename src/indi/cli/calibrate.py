@@ -32,7 +32,7 @@ def calibrate(
     resample: Annotated[bool, Parameter(negative="")] = False,
     seed: Seed = 0,
     times: Times = "uniform",
-    sampler: Sampler = "euler",
+    sampler: Sampler = None,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,

@@ -55,7 +55,7 @@ def evaluate(
     tile: Tile = DEFAULT_TILE,
     precision: Convolutions = "auto",
     times: Times = "uniform",
-    sampler: Sampler = "euler",
+    sampler: Sampler = None,
     strength: Strength = 1.0,
     perceptual: Annotated[bool, Parameter(negative="")] = False,
     device: Device = "auto",

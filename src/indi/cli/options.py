@@ -12,6 +12,7 @@ from indi.errors import ConfigError
 from indi.networks import NETWORKS
 from indi.process import TIMES
 from indi.samplers import SAMPLERS
+from indi.walks import DEFAULT_SAMPLER
 
 _N = TypeVar("_N", int, float)
 
@@ -32,7 +33,10 @@ PRECISION_HELP = f"of the convolutions; by default {DEFAULTS.training.precision}
 Model = Annotated[str, Parameter(help="a shipped model (see indi models), a run folder or a model file")]
 Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {TASKS}")]
 Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
-Sampler = Annotated[str, Parameter(help=", ".join(SAMPLERS))]
+Sampler = Annotated[
+    str | None,
+    Parameter(help=f"{', '.join(SAMPLERS)}; by default {DEFAULT_SAMPLER}, or what the model is best with"),
+]
 Strength = Annotated[float, Parameter(help="below 1 for damage milder than most in training: it changes less")]
 Seed = Annotated[int, WHOLE, Parameter(help="of everything random")]
 Tile = Annotated[int, WHOLE, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]

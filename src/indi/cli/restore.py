@@ -44,7 +44,7 @@ def restore(
     tile: Tile = DEFAULT_TILE,
     precision: Convolutions = "auto",
     times: Times = "uniform",
-    sampler: Sampler = "euler",
+    sampler: Sampler = None,
     strength: Strength = 1.0,
     axes: str | None = None,
     scheduler: str | None = None,

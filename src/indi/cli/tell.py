@@ -10,6 +10,7 @@ from indi.cli.options import Json, Model
 from indi.cli.terminal import print_json, print_table, printable, say
 from indi.export import export as export_model
 from indi.info import info as facts_about
+from indi.report import counted
 from indi.shipped import find_model, shipped_models
 
 
@@ -22,15 +23,20 @@ def models(*, json: Json = False) -> int:
     elif not shipped:
         print("no models come with this version; train one with indi train")
     else:
-        print_table([["name", "size", "measured on", "before", "1 step", "for"], *map(_line, shipped)])
+        print_table([["name", "measured on", "before", "1 step", "unless asked", "for"], *map(_line, shipped)])
+        for licence in {model["licence"] for model in shipped} - {None}:
+            print(licence)
     return 0
 
 
 def _line(model: dict[str, Any]) -> list[str]:
     """Return the cells of a model: what it is called, what it reaches on its first test set, what it is for."""
-    first = model["figures"][0]
-    before, after = (f"{row['psnr']:.2f} dB" for row in (first["degraded"], first["rows"][0]))
-    return [model["name"], model["size"], first["set"], before, after, model["purpose"]]
+    first, steps = model["figures"][0], model["steps"]
+    # Super-resolution is published on luma, without a border.
+    where, metric = (f"{first['set']}, luma", "psnr_y") if first["border"] else (first["set"], "psnr")
+    best = next(row for row in first["rows"] if row["steps"] == steps)
+    before, one, unasked = (f"{row[metric]:.2f} dB" for row in (first["degraded"], first["rows"][0], best))
+    return [model["name"], where, before, one, f"{unasked}, {counted(steps, 'step')}", model["purpose"]]
 
 
 @app.command

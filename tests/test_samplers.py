@@ -1,5 +1,7 @@
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +165,34 @@ def test_nothing_is_recorded_for_gradients() -> None:
     y = torch.ones(1, 1, 1, 1)
     *_, last = walk(lambda state, t: state * weight, indi(0.0), y, [1.0, 0.0], draw=no_noise)
     assert not last.image.requires_grad
+
+
+def test_what_a_walk_gives_back_of_a_lost_frequency() -> None:
+    """The table of the document, from walks in closed form: the network is linear, so one walk of 1 is its gain."""
+    clean, noise = 0.1, 0.005
+    page = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encoding="utf-8")
+    head, _, *rows = re.search(r"\| kept .*?\n\n", page, re.DOTALL)[0].strip().splitlines()  # type: ignore[index]
+    columns = [column.split() for column in head.strip("| ").split(" | ")[1:]]
+    assert len(rows) == len(columns) == 5
+    for row in rows:
+        kept, *cells = row.strip("| ").split(" | ")
+
+        def predict(state: Tensor, t: float, m: float = float(kept)) -> Tensor:
+            share = 1 - t + t * m
+            return state * share * clean**2 / (share**2 * clean**2 + 2 * (t * noise) ** 2)
+
+        for cell, (sampler, steps) in zip(cells, columns, strict=True):
+            *_, last = walk(
+                predict,
+                indi(0.0),
+                torch.ones(1, 1, 1, 1, dtype=torch.float64),
+                uniform_times(int(steps)),
+                draw=no_noise,
+                sampler=SAMPLERS[sampler],
+            )
+            spread = abs(last.image.item()) * math.hypot(float(kept) * clean, noise, noise)
+            assert cell == ("all" if spread == 0 else f"{round(-20 * math.log10(spread / clean), 1) + 0.0}"), (
+                kept,
+                sampler,
+                steps,
+            )

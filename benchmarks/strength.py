@@ -2,7 +2,7 @@
 
     python benchmarks/strength.py --clean DIR [--task denoise] [--images 4] --out DIR
 
-PSNR in dB by damage and strength: of white noise by its deviation at one step and at ten, of JPEG (4:2:0) by its
+PSNR in dB by damage and strength: of white noise by its deviation at one step and at five, of JPEG (4:2:0) by its
 quality at one. As strength-TASK.json in the folder, of which ``tables.py`` makes a table.
 """
 
@@ -50,7 +50,7 @@ class Damage:
 
 
 DAMAGES = {
-    "denoise": Damage("noise", (0, 2, 5, 10, 25), noisy, (1, 10)),
+    "denoise": Damage("noise", (0, 2, 5, 10, 25), noisy, (1, 5)),
     "jpeg": Damage("quality", (95, 92, 90, 88, 85, 75, 50), compressed, (1,)),
 }
 STRENGTHS = (0.05, 0.1, 0.2, 0.5, 1.0)

@@ -89,22 +89,55 @@ def test_it_is_written_again_with_all_that_it_said(tmp_path: Path, version: str,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
 
 
-def test_levels_that_are_not_there_are_not_promised(tmp_path: Path) -> None:
-    """One level is named and missing, another has other axes; how the old ones were made is not said of the new."""
+def test_levels_that_are_none_are_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One is damaged, one missing, one flat, one no mean over blocks; the damage of one does not make the image so."""
     data = volume(tmp_path / "a.zarr")
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
-    group.create_array("flat", shape=(20, 25), dtype="uint16")
+    for name, shape in (("broken", (2, 3, 20, 25)), ("flat", (20, 25)), ("other", (2, 3, 27, 33))):
+        group.create_array(name, shape=shape, dtype="uint16")
+    (tmp_path / "a.zarr" / "broken" / "zarr.json").write_text("{")
     ome = dict(group.attrs)["ome"]
     (image,) = ome["multiscales"]
-    image["datasets"] = [image["datasets"][0], {"path": "lost"}, image["datasets"][1], {"path": "flat"}]
+    full, half = image["datasets"]
+    image["datasets"] = [full, *({"path": name} for name in ("broken", "lost", "flat", "other")), half]
     image |= {"type": "gaussian", "metadata": {"method": "skimage.transform.pyramid_gaussian"}}
+    ome["multiscales"].append({**image, "datasets": [{"path": "flat"}]})
     group.attrs["ome"] = ome
-    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(data.reshape(-1, 40, 50)))
+    with caplog.at_level("WARNING", logger="indi"):
+        ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(data.reshape(-1, 40, 50)))
     new = zarr.open_group(str(tmp_path / "b.zarr"), mode="r")
     (image,) = dict(new.attrs)["ome"]["multiscales"]
     assert [level["path"] for level in image["datasets"]] == sorted(new.array_keys()) == ["0", "1"]
     assert image["type"] == "mean"
     assert "metadata" not in image
+    left = [line for line in caplog.messages if "is left out: it is damaged, or no level" in line]
+    assert [line.split("level ")[1].split()[0] for line in left] == ["broken", "lost", "flat", "other"]
+    assert any("only the first of 2 images" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("shards", [None, (2, 3, 32, 64)])
+def test_each_file_of_chunks_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: tuple[int, ...] | None
+) -> None:
+    """Also where several planes share a file, and where gathered values are few."""
+    monkeypatch.setattr("indi.images.zarr_stack._BLOCK", 1)
+    data = np.random.default_rng(0).integers(0, 60000, SHAPE).astype(np.uint16)
+    array = zarr.create_array(
+        store=str(tmp_path / "a.zarr"), shape=SHAPE, chunks=(2, 3, 16, 32), shards=shards, dtype="uint16"
+    )
+    array[:] = data
+    written: list[str] = []
+    setitem = zarr.Array.__setitem__
+
+    def noted(self: Any, part: Any, values: Any) -> None:
+        sides = self.shards or self.chunks
+        written.append(str([each.start // side for each, side in zip(part, sides, strict=True)]))
+        setitem(self, part, values)
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", noted)
+    ZarrStack(tmp_path / "a.zarr").write_like(tmp_path / "b.zarr", rows_of(data.reshape(-1, 40, 50)))
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "b.zarr"), mode="r")[:], data)
+    assert len(written) == len(set(written)) == (6 if shards is None else 2)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -1,5 +1,6 @@
 """Levels of lower resolution, as viewers of large volumes want them: local means of the level above."""
 
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -8,31 +9,39 @@ import numpy as np
 from indi.images.convert import Array
 
 
-def fill_level(coarse: Any, fine: Any) -> None:
-    """Fill an array with the means over blocks of a finer one of as many axes, rows of its chunks at a time.
+def blocks(shape: Sequence[int], sides: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Yield the parts of an array that lie on a grid of ``sides``: its chunks, say, each to be written once."""
+    starts = (range(0, length, side) for length, side in zip(shape, sides, strict=True))
+    for place in product(*starts):
+        yield tuple(slice(at, min(at + s, n)) for at, s, n in zip(place, sides, shape, strict=True))
 
-    A block is as long along each axis as fine is to coarse, rounded to a whole number. Where the coarse array reaches
-    further than the blocks do, the edge is repeated; where it ends before, as at an odd last row, the rest is left out.
+
+def are_blocks(coarse: Sequence[int], fine: Sequence[int], factors: Sequence[int]) -> bool:
+    """Return whether a shape is that of the means over blocks of a finer one, the last ones left out or filled up."""
+    return all(f > 0 and c in (n // f, -(-n // f)) for c, n, f in zip(coarse, fine, factors, strict=True))
+
+
+def fill_level(coarse: Any, fine: Any, factors: Sequence[int]) -> None:
+    """Fill an array with the means over blocks of a finer one, a file of its chunks at a time.
+
+    Where the last block reaches beyond the fine array, its edge is repeated; what no block holds is left out.
 
     Args:
-        coarse: To write: an array of zarr, or what is indexed as one, with ``chunks``.
+        coarse: To write: an array of zarr.
         fine: To read, of its type.
+        factors: How long a block is along each axis; they fit the two (``are_blocks``).
     """
-    factors = [max(1, round(large / small)) for large, small in zip(fine.shape, coarse.shape, strict=True)]
-    band = coarse.chunks[-2]
-    for place in product(*map(range, coarse.shape[:-2])):
-        for top in range(0, coarse.shape[-2], band):
-            rows = slice(top, min(top + band, coarse.shape[-2]))
-            ours = (*(slice(at, at + 1) for at in place), rows, slice(0, coarse.shape[-1]))
-            coarse[ours] = _means(fine, ours, factors).astype(coarse.dtype)
+    for part in blocks(coarse.shape, coarse.shards or coarse.chunks):
+        coarse[part] = _means(fine, part, factors).astype(coarse.dtype)
 
 
-def _means(fine: Any, part: tuple[slice, ...], factors: list[int]) -> Array:
+def _means(fine: Any, part: tuple[slice, ...], factors: Sequence[int]) -> Array:
     """Return the means of the blocks that a part of the coarse array stands for; whole numbers where fine has them."""
-    wanted = [np.arange(s.start * f, s.stop * f) for s, f in zip(part, factors, strict=True)]
-    places = [np.minimum(along, length - 1) for along, length in zip(wanted, fine.shape, strict=True)]
-    values = np.asarray(fine[tuple(slice(int(along[0]), int(along[-1]) + 1) for along in places)])
-    blocks = values[np.ix_(*(along - along[0] for along in places))]
+    wanted = [slice(s.start * f, s.stop * f) for s, f in zip(part, factors, strict=True)]
+    values = np.asarray(fine[tuple(wanted)])
+    missing = [s.stop - s.start - have for s, have in zip(wanted, values.shape, strict=True)]
+    if any(missing):
+        values = np.pad(values, [(0, more) for more in missing], mode="edge")
     shape = [size for s, f in zip(part, factors, strict=True) for size in (s.stop - s.start, f)]
-    means: Array = blocks.reshape(shape).mean(axis=tuple(range(1, 2 * len(factors), 2)), dtype=np.float64)
+    means: Array = values.reshape(shape).mean(axis=tuple(range(1, 2 * len(factors), 2)), dtype=np.float64)
     return np.rint(means) if fine.dtype.kind == "u" else means

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -25,7 +25,7 @@ from indi.boxes import Box
 from indi.errors import ImageError, MissingExtraError
 from indi.images.convert import Array
 from indi.images.image import PIXEL_TYPES, Header
-from indi.images.levels import fill_level
+from indi.images.levels import are_blocks, blocks, fill_level
 
 log = logging.getLogger("indi")
 
@@ -34,6 +34,7 @@ _MARKS = ("zarr.json", ".zgroup", ".zarray")
 _BLOSC_HEADER = 16  # bytes; the last four say how long the chunk is
 _NO_CHUNK = 2**64 - 1  # where a shard's index has no chunk
 _SHOWN = 8  # names in a line
+_BLOCK = 2**25  # values that are gathered before they are written, where chunks are small
 _counted: set[tuple[Path, int]] = set()  # arrays whose missing chunks were said: a volume is opened many times
 
 
@@ -76,11 +77,10 @@ class ZarrStack:
             if isinstance(node, zarr.Group):
                 self._group = _image(node, path)
                 self._level, self._array, names = _full_resolution(self._group)
-                self._lower = _lower_levels(self._group, self._array)
                 self._beside = _beside(path, self._group)
             else:
                 self._group, self._level, self._array, names = None, "", node, _leading(_names(node))
-                self._lower, self._beside = {}, []
+                self._beside = []
             shape, dtype = self._array.shape, np.dtype(self._array.dtype).newbyteorder("=")
             if len(shape) < 2 or 0 in shape or dtype not in PIXEL_TYPES:
                 raise ImageError(f"holds {dtype} of shape {shape}; planes of uint8, uint16 or float32 are needed")
@@ -116,7 +116,6 @@ class ZarrStack:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a volume of new planes, with the axes, scales, names and levels of resolution of this one."""
-        header = self.headers[0]
         temporary = path.parent / f".indi-{secrets.token_hex(6)}.zarr"
         try:
             with _named(path):
@@ -125,19 +124,29 @@ class ZarrStack:
                     names = ", ".join(self._beside[:_SHOWN]) + (", …" if len(self._beside) > _SHOWN else "")
                     log.warning("%s: only the image is written, without what lies beside it: %s", self.path, names)
                     self._beside = []
-                array, *lower = self._created(temporary, np.dtype(dtype or self._array.dtype))
-                band = array.chunks[-2]
-                for number in range(len(self.headers)):
-                    rows = picture(number)
-                    for top in range(0, header.height, band):
-                        box = Box(top, 0, min(top + band, header.height), header.width)
-                        array[self._part(number, box)] = rows(box.top, box.bottom)
-                for fine, coarse in pairwise([array, *lower]):
-                    fill_level(coarse, fine)
+                array, lower = self._created(temporary, np.dtype(dtype or self._array.dtype))
+                self._fill(array, picture)
+                above = array
+                for level, factors in lower:
+                    fill_level(level, above, factors)
+                    above = level
                 _check_free(path)
                 temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def _fill(self, array: Any, picture: Callable[[int], Callable[[int, int], Array]]) -> None:
+        """Write the planes, each file of chunks once, however many planes are in it."""
+        *depths, height, width = array.shards or array.chunks
+        across = width * max(1, _BLOCK // math.prod((*depths, height, width)))
+        for part in blocks(array.shape, (*depths, height, across)):
+            *places, rows, columns = part
+            values = np.empty([s.stop - s.start for s in part], array.dtype)
+            for inner in np.ndindex(*values.shape[:-2]):
+                place = [s.start + index for s, index in zip(places, inner, strict=True)]
+                number = int(np.ravel_multi_index(place, self._places)) if place else 0
+                values[inner] = picture(number)(rows.start, rows.stop)[:, columns]
+            array[part] = values
 
     def _part(self, number: int, box: Box) -> tuple[int | slice, ...]:
         place = (int(index) for index in np.unravel_index(number, self._places)) if self._places else ()
@@ -174,18 +183,40 @@ class ZarrStack:
         is_within = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
         return is_within and bool(self._array.metadata.encode_chunk_key(place) == name)
 
-    def _created(self, path: Path, dtype: np.dtype[Any]) -> list[Any]:
-        """Make an empty volume like this one; return its array, and those of the levels below it."""
+    def _created(self, path: Path, dtype: np.dtype[Any]) -> tuple[Any, list[tuple[Any, list[int]]]]:
+        """Make an empty volume like this one; return its array, and each level below it with its factors."""
         zarr = _zarr()
         form = self._array.metadata.zarr_format
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._group is None:
-            return [zarr.create_array(store=str(path), zarr_format=form, **_like(self._array, dtype))]
-        levels = {self._level: self._array, **self._lower}
+            return zarr.create_array(store=str(path), zarr_format=form, **_like(self._array, dtype)), []
         group = zarr.open_group(str(path), mode="w", zarr_format=form)
-        attributes = _of_levels(dict(self._group.attrs), list(levels))
+        lower = self._lower_levels()
+        attributes = _of_levels(dict(self._group.attrs), [self._level, *lower])
         group.attrs.update(attributes if dtype == self._array.dtype else _without_windows(attributes))
-        return [group.create_array(name, **_like(array, dtype)) for name, array in levels.items()]
+        array = group.create_array(self._level, **_like(self._array, dtype))
+        return array, [(group.create_array(name, **_like(old, dtype)), by) for name, (old, by) in lower.items()]
+
+    def _lower_levels(self) -> dict[str, tuple[Any, list[int]]]:
+        """Return the levels of lower resolution by their paths, and how many pixels of the one above become one.
+
+        What is damaged, or no level of means over blocks, is left out aloud.
+        """
+        first, *others = _multiscales(dict(self._group.attrs))[0]["datasets"]
+        found: dict[str, tuple[Any, list[int]]] = {}
+        above, scale = self._array, _scale(first)
+        for dataset in others:
+            name = str(dataset["path"])
+            try:
+                level = self._group[name]
+                factors = _factors(level.shape, above.shape, _scale(dataset), scale)
+            except Exception:  # whatever zarr and its codecs raise on damaged data
+                factors = None
+            if factors is None:
+                log.warning("%s: level %s is left out: it is damaged, or no level of the one above", self.path, name)
+                continue
+            found[name], above, scale = (level, factors), level, _scale(dataset)
+        return found
 
 
 def _like(array: Any, dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -228,14 +259,21 @@ def _full_resolution(group: Any) -> tuple[str, Any, list[str]]:
     return level, group[level], _leading(axes)
 
 
-def _lower_levels(group: Any, array: Any) -> dict[str, Any]:
-    """Return the levels of lower resolution of an image by their paths, from the finest on; what is no such is not."""
-    paths = [str(level["path"]) for level in _multiscales(dict(group.attrs))[0]["datasets"][1:]]
-    found = {path: group[path] for path in paths if path in group}
-    axes = len(array.shape)
-    return {
-        path: level for path, level in found.items() if len(getattr(level, "shape", ())) == axes and all(level.shape)
-    }
+def _scale(dataset: dict[str, Any]) -> list[float]:
+    """Return how large pixels are along each axis, by OME's attributes of a level; nothing where they do not say."""
+    for transformation in dataset.get("coordinateTransformations", []):
+        if transformation.get("type") == "scale":
+            return list(transformation.get("scale", []))
+    return []
+
+
+def _factors(coarse: Sequence[int], fine: Sequence[int], scale: list[float], above: list[float]) -> list[int] | None:
+    """Return how many pixels of a finer level become one, by their scales or else shapes; None where that is not so."""
+    if len(coarse) != len(fine):
+        return None
+    larger = [s / a for s, a in zip(scale, above, strict=True)] if len(scale) == len(above) == len(fine) else []
+    factors = [round(factor) for factor in larger or (n / c for n, c in zip(fine, coarse, strict=True))]
+    return factors if are_blocks(coarse, fine, factors) else None
 
 
 def _names(array: Any) -> list[str]:
@@ -272,12 +310,15 @@ def _multiscales(attributes: dict[str, Any]) -> list[Any]:
 
 
 def _of_levels(attributes: dict[str, Any], levels: list[str]) -> dict[str, Any]:
-    """Return OME's attributes with these levels and no others, and without how those of the old pixels were made."""
-    for image in _multiscales(attributes):
-        image["datasets"] = [level for level in image["datasets"] if str(level["path"]) in levels]
-        image.pop("metadata", None)
-        if "type" in image:
-            image["type"] = "mean"
+    """Return OME's attributes with these levels of the image and no others, and without how the old ones were made."""
+    image, *others = _multiscales(attributes)
+    if others:
+        log.warning("only the first of %d images of one group is written", len(others) + 1)
+    image["datasets"] = [level for level in image["datasets"] if str(level["path"]) in levels]
+    image.pop("metadata", None)
+    if "type" in image:
+        image["type"] = "mean"
+    attributes.get("ome", attributes)["multiscales"] = [image]
     return attributes
 
 

@@ -467,7 +467,7 @@ def test_jpeg_files_are_restored_without_a_choice(
     assert run("restore", "old.jpg", "new.png") == 2
     assert "say with --model which restorer fits" in capsys.readouterr().err
     assert run("restore", "fine.jpg") == 2
-    assert "JPEG of quality 92 hardly shows it: say with --model" in capsys.readouterr().err
+    assert "at a quality of 92 JPEG leaves hardly a trace: say with --model" in capsys.readouterr().err
     assert run("restore", "empty.jpg", "old.jpg", "fine.jpg", "--out", "all") == 2
     shown = capsys.readouterr().err
     assert "empty.jpg: cannot read: the file is empty" in shown
@@ -521,9 +521,10 @@ def test_no_model_takes_the_place_of_another_in_the_app(
     for folder in folders:
         folder.mkdir(parents=True)
         save_model(tiny_model(1), folder)
-    assert run("app", "denoise", *folders, folders[1] / "model.safetensors") == 0
+    monkeypatch.chdir(folders[0].parent)
+    assert run("app", "denoise", "./denoise", *folders[1:], folders[1] / "model.safetensors") == 0
     assert list(served.items()) == [
-        *zip(["denoise, 2", "rr.v1", "rr.v1, 2"], folders, strict=True),
+        *zip(["denoise, 2", "rr.v1", "rr.v1, 2"], [Path("denoise"), *folders[1:]], strict=True),
         ("model", folders[1] / "model.safetensors"),
     ]
 

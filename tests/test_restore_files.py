@@ -101,6 +101,12 @@ def test_what_of_a_folder_is_passed_over_is_said(tmp_path: Path, caplog: pytest.
     start, _, kinds = line.partition(": passed over: 2 .heic, ")
     assert start == str(album)
     assert sorted(kinds.split(", ")) == ["1 .mp4", "1 file without suffix", "1 folder"]
+    (album / "one.png").unlink()
+    caplog.clear()
+    with caplog.at_level("INFO", logger="indi"):
+        (job,) = plan([album], tmp_path / "out")
+    assert "no images in this folder" in str(job.error)
+    assert "passed over: 2 .heic" in caplog.text
 
 
 def test_an_image_too_large_for_memory_is_reported_and_the_rest_goes_on(

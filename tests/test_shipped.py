@@ -118,7 +118,7 @@ def test_jpeg_files_ask_for_jpeg_and_others_for_a_choice(weights: Path, tmp_path
     assert fitting_model([old]) == fitting_model([fine, old]) == wanted
     for files, enlarged, says in (
         ([old, tmp_path / "disguised.jpg"], 1, "^say with --model .*denoise, jpeg"),
-        ([fine], 1, "^JPEG of quality 95 hardly shows it: say with --model"),
+        ([fine], 1, "^at a quality of 95 JPEG leaves hardly a trace: say with --model"),
         ([old], 4, "^say with --model"),  # it does not enlarge, and what does is not shipped here
     ):
         with pytest.raises(ConfigError, match=says):

@@ -7,6 +7,8 @@ that no kill between two writes can leave halves that do not fit.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -123,12 +125,33 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ModelError: The file is missing, cut, or another program's.
     """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _header(file)  # noqa: SIM118
+
+
+def read_card(path: Path) -> Card:
+    """Return the card of a model file, without its weights.
+
+    Raises:
+        ModelError: The file is missing, cut, or another program's.
+    """
+    with _opened(path) as file:
+        return Card.model_validate(_header(file))
+
+
+def _header(file: Any) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+    return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Yield an open safetensors file, and say of the path what is wrong with it."""
     try:
         with path.open("rb"):  # safe_open calls a file that may not be read missing
             pass
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+            yield file
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ModelError(f"{path}: no such model file; give a run folder or a model file") from error
     except OSError as error:

@@ -87,7 +87,8 @@ def about(model: Model) -> dict[str, Any]:
 
     ``halo`` and ``stride`` are of the network: pixels that a tile must see around it, and what its corner must be a
     multiple of; a null halo means that the network looks at the whole image. With ``normalisation`` intensities go in
-    as (degraded - offset) / scale and come out by the scale and offset of clean.
+    as (degraded - offset) / scale and come out by the scale and offset of clean. ``licence`` is that of the weights,
+    where they have terms of their own.
     """
     card = model.card
     return {
@@ -101,6 +102,7 @@ def about(model: Model) -> dict[str, Any]:
         "halo": model.network.halo,
         "stride": model.network.stride,
         "normalisation": None if card.normalisation is None else card.normalisation.model_dump(mode="json"),
+        "licence": card.licence,
     }
 
 

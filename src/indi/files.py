@@ -78,10 +78,9 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     for item in map(Path, inputs):
         try:
             is_folder = item.is_dir() and not is_zarr(item)
-            found = find_images(item, volumes=True) if is_folder else [item]
             if is_folder:
-                _say_what_stays(item, found)
-            sources += found
+                _say_what_stays(item)
+            sources += find_images(item, volumes=True) if is_folder else [item]
         except ImageError as error:
             unusable.append(Job(item, out, error))
     if not sources and not unusable:
@@ -100,13 +99,25 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
     return jobs + unusable
 
 
-def _say_what_stays(folder: Path, found: Sequence[Path]) -> None:
+def _say_what_stays(folder: Path) -> None:
     """Log what of a folder is passed over: photographs of kinds that are not read, say, which would be missed later."""
-    others = {path for path in folder.iterdir() if not path.name.startswith(".")} - {*found}
-    kinds = Counter("folder" if path.is_dir() else path.suffix.lower() or "file without suffix" for path in others)
+    try:
+        kinds = Counter(kind for path in folder.iterdir() if (kind := _kind(path)))
+    except OSError:  # said where the images are looked for
+        return
     if kinds:
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
         log.info("%s: passed over: %s%s", folder, named, ", …" if len(kinds) > _KINDS else "")
+
+
+def _kind(path: Path) -> str:
+    """Return what to call what is passed over; nothing where it is an image, or hidden."""
+    if path.name.startswith(".") or is_zarr(path):
+        return ""
+    if path.is_dir():
+        return "folder"
+    suffix = path.suffix.lower()
+    return "" if suffix in READABLE_SUFFIXES else suffix or "file without suffix"
 
 
 def _name_of(source: Path) -> str:

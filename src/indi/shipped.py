@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import Card, Model, read_tensors
+from indi.checkpoint import Card, Model, read_card
 from indi.errors import ConfigError, ImageError
 from indi.hub import fetch, is_on_hub
 from indi.images import jpeg_quality
@@ -47,32 +47,31 @@ def shipped_models() -> list[dict[str, Any]]:
     Raises:
         ModelError: One is damaged.
     """
-    models = []
-    for name in shipped_names():
-        file = find_model(name)
-        card = Card.model_validate(read_tensors(file)[1])
-        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        short = {"name": name, "task": card.task, "channels": card.channels, "size": card.network.size}
-        short["licence"] = card.licence
-        models.append(short | about)
-    return models
+    return [_known(read_card(find_model(name)), name) for name in shipped_names()]
 
 
 def best_steps(model: str | Path) -> int | None:
-    """Return the steps that a shipped model is at its best with, None where nothing is said of them."""
-    if str(model) not in shipped_names():
-        return None
-    steps: int | None = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8")).get("steps")
-    return steps
+    """Return the steps that a shipped model is at its best with, None for another model."""
+    return _said(str(model))["steps"] if str(model) in shipped_names() else None
 
 
 def about_weights(model: Model) -> dict[str, Any] | None:
     """Return what is known of a model if it is a shipped one, told by its name and its weights."""
     name = model.card.name
-    if name not in shipped_names():
-        return None
-    about = next(about for about in shipped_models() if about["name"] == name)
-    return about if about["fingerprint"] == model.fingerprint() else None  # a run may be called so too
+    if name not in shipped_names() or _said(name)["fingerprint"] != model.fingerprint():
+        return None  # a run may be called so too
+    return _known(model.card, name)
+
+
+def _known(card: Card, name: str) -> dict[str, Any]:
+    short = {"task": card.task, "channels": card.channels, "size": card.network.size, "licence": card.licence}
+    return {"name": name, **short, **_said(name)}
+
+
+def _said(name: str) -> dict[str, Any]:
+    """Return what NAME.json says."""
+    said: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    return said
 
 
 def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str]:
@@ -95,7 +94,7 @@ def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str
     if enlarged == 1 and "jpeg" in names and compressed and len(compressed) == len(qualities):
         if min(compressed) < _MILD:
             return "jpeg", "since these are JPEG files"
-        says = f"JPEG of quality {min(compressed)} hardly shows it: "
+        says = f"at a quality of {min(compressed)} JPEG leaves hardly a trace: "
     raise ConfigError(f"{says}say with --model which restorer fits these images: {advice()}")
 
 

@@ -105,7 +105,8 @@ def test_a_photograph_is_shown_upright_and_written_as_it_lies(session: Session, 
     Pillow.fromarray(lying).save(tmp_path / "a.png", exif=exif)
     with Pillow.open(tmp_path / "a.png") as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    before, *_ = restoring.look(session, tmp_path / "a.png")
+    before, *size = restoring.look(session, tmp_path / "a.png")
+    assert tuple(size) == upright.shape[:2]
     np.testing.assert_array_equal(read(before).pixels, upright)
     last = restored(session, tmp_path / "a.png", steps=1)[-1]
     assert last.before is not None
@@ -224,7 +225,9 @@ def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monke
         with pytest.raises(ConfigError, match="steps go from 1 to 50"):
             restored(session, good, **options)
     monkeypatch.setattr(restoring, "MOST_PIXELS", 16 * 119)
-    with pytest.raises(ConfigError, match="0 megapixels once enlarged are too much here, 0 at most; take indi restore"):
+    with pytest.raises(
+        ConfigError, match=r"0\.0 megapixels once enlarged are too much here, 0 at most; take indi restore"
+    ):
         restored(session, good, enlarged=4)
     assert not list(session.folder.rglob("*.png"))
 

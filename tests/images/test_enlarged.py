@@ -13,7 +13,7 @@ from PIL.TiffImagePlugin import IFDRational
 from indi.files import Restoration
 from indi.images import Metadata, Resolution, read, write
 from indi.images.enlarged import enlarged
-from indi.images.tags import SHORT, Encoding, Tree, pack_tree
+from indi.images.tags import SHORT, Encoding, Tag, Tree, pack_block, pack_tree, read_block
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
 
@@ -26,11 +26,13 @@ def enlarged_file(source: Path, target: Path, factor: int) -> Path:
 def test_a_photograph_is_of_its_new_size(tmp_path: Path) -> None:
     exif = camera_exif()
     exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = 300.0
-    camera: dict[int, int | IFDRational] = {
+    camera: dict[int, int | tuple[int, int] | IFDRational] = {
         ExifTags.Base.ExifImageWidth: 12,
         ExifTags.Base.ExifImageHeight: 8,
         ExifTags.Base.FocalPlaneXResolution: IFDRational(8193, 4),
+        ExifTags.Base.SubjectLocation: (5, 3),
     }
+    exif[ExifTags.Base.ImageWidth], exif[ExifTags.Base.ImageLength] = 12, 8
     exif.get_ifd(ExifTags.IFD.Exif).update(camera)
     Pillow.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300))
     with Pillow.open(enlarged_file(tmp_path / "a.jpg", tmp_path / "b.jpg", 4)) as picture:
@@ -41,6 +43,8 @@ def test_a_photograph_is_of_its_new_size(tmp_path: Path) -> None:
         assert found[ExifTags.Base.XResolution] == found[ExifTags.Base.YResolution] == 1200
         assert (below[ExifTags.Base.ExifImageWidth], below[ExifTags.Base.ExifImageHeight]) == (48, 32)
         assert float(below[ExifTags.Base.FocalPlaneXResolution]) == pytest.approx(8193)
+        assert below[ExifTags.Base.SubjectLocation] == (20, 12)
+        assert (found[ExifTags.Base.ImageWidth], found[ExifTags.Base.ImageLength]) == (48, 32)
         assert (found[ExifTags.Base.Orientation], found[ExifTags.Base.ImageDescription]) == (6, "a barn")
         assert float(below[ExifTags.Base.ExposureTime]) == pytest.approx(0.008)
 
@@ -59,6 +63,39 @@ def test_pixels_of_a_microscope_become_smaller(tmp_path: Path, order: str) -> No
     for said in ('SizeX="24"', 'SizeY="16"', 'PhysicalSizeX="0.1"', 'PhysicalSizeY="0.125"', 'PhysicalSizeXUnit="um"'):
         assert said in text
     assert 'SizeC="1"' in text
+
+
+def test_a_map_stays_where_it_is(tmp_path: Path) -> None:
+    """A pixel's place in the world, by scale and tie point and by matrix: that of the pixel it was a part of."""
+    scale, tie = (10.0, 20.0, 1.0), (3.0, 2.0, 0.0, 500000.0, 4600000.0, 7.0)
+    matrix = np.array([[10, 0, 0, 499970], [0, -20, 0, 4600040], [0, 0, 1, 7], [0, 0, 0, 1.0]])
+    geographic = [(33550, 12, 3, scale), (33922, 12, 6, tie), (34264, 12, 16, tuple(matrix.ravel()))]
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS[..., 0], extratags=[(*tag, True) for tag in geographic])
+    with tifffile.TiffFile(enlarged_file(tmp_path / "a.tif", tmp_path / "b.tif", 4)) as file:
+        tags = {code: np.array(file.pages[0].tags[code].value) for code, *_ in geographic}
+    across, down, _ = tags[33550]
+    column, row, _, east, north, height = tags[33922]
+    assert (across, down, height) == (2.5, 5.0, 7.0)
+    for pixel in ((0.0, 0.0), (12.0, 8.0)):
+        before = (500000 + (pixel[0] - 3) * 10, 4600000 - (pixel[1] - 2) * 20)
+        assert (east + (4 * pixel[0] - column) * across, north - (4 * pixel[1] - row) * down) == before
+        found = tags[34264].reshape(4, 4) @ [4 * pixel[0], 4 * pixel[1], 0, 1]
+        assert tuple(found) == (*before, 7, 1)
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_what_xml_says_of_pixels_grows_and_shrinks_too(quote: str) -> None:
+    xmp = b'<x exif:PixelXDimension="12" tiff:XResolution="300/1" a="5"><tiff:ImageLength>8</tiff:ImageLength></x>'
+    ome = b'<OME><Pixels SizeX="12" SizeY="8" SizeZ="1" PhysicalSizeX="2e-1" PhysicalSizeZ="1"/></OME>'
+    block = pack_block({270: Tag(2, len(ome), ome.replace(b'"', quote.encode()))}, "<")
+    after = enlarged(Metadata(exif=block, xmp=xmp.replace(b'"', quote.encode())), 4)
+    assert (after.xmp or b"").replace(quote.encode(), b'"') == (
+        b'<x exif:PixelXDimension="48" tiff:XResolution="1200/1" a="5"><tiff:ImageLength>32</tiff:ImageLength></x>'
+    )
+    value = read_block(after.exif or b"")[0][270]
+    assert isinstance(value, Tag)
+    wanted = b'<OME><Pixels SizeX="48" SizeY="32" SizeZ="1" PhysicalSizeX="0.05" PhysicalSizeZ="1"/></OME>'
+    assert (value.data.replace(quote.encode(), b'"'), value.count) == (wanted, len(wanted))
 
 
 def test_a_thumbnail_goes_which_shows_what_was(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ _TURNS = {  # by the orientation that a camera notes (CIPA DC-008), what shows i
     7: Pillow.Transpose.TRANSVERSE,
     8: Pillow.Transpose.ROTATE_90,
 }
+_LYING = 5  # the first orientation by which height and width change places
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,16 @@ class _StoppedError(Exception):
 
 
 def look(session: Session, upload: Path) -> tuple[Path, int, int]:
-    """Return a picture of an uploaded image, its height and its width.
+    """Return a picture of an uploaded image, and the height and width that it is seen in.
 
     Raises:
         ImageError: The file cannot be read.
     """
     image = _read(upload)
     shown = _Pictures(session.new_folder("upload"), orientation(image.metadata.exif))
-    return shown.picture("before", image.pixels), *image.pixels.shape[:2]
+    before = for_display(image.pixels)
+    height, width = before.shape[:2] if shown.orientation < _LYING else before.shape[1::-1]
+    return shown.picture("before", before), height, width
 
 
 def restore(
@@ -119,9 +122,9 @@ def _read(upload: Path, enlarged: int = 1) -> Image:
     header = read_header(upload)
     pixels = header.height * header.width * enlarged**2
     if pixels > MOST_PIXELS:
-        size = f"{pixels / 1e6:.0f} megapixels{' once enlarged' if enlarged > 1 else ''}"
+        size = f"{pixels / 1e6:.1f} megapixels{' once enlarged' if enlarged > 1 else ''}"
         raise ConfigError(f"{size} are too much here, {MOST_PIXELS / 1e6:.0f} at most; take indi restore for it")
-    return read(upload, max_pixels=MOST_PIXELS)
+    return read(upload, max_pixels=MOST_PIXELS // enlarged**2)
 
 
 def _check_together(image: Image, samples: int) -> None:
@@ -139,9 +142,9 @@ class _Pictures:
     orientation: int
 
     def picture(self, name: str, pixels: Pixels) -> Path:
-        """Write one, quickly rather than small, and return where it is."""
+        """Write one of 8 bit, quickly rather than small, and return where it is."""
         path = self.folder / f"{name}.png"
-        picture = Pillow.fromarray(for_display(pixels))
+        picture = Pillow.fromarray(pixels)
         turn = _TURNS.get(self.orientation)
         (picture if turn is None else picture.transpose(turn)).save(path, compress_level=1)
         return path
@@ -160,8 +163,9 @@ class _Walks:
 
     def __post_init__(self) -> None:
         self.shown = _Pictures(self.folder, orientation(self.image.metadata.exif))
-        self.window = liveliest_window(for_display(self.image.pixels), _CROP)
-        self.before = self.shown.picture("before", self.image.pixels)
+        before = for_display(self.image.pixels)
+        self.window = liveliest_window(before, _CROP)
+        self.before = self.shown.picture("before", before)
         self.restored: list[Pixels] = []
 
     def walked(self, work: Task) -> Iterator[Progress]:
@@ -187,12 +191,12 @@ class _Walks:
     def _step(self, number: int, state: State) -> Shown:
         """Return a picture of the liveliest part as a walk leaves it."""
         part = self.restorer.pixels(state.image[..., *self.window], like=self.image.pixels)
-        return self.shown.picture(f"step-{number}", part), f"step {number}" if number else "degraded"
+        return self.shown.picture(f"step-{number}", for_display(part)), f"step {number}" if number else "degraded"
 
     def samples_shown(self) -> tuple[Shown, ...]:
         """Return pictures of the liveliest part of each restoration."""
         return tuple(
-            (self.shown.picture(f"sample-{n}", each[self.window]), f"sample {n}")
+            (self.shown.picture(f"sample-{n}", for_display(each[self.window])), f"sample {n}")
             for n, each in enumerate(self.restored, start=1)
         )
 
@@ -241,7 +245,7 @@ def _finished(
     for path, result in zip(files, results, strict=True):
         write(path, result)
     answer = results[asked.samples or 0].pixels  # of several, their mean
-    after = walks.shown.picture("after", answer)
+    after = walks.shown.picture("after", for_display(answer))
     done = replace(progress, share=1.0, note="done", after=after, files=tuple(files))
     if asked.samples is None:
         return done
@@ -252,6 +256,6 @@ def _spread(shown: _Pictures, spread: Pixels) -> Shown:
     """Return the map of the samples' deviation, one value a pixel, with what its brightest stands for."""
     values = spread if spread.ndim == 2 else spread.max(axis=2)
     brightest = max(float(np.quantile(values, 0.999)), 1e-6)
-    scaled = (values / brightest).clip(0, 1).astype(np.float32)
+    scaled = for_display((values / brightest).clip(0, 1).astype(np.float32))
     legend = f"black: they agree; white: they deviate by {brightest:.1%} of the full range"
     return shown.picture("spread", scaled), legend

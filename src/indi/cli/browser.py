@@ -17,7 +17,7 @@ from indi.shipped import find_model, shipped_names
 
 @root.command
 def app(
-    *models: Path,
+    *models: str,
     port: Whole = PORT,
     browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
     threads: Threads = None,
@@ -25,7 +25,7 @@ def app(
     """Restore, train and measure in a browser, on this machine alone; needs indi[app].
 
     Args:
-        models: run folders or model files to offer beside the shipped models
+        models: run folders, model files or hf:USER/NAME to offer beside the shipped models
         port: of this machine
         browser: open the page
     """
@@ -33,8 +33,9 @@ def app(
     served: dict[str, Path] = {}
     for model in models:
         load(model)
-        if str(model) not in shipped_names():  # which are offered anyhow
-            served[_free_name(model, {*shipped_names(), *served})] = find_model(model)
+        if model not in shipped_names():  # which are offered anyhow
+            path = find_model(model)
+            served[_free_name(path, {*shipped_names(), *served})] = path
     page = serve(served, port=port, show=browser)
     say(f"indi is at http://{HOST}:{port}; Ctrl-C ends it")
     page.block_thread()

@@ -49,7 +49,7 @@ def print_table(rows: Iterable[Sequence[str]]) -> None:
     columns = []
     for head, *cells in zip(*rows, strict=True):
         width = max(map(len, (head, *cells)))
-        are_words = any(cell[:1].isalpha() for cell in cells)
+        are_words = any(cell[:1].isalpha() and cell not in ("inf", "nan") for cell in cells)
         columns.append([cell.ljust(width) if are_words else cell.rjust(width) for cell in (head, *cells)])
     for line in zip(*columns, strict=True):
         print("  ".join(line).rstrip())

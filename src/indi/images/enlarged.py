@@ -1,34 +1,54 @@
-"""What metadata say of an image that was enlarged: as much of the world lies in more pixels."""
+"""What metadata say of an image that was enlarged: as much of the world lies in more pixels.
+
+Source: TIFF 6.0; CIPA DC-008 (EXIF); OGC 19-008r4 (GeoTIFF); Adobe XMP part 2; the OME schema, 2016-06.
+"""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indi.errors import ImageError
 from indi.images.image import Metadata, Resolution
-from indi.images.tags import LONG, RATIONAL, Directory, Encoding, Name, Tag, Tree, pack_block, read_block
+from indi.images.tags import DOUBLE, LONG, RATIONAL, SHORT, Encoding, Name, Tag, Tree, pack_block, read_block
 
-_WIDTH, _HEIGHT, _FOCAL_X, _FOCAL_Y = 0xA002, 0xA003, 0xA20E, 0xA20F  # of the EXIF directory (CIPA DC-008)
-_PER_LENGTH = (Name.X_RESOLUTION, Name.Y_RESOLUTION, _FOCAL_X, _FOCAL_Y)
 _MOST = 2**32 - 1
-_OME_SIZE = re.compile(rb'(\bSize[XY]=")(\d+)"')
-_OME_PIXEL = re.compile(rb'(\bPhysicalSize[XY]=")([^"]+)"')
+_PER_LENGTH = (Name.X_RESOLUTION, Name.Y_RESOLUTION, 0xA20E, 0xA20F)  # the last two on the sensor
+_IN_PIXELS = (Name.WIDTH, Name.LENGTH, 0xA002, 0xA003, 0x9214, 0xA214)  # sizes, and where the subject is
+_PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION = 33550, 33922, 34264  # of GeoTIFF
+_OME = (
+    (re.compile(rb"""(\bSize[XY]=["'])(\d+)"""), 1),
+    (re.compile(rb"""(\bPhysicalSize[XY]=["'])([\d.eE+-]+)"""), -1),
+)
+_XMP = (
+    re.compile(
+        rb"""(\b(?:exif:PixelXDimension|exif:PixelYDimension|tiff:ImageWidth|tiff:ImageLength)(?:=["']|>))(\d+)"""
+    ),
+    re.compile(rb"""(\btiff:[XY]Resolution(?:=["']|>))(\d+)"""),  # the numerator
+)
+
+Numbers = NDArray[np.float64]
 
 
 def enlarged(metadata: Metadata, factor: int) -> Metadata:
     """Return the metadata of an image that has ``factor`` times as many pixels each way.
 
-    Resolutions grow with it, sizes in pixels too, and the sizes of OME's pixels shrink. A thumbnail goes, which shows
-    the image as it was. Tags that are damaged stay as they are.
+    Resolutions grow with it, and so do sizes and places in pixels; what a pixel measures shrinks (GeoTIFF, OME). A
+    thumbnail goes, which shows the image as it was. Tags that are damaged stay as they are.
     """
     if factor == 1:
         return metadata
-    resolution = metadata.resolution
+    resolution, exif, xmp = metadata.resolution, metadata.exif, metadata.xmp
     if resolution is not None and resolution.unit != "aspect":
         resolution = Resolution(resolution.x * factor, resolution.y * factor, resolution.unit)
-    return replace(metadata, resolution=resolution, exif=metadata.exif and _block(metadata.exif, factor))
+    if xmp is not None:
+        for pattern in _XMP:
+            xmp = pattern.sub(partial(_times, factor), xmp)
+    return replace(metadata, resolution=resolution, exif=exif and _block(exif, factor), xmp=xmp)
 
 
 def _block(block: bytes, factor: int) -> bytes:
@@ -40,19 +60,24 @@ def _block(block: bytes, factor: int) -> bytes:
 
 
 def _tree(tree: Tree, encoding: Encoding, factor: int) -> Tree:
-    directory = Directory(tree, encoding)
     changed: Tree = {}
     for number, value in tree.items():
         if not isinstance(value, Tag):
             changed[number] = _tree(value, encoding, factor)
         elif number in _PER_LENGTH and value.kind == RATIONAL and value.count == 1:
             changed[number] = _rational(value, encoding, factor)
-        elif number in (_WIDTH, _HEIGHT):
-            changed[number] = encoding.tag(LONG, min(directory.number(number, 0) * factor, _MOST))
+        elif number in _IN_PIXELS and value.kind in (SHORT, LONG):
+            sizes = np.frombuffer(value.data, encoding.order + ("u2" if value.kind == SHORT else "u4"))
+            changed[number] = encoding.tag(LONG, *(min(int(size) * factor, _MOST) for size in sizes))
+        elif number in _GEOGRAPHIC and value.kind == DOUBLE:
+            numbers = np.frombuffer(value.data, encoding.order + "f8").astype(np.float64)
+            data = _GEOGRAPHIC[number](numbers, factor).astype(encoding.order + "f8").tobytes()
+            changed[number] = replace(value, data=data)
         elif number == Name.DESCRIPTION and b"<OME" in value.data:
-            text = _OME_SIZE.sub(lambda found: b'%s%d"' % (found[1], int(found[2]) * factor), value.data)
-            text = _OME_PIXEL.sub(lambda found: _divided(found, factor), text)
-            changed[number] = Tag(value.kind, len(text), text, value.others)
+            text = value.data
+            for pattern, sign in _OME:
+                text = pattern.sub(partial(_times, Fraction(factor) ** sign), text)
+            changed[number] = replace(value, count=len(text), data=text)
     return tree | changed
 
 
@@ -66,8 +91,39 @@ def _rational(value: Tag, encoding: Encoding, factor: int) -> Tag:
     return encoding.tag(RATIONAL, min(share.numerator, _MOST), share.denominator)
 
 
-def _divided(found: re.Match[bytes], factor: int) -> bytes:
+def _smaller_pixels(numbers: Numbers, factor: int) -> Numbers:
+    """Return what a pixel measures across and down, and in height, which stays."""
+    return np.concatenate([numbers[:2] / factor, numbers[2:]])
+
+
+def _farther_points(numbers: Numbers, factor: int) -> Numbers:
+    """Return points in pixels, three numbers each, with their places in the world, three more."""
+    points = numbers[: len(numbers) // 6 * 6].reshape(-1, 6).copy()
+    points[:, :2] *= factor
+    return np.concatenate([points.ravel(), numbers[points.size :]])
+
+
+def _finer_grid(numbers: Numbers, factor: int) -> Numbers:
+    """Return the 4 x 4 matrix from pixels to the world."""
+    if numbers.size != 16:
+        return numbers
+    matrix = numbers.reshape(4, 4).copy()
+    matrix[:, :2] /= factor
+    return matrix.ravel()
+
+
+_GEOGRAPHIC: dict[int, Callable[[Numbers, int], Numbers]] = {
+    _PIXEL_SCALE: _smaller_pixels,
+    _TIE_POINTS: _farther_points,
+    _TRANSFORMATION: _finer_grid,
+}
+
+
+def _times(factor: Fraction | int, found: re.Match[bytes]) -> bytes:
+    """Return what was found with the number behind it multiplied; as it was where that is none."""
     try:
-        return b'%s%s"' % (found[1], repr(float(found[2]) / factor).encode())
-    except ValueError:  # no number: somebody else's
+        number = Fraction(found[2].decode()) * factor
+    except ValueError:
         return found[0]
+    text = str(number.numerator) if number.denominator == 1 else repr(float(number))
+    return found[1] + text.encode()

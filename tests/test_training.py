@@ -19,6 +19,7 @@ import torch
 import indi
 from indi.checkpoint import load_model, read_tensors, save_model, write_tensors
 from indi.errors import ConfigError, DataError, ModelError, TrainingError
+from indi.restoration import Restorer
 from indi.trainer import Trainer, learning_rate
 from indi.training import CLOCK_FIELDS, Record, train
 from problems import tiny_model, write_pairs
@@ -242,6 +243,24 @@ def test_pairs_that_do_not_fit_stop_before_anything_is_written(pairs: dict[str, 
     with pytest.raises(DataError, match=file.stem):
         list(train(**pairs, run=tmp_path / "run", iterations=2, config=TINY))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_learns_to_look_at_the_degraded_image_too(pairs: dict[str, Any], tmp_path: Path) -> None:
+    """Conditioned from one that is not: at first the same answers; the reverse would lose what was learnt."""
+    first, run = tiny_model(1), tmp_path / "run"
+    save_model(first, tmp_path / "first")
+    conditioned = {**TINY, "method": {"conditioned": True}}
+    still = {**conditioned, "training": {**TINY["training"], "learning_rate": 1e-12}}
+    list(train(**pairs, run=run, iterations=1, config=still, start=tmp_path / "first"))
+    image = np.random.default_rng(0).random((40, 48)).astype(np.float32)
+    wanted = Restorer(first, precision="float32").restore(image, steps=3)
+    np.testing.assert_allclose(indi.load(run, precision="float32").restore(image, steps=3), wanted, atol=1e-5)
+    list(train(**pairs, run=tmp_path / "more", iterations=20, config=conditioned, start=run))
+    head = load_model(tmp_path / "more").network.state_dict()["head.weight"]
+    assert head.shape[1] == 8
+    assert head[:, 4:].abs().max() > 0, "it looks at the degraded image"
+    with pytest.raises(ModelError, match="choose the same size and mode"):
+        list(train(**pairs, run=tmp_path / "back", iterations=1, config=TINY, start=run))
 
 
 def test_terms_go_on_with_weights(pairs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

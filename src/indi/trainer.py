@@ -49,19 +49,22 @@ class Trainer:
     def begin_from(self, model: Model) -> None:
         """Start from another model's weights; terms that they have of their own go on with them.
 
+        Where this network sees the degraded image beside the state and the other did not, it begins blind to it.
+
         Raises:
             ModelError: Its network is another.
         """
         theirs, ours = model.card, self.card
         if (theirs.network, theirs.channels) != (ours.network, ours.channels) or (
-            theirs.method.build().conditioned != self.method.conditioned
+            theirs.method.build().conditioned and not self.method.conditioned
         ):
             raise ModelError(
                 f"cannot start from {theirs.name}: its network is {theirs.network.size} with {theirs.channels} "
                 f"channels, this run's {ours.network.size} with {ours.channels}; choose the same size and mode"
             )
-        self.network.load_state_dict(model.network.state_dict())
-        self.average.network.load_state_dict(model.network.state_dict())
+        weights = _widened(model.network.state_dict(), self.network.state_dict())
+        self.network.load_state_dict(weights)
+        self.average.network.load_state_dict(weights)
         self.card = self.card.model_copy(update={"licence": theirs.licence})
 
     def progress(self) -> float:
@@ -184,6 +187,17 @@ class Trainer:
             laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
             state.setdefault(int(number), {})[rest] = laid
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+def _widened(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with zeros for the inputs that they lack, which come last."""
+    found = {}
+    for name, weight in weights.items():
+        lacking = wanted[name].shape[1] - weight.shape[1] if weight.ndim > 1 else 0
+        found[name] = (
+            torch.cat([weight, weight.new_zeros(len(weight), lacking, *weight.shape[2:])], 1) if lacking else weight
+        )
+    return found
 
 
 def learning_rate(highest: float, progress: float, warmup: float, cooldown: float) -> float:

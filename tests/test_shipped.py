@@ -8,6 +8,7 @@ import torch
 from PIL import Image as Pillow
 
 import indi
+import ship as ship_models
 from indi import shipped
 from indi.checkpoint import load_model, save_model
 from indi.degradations import degradation
@@ -133,6 +134,11 @@ def test_each_one_is_whole(name: str) -> None:
     for text in ("purpose", "data", "licence", "recipe", "limits", "not_for"):
         assert about[text].strip(), text
     assert (Path(__file__).parent.parent / about["recipe"]).exists()
+    entry = ship_models.MODELS[name]
+    said = {part: getattr(entry, part) for part in ("purpose", "steps", "sampler")}
+    assert {part: about[part] for part in said} == said, "measure it again: python benchmarks/ship.py NAME"
+    assert about["limits"] == ship_models.LIMITS + entry.limits
+    assert [figures["set"] for figures in about["figures"]] == [test.name for test in entry.sets]
     model = load_model(find_model(name))
     assert model.card.name == name
     assert model.fingerprint() == about["fingerprint"], "the card is of other weights"

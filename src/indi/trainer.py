@@ -55,12 +55,15 @@ class Trainer:
             ModelError: Its network is another.
         """
         theirs, ours = model.card, self.card
-        if (theirs.network, theirs.channels) != (ours.network, ours.channels) or (
-            theirs.method.build().conditioned and not self.method.conditioned
-        ):
+        if theirs.method.build().conditioned and not self.method.conditioned:
+            raise ModelError(
+                f"cannot start from {theirs.name}: its network sees the degraded image beside the state; put "
+                "conditioned = true under [method] in a --config file"
+            )
+        if (theirs.network, theirs.channels) != (ours.network, ours.channels):
             raise ModelError(
                 f"cannot start from {theirs.name}: its network is {theirs.network.size} with {theirs.channels} "
-                f"channels, this run's {ours.network.size} with {ours.channels}; choose the same size and mode"
+                f"channels, this run's {ours.network.size} with {ours.channels}; choose the same size"
             )
         weights = _widened(model.network.state_dict(), self.network.state_dict())
         self.network.load_state_dict(weights)

@@ -16,6 +16,7 @@ import pytest
 import tifffile
 import torch.distributed.run
 from cyclopts import MissingArgumentError
+from PIL import Image as Pillow
 
 import indi
 from documents import DOCUMENTS, NAMES, ROOT, blocks, commands, fences, mentions, run, shell_lines
@@ -181,7 +182,8 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def image(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return np.kron(random.integers(60, 250, (5, 6, *shape), np.uint8), np.ones((8, 8, *[1] * len(shape)), np.uint8))
 
-    for name in ("photo.png", "photo.jpg", "old.jpg", "small.png", "soft.png", "album/1.png", "album/2.png"):
+    Pillow.fromarray(image(3)).save(tmp_path / "old.jpg", quality=60)
+    for name in ("photo.png", "photo.jpg", "small.png", "soft.png", "album/1.png", "album/2.png"):
         write(tmp_path / name, Image(image(3)))
     for number in range(4):
         clean = image(3)

@@ -160,6 +160,13 @@ def test_what_is_wrong_is_said_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_words_begin_below_each_other_and_numbers_end_so(capsys: Captured) -> None:
+    cli.terminal.print_table([["name", "psnr", "what"], ["a", "30.10", "x y"], ["long", "inf", ""], ["", "9.99", "z"]])
+    assert capsys.readouterr().out.splitlines() == [
+        *["name   psnr  what", "a     30.10  x y", "long    inf", "       9.99  z"]
+    ]
+
+
 def test_whole_numbers_are_never_rounded() -> None:
     """Every option of whole numbers refuses fractions, which the parser itself would round."""
     for name in COMMANDS:

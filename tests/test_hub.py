@@ -124,8 +124,8 @@ def test_a_shipped_model_takes_along_what_is_known_of_it(far: Path, name: str) -
     assert f"--model hf:me/{name}-again --steps {about['steps']}\n" in card.text
     for key in ("purpose", "licence", "limits", "not_for", "data"):
         assert about[key] in card.text, key
-    assert (card.data.license, card.data.license_name) == ("other", "indi-weights")
-    assert "non-commercial" in about["licence"]
+    assert (card.data.license, card.data.license_name) == ("other", "non-commercial")
+    assert "non-commercial" in about["licence"]  # what the name says
     assert (folder / card.data.license_link).read_text(encoding="utf-8").strip() == about["licence"]
     results = {(result.dataset_name, result.metric_type): result for result in card.data.eval_results}
     for figure in about["figures"]:

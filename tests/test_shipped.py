@@ -16,7 +16,7 @@ from indi.errors import ConfigError, ModelError
 from indi.images import to_unit
 from indi.info import info
 from indi.restoration import Pixels
-from indi.shipped import find_model, fitting_model, shipped_models, shipped_names
+from indi.shipped import best_steps, find_model, fitting_model, shipped_models, shipped_names
 from indi.walks import Walk
 from problems import ship, tiny_model, write_pairs
 
@@ -45,6 +45,15 @@ def test_weights_that_nothing_is_said_of_are_not_shipped(weights: Path) -> None:
     assert [model["name"] for model in shipped_models()] == ["denoise"]
     with pytest.raises(ModelError, match="jpeg: no such run folder"):
         indi.load("jpeg")
+
+
+def test_a_damaged_one_does_no_harm_to_the_others(weights: Path) -> None:
+    (weights / "jpeg.safetensors").write_bytes(b"cut")
+    assert indi.load("denoise").default_steps == 3
+    with pytest.raises(ModelError, match=r"jpeg\.safetensors: not a model of indi, or damaged"):
+        indi.load("jpeg")
+    with pytest.raises(ModelError, match=r"jpeg\.safetensors: not a model of indi, or damaged"):
+        shipped_models()
 
 
 def test_all_weights_in_the_package_are_shipped() -> None:
@@ -93,6 +102,10 @@ def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
     table = indi.evaluate(restorer, clean=clean, task="jpeg", steps=[2])
     assert (table["settings"]["sampler"], table["rows"][0]["network_calls"]) == ("heun", 3)
     assert (indi.load("denoise").default_steps, indi.load("denoise").default_sampler) == (3, "euler")
+    about = weights / "denoise.json"
+    about.write_text(json.dumps({key: value for key, value in json.loads(about.read_text()).items() if key != "steps"}))
+    assert indi.load("denoise").default_steps == 10
+    assert best_steps("denoise") is None
     assert indi.load(weights / "jpeg.safetensors").default_steps == 2  # by its file as by its name
     other = tiny_model(3, seed=1)
     save_model(replace(other, card=other.card.model_copy(update={"name": "jpeg"})), weights.parent / "run")

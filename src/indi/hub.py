@@ -140,7 +140,7 @@ def _terms(card: Card) -> dict[str, Any]:
     """Return what the hub reads of terms that weights have of their own."""
     if card.licence is None:
         return {}
-    return {"license": "other", "license_name": "indi-weights", "license_link": LICENCE_FILE}
+    return {"license": "other", "license_name": "non-commercial", "license_link": LICENCE_FILE}
 
 
 def _licence(card: Card) -> Iterator[str]:

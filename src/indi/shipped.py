@@ -51,8 +51,8 @@ def shipped_models() -> list[dict[str, Any]]:
 
 
 def best_steps(model: str | Path) -> int | None:
-    """Return the steps that a shipped model is at its best with, None for another model."""
-    return _said(str(model))["steps"] if str(model) in shipped_names() else None
+    """Return the steps that a shipped model is at its best with, None where nothing is said of them."""
+    return _said(str(model)).get("steps") if str(model) in shipped_names() else None
 
 
 def about_weights(model: Model) -> dict[str, Any] | None:

@@ -65,8 +65,8 @@ def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
 
     The camera's noise is white or soft, of one colour or of all: on PolyU's photographs neighbours were measured
     to correlate by 0.4 to 0.8 (softness 0.5 to 1.1) and channels by 0.5 to 0.9. It is noise of the light, seen through
-    the camera's curves, which make it largest at middle intensities: on PolyU, of its mean, 0.7 at black, 1.2 at
-    middle and 0.5 at white, here 0.6, 1.2 and 0.4.
+    the camera's curves, which make it largest at middle intensities: on PolyU, of its mean, 0.7 at black, 1.1 at
+    middle and 0.5 at white, here 0.6, 1.2 and 0.4 (benchmarks/camera_noise.py).
 
     Gaussian strengths: Zhang, Zuo, Chen, Meng and Zhang ("DnCNN"), IEEE Transactions on Image Processing
     26(7), 2017. Camera strengths: the sensor statistics of Brooks et al., "Unprocessing Images for Learned

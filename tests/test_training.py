@@ -197,8 +197,21 @@ def test_starting_from_a_model(pairs: dict[str, Any], tmp_path: Path) -> None:
     fresh = next(train(**pairs, run=tmp_path / "b", iterations=10, config=TINY))
     warm = next(train(**pairs, run=tmp_path / "c", iterations=10, config=TINY, start=tmp_path / "a"))
     assert warm.loss < fresh.loss / 2
-    with pytest.raises(ModelError, match="cannot start from a"):
+    with pytest.raises(ModelError, match=r"cannot start from a: .* leave size and channels out"):
         list(train(**pairs, run=tmp_path / "d", iterations=1, config=TINY, size="small", start=tmp_path / "a"))
+
+
+def test_what_is_not_asked_for_is_as_in_the_model_that_is_started_from(pairs: dict[str, Any], tmp_path: Path) -> None:
+    """Gray pairs serve a colour model and its method goes on, but for what is asked; a resumed run keeps its own."""
+    save_model(tiny_model(3, epsilon=0.05, conditioned=True), tmp_path / "first")
+    begun = {**pairs, "run": tmp_path / "run", "start": tmp_path / "first"}
+    list(train(**begun, iterations=2, config={"data": TINY["data"]}, epsilon=0.02))
+    card = load_model(tmp_path / "run").card
+    assert (card.channels, card.network.size) == (3, "tiny")
+    assert (card.method.epsilon, card.method.conditioned) == (0.02, True)
+    *_, last = train(**begun, iterations=3, resume=True)
+    assert last.iteration == 3
+    assert load_model(tmp_path / "run").card.method == card.method
 
 
 @pytest.mark.parametrize(
@@ -259,10 +272,9 @@ def test_a_model_learns_to_look_at_the_degraded_image_too(pairs: dict[str, Any],
     head = load_model(tmp_path / "more").network.state_dict()["head.weight"]
     assert head.shape[1] == 8
     assert head[:, 4:].abs().max() > 0, "it looks at the degraded image"
-    with pytest.raises(
-        ModelError, match=r"cannot start from run: its network sees the degraded image .* conditioned = true"
-    ):
-        list(train(**pairs, run=tmp_path / "back", iterations=1, config=TINY, start=run))
+    blind = {**TINY, "method": {"conditioned": False}}
+    with pytest.raises(ModelError, match="cannot start from run: its network sees the degraded image beside the state"):
+        list(train(**pairs, run=tmp_path / "back", iterations=1, config=blind, start=run))
 
 
 def test_terms_go_on_with_weights(pairs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -57,13 +57,13 @@ class Trainer:
         theirs, ours = model.card, self.card
         if theirs.method.build().conditioned and not self.method.conditioned:
             raise ModelError(
-                f"cannot start from {theirs.name}: its network sees the degraded image beside the state; put "
-                "conditioned = true under [method] in a --config file"
+                f"cannot start from {theirs.name}: its network sees the degraded image beside the state, this run's "
+                "does not; leave method and conditioned out"
             )
         if (theirs.network, theirs.channels) != (ours.network, ours.channels):
             raise ModelError(
                 f"cannot start from {theirs.name}: its network is {theirs.network.size} with {theirs.channels} "
-                f"channels, this run's {ours.network.size} with {ours.channels}; choose the same size"
+                f"channels, this run's {ours.network.size} with {ours.channels}; leave size and channels out"
             )
         weights = _widened(model.network.state_dict(), self.network.state_dict())
         self.network.load_state_dict(weights)

@@ -115,7 +115,8 @@ def train(
         seed: Of everything random.
         precision: auto, float32 or bfloat16, of the convolutions.
         config: More settings, a TOML or JSON file or a tree (config.py); the arguments above go over it.
-        start: A shipped name, a run folder or a model file whose weights to start from.
+        start: A shipped name, a run folder or a model file whose weights to start from, with its method, network and
+            channels unless told otherwise.
         resume: Go on from the run's last checkpoint with its settings; from the start where there is none.
         device: auto, cpu, cuda or mps.
 
@@ -143,9 +144,10 @@ def train(
     run = Path(run)
     if not resume and (run / STATE_FILE).exists():
         raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
-    settings = _settings(run, asked, resume)
+    model = None if start is None else load_model(find_model(start))
+    settings = _settings(run, asked, resume, under={} if model is None else _settings_of(model.card))
     with joined(device) as world:
-        yield from _train(settings, run, None if start is None else load_model(find_model(start)), world)
+        yield from _train(settings, run, model, world)
 
 
 def settings_tree(
@@ -191,14 +193,20 @@ def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
 
 
-def _settings(run: Path, asked: dict[str, Any], resume: bool) -> Config:
-    """Return the settings: what is asked for, over those of the run that is resumed.
+def _settings_of(card: Card) -> dict[str, Any]:
+    """Return the settings that a model's weights were trained with and fit."""
+    method = {**card.method.model_dump(), "conditioned": card.method.build().conditioned}
+    return {"method": method, "network": card.network.model_dump(), "data": {"channels": card.channels}}
+
+
+def _settings(run: Path, asked: dict[str, Any], resume: bool, *, under: dict[str, Any]) -> Config:
+    """Return the settings: what is asked for, over those of the run that is resumed, or of a new one over ``under``.
 
     Raises:
         ConfigError: There is no budget, or a setting differs from what the run was begun with.
     """
     begun = resume and (run / CONFIG_FILE).exists()
-    before: dict[str, Any] = Config.read(run / CONFIG_FILE) if begun else {}
+    before: dict[str, Any] = Config.read(run / CONFIG_FILE) if begun else under
     settings = Config.parse(_one_budget(before, asked), source=str(run) if begun else "settings")
     if begun:
         _check_unchanged(Config.parse(before, source=str(run)), settings, run)

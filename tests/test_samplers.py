@@ -1,6 +1,7 @@
 import itertools
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -167,32 +168,41 @@ def test_nothing_is_recorded_for_gradients() -> None:
     assert not last.image.requires_grad
 
 
-def test_what_a_walk_gives_back_of_a_lost_frequency() -> None:
-    """The table of the document, from walks in closed form: the network is linear, so one walk of 1 is its gain."""
-    clean, noise = 0.1, 0.005
+def table_of_theory(first: str) -> Iterator[tuple[float, str, int, str]]:
+    """Yield the cells of a table of the document: the number of the row, sampler and steps of the column, the text."""
     page = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encoding="utf-8")
-    head, _, *rows = re.search(r"\| kept .*?\n\n", page, re.DOTALL)[0].strip().splitlines()  # type: ignore[index]
+    head, _, *rows = re.search(rf"\| {first} .*?\n\n", page, re.DOTALL)[0].strip().splitlines()  # type: ignore[index]
     columns = [column.split() for column in head.strip("| ").split(" | ")[1:]]
-    assert len(rows) == len(columns) == 5
+    assert len(rows) == 5
     for row in rows:
-        kept, *cells = row.strip("| ").split(" | ")
-
-        def predict(state: Tensor, t: float, m: float = float(kept)) -> Tensor:
-            share = 1 - t + t * m
-            return state * share * clean**2 / (share**2 * clean**2 + 2 * (t * noise) ** 2)
-
+        number, *cells = row.strip("| ").split(" | ")
         for cell, (sampler, steps) in zip(cells, columns, strict=True):
-            *_, last = walk(
-                predict,
-                indi(0.0),
-                torch.ones(1, 1, 1, 1, dtype=torch.float64),
-                uniform_times(int(steps)),
-                draw=no_noise,
-                sampler=SAMPLERS[sampler],
-            )
-            spread = abs(last.image.item()) * math.hypot(float(kept) * clean, noise, noise)
-            assert cell == ("all" if spread == 0 else f"{round(-20 * math.log10(spread / clean), 1) + 0.0}"), (
-                kept,
-                sampler,
-                steps,
-            )
+            yield float(number), sampler, int(steps), cell
+
+
+def decibels_short(mixed: float, clean: float, noise: float, sampler: str, steps: int) -> str:
+    """Return how far below ``clean`` a walk ends that begins at a deviation of ``mixed`` clean and ``noise``.
+
+    The network is linear, so one walk of 1 is its gain.
+    """
+
+    def predict(state: Tensor, t: float) -> Tensor:
+        share = 1 - t + t * mixed
+        return state * share * clean**2 / (share**2 * clean**2 + (t * noise) ** 2)
+
+    one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    *_, last = walk(predict, indi(0.0), one, uniform_times(steps), draw=no_noise, sampler=SAMPLERS[sampler])
+    spread = abs(last.image.item()) * math.hypot(mixed * clean, noise)
+    return "all" if spread == 0 else f"{round(-20 * math.log10(spread / clean), 1) + 0.0}"
+
+
+def test_what_a_walk_gives_back_of_a_lost_frequency() -> None:
+    for kept, sampler, steps, cell in table_of_theory("kept"):
+        assert cell == decibels_short(kept, 0.1, math.hypot(0.005, 0.005), sampler, steps), (kept, sampler, steps)
+
+
+@pytest.mark.parametrize("unknown", [0.01, 0.1])
+def test_as_much_noise_as_there_is_to_find(unknown: float) -> None:
+    """With y known, the state without what y explains is noise at first, and the same problem with nothing kept."""
+    for ratio, sampler, steps, cell in table_of_theory("noise"):
+        assert cell == decibels_short(0, unknown, ratio * unknown, sampler, steps), (ratio, sampler, steps)

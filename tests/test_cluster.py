@@ -18,6 +18,7 @@ from indi.cluster import Worker, restore_on_cluster
 from indi.errors import ConfigError, ModelError
 from indi.files import Restoration, plan, restore_files
 from indi.images import Image, read, write
+from indi.images.atomic import temporary_beside
 from indi.restoration import load
 from problems import tiny_model
 
@@ -129,6 +130,25 @@ def test_workers_that_live_on_use_the_weights_of_now(tmp_path: Path, scheduler: 
         for job in near:
             found, wanted = read(tmp_path / "far" / job.target.name).pixels, read(job.target).pixels
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_what_killed_workers_left_is_looked_for_under_the_mark_they_wrote_with(
+    tmp_path: Path, scheduler: Any, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[tuple[set[Path], str]] = []
+    monkeypatch.setattr(cluster, "remove_marked", lambda folders, mark: removed.append((folders, mark)))
+    write(tmp_path / "in" / "a.png", Image(np.zeros((40, 50), np.uint8)))
+    jobs = plan([tmp_path / "in"], tmp_path / "out")
+    for _ in range(2):
+        list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration()))
+    assert [folders for folders, _ in removed] == [{tmp_path / "out"}] * 2
+    assert len({mark for _, mark in removed}) == 2, "of other runs nothing is removed"
+
+    def name_of_a_file(*_: object, **__: object) -> list[str]:
+        return [temporary_beside(tmp_path / "a.png", ".png").name]
+
+    monkeypatch.setattr(cluster, "restore_files", name_of_a_file)
+    assert str(cluster._restore_file(worker, jobs[0], Restoration(), "mark")).startswith(".indi-mark")
 
 
 def test_a_worker_that_finds_other_weights_says_so(tmp_path: Path) -> None:

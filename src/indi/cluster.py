@@ -5,6 +5,7 @@ again after a worker was lost does no harm; the result is that of one machine.
 """
 
 import logging
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +16,7 @@ from indi.archive import Archive
 from indi.devices import Precision, set_threads
 from indi.errors import ConfigError, IndiError, MissingExtraError, ModelError
 from indi.files import Job, Outcome, Restoration, clashes, restore_files
+from indi.images.atomic import marked, remove_marked
 from indi.images.stack import is_stack
 from indi.restoration import DEFAULT_TILE, Restorer, load
 from indi.stacks import IN_MEMORY, StackJob
@@ -78,13 +80,15 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
             f"{scheduler}: no Dask scheduler answers there ({error}); start one, or leave it out"
         ) from error
     archive = asked.archive(restorer, jobs, calibration)
+    mark = secrets.token_hex(6)
     with client:
         if not client.scheduler_info()["workers"]:
             log.warning("no worker is at %s yet: waiting for one (dask worker %s)", scheduler, scheduler)
-        for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive):
+        for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive, mark):
             if archive is not None and outcome.error is None and not outcome.kept:
                 archive.add(outcome.source, outcome.written)
             yield outcome
+    remove_marked({job.target.parent for job in jobs}, mark)  # of workers that were killed amid a file
 
 
 def _outcomes(
@@ -95,6 +99,7 @@ def _outcomes(
     asked: Restoration,
     calibration: Calibration | None,
     archive: Archive | None,
+    mark: str,
 ) -> Iterator[Outcome]:
     distributed = _distributed()
     unusable = clashes(jobs, asked, calibration)
@@ -120,7 +125,7 @@ def _outcomes(
             if not numbers:
                 yield _finished(stack)
         else:
-            future = client.submit(_restore_file, worker, job, asked, pure=False, retries=_TRIES)
+            future = client.submit(_restore_file, worker, job, asked, mark, pure=False, retries=_TRIES)
             tasks[future] = job
     failed: dict[StackJob, IndiError] = {}
     for future, result in distributed.as_completed(list(tasks), with_results=True, raise_errors=False):
@@ -140,8 +145,9 @@ def _outcomes(
             yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack)
 
 
-def _restore_file(worker: Worker, job: Job, asked: Restoration) -> Outcome:
-    (outcome,) = restore_files(worker.restorer(), [job], **vars(asked))
+def _restore_file(worker: Worker, job: Job, asked: Restoration, mark: str) -> Outcome:
+    with marked(mark):
+        (outcome,) = restore_files(worker.restorer(), [job], **vars(asked))
     return outcome
 
 

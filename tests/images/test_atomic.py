@@ -6,6 +6,7 @@ import pytest
 
 from indi.errors import IndiError
 from indi.images import atomic, write_atomic
+from indi.images.atomic import marked, remove_marked, temporary_beside
 
 
 def write_half_and_raise(path: Path, error: BaseException) -> None:
@@ -104,3 +105,15 @@ def test_a_long_name_needs_no_longer_temporary(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 240 + ".bin")
     write_atomic(path, b"x")
     assert path.read_bytes() == b"x"
+
+
+def test_what_a_killed_process_left_is_found_by_its_mark(tmp_path: Path) -> None:
+    with marked("mine"):
+        files = [temporary_beside(tmp_path / "a.png", ".png"), temporary_beside(tmp_path / "b.zarr", ".zarr")]
+    other = temporary_beside(tmp_path / "a.png", ".png")
+    for file in (files[0], other):
+        file.write_bytes(b"half")
+    files[1].mkdir()
+    (files[1] / "zarr.json").write_text("{}")
+    remove_marked([tmp_path, tmp_path / "absent"], "mine")
+    assert list(tmp_path.iterdir()) == [other]

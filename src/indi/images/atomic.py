@@ -2,11 +2,41 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from indi.errors import IndiError
+
+_mark: ContextVar[str] = ContextVar("mark", default="")
+
+
+def temporary_beside(path: Path, suffix: str) -> Path:
+    """Return a hidden name, used by nothing else, for what is to replace ``path``."""
+    return path.parent / f".indi-{_mark.get()}{secrets.token_hex(6)}{suffix}"
+
+
+@contextmanager
+def marked(mark: str) -> Iterator[None]:
+    """Begin the temporary names inside the block with a mark, by which those of a killed process can be found."""
+    before = _mark.set(mark)
+    try:
+        yield
+    finally:
+        _mark.reset(before)
+
+
+def remove_marked(folders: Iterable[Path], mark: str) -> None:
+    """Remove what lies under temporary names with this mark; who is still writing there gets an error."""
+    for folder in folders:
+        for found in folder.glob(f".indi-{mark}*"):
+            if found.is_dir():
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    found.unlink()
 
 
 @contextmanager
@@ -22,7 +52,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if "\0" in path.name:
         raise IndiError(f"{path!r}: cannot write: a file name cannot hold a zero character; choose another name")
-    temporary = path.parent / f".indi-{secrets.token_hex(6)}{path.suffix}"
+    temporary = temporary_beside(path, path.suffix)
     try:
         if path.is_dir():
             raise IndiError(f"{path}: cannot write: it is a folder; give the name of a file")

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from indi.boxes import Box
 from indi.errors import ImageError, MissingExtraError
+from indi.images.atomic import temporary_beside
 from indi.images.convert import Array
 from indi.images.image import PIXEL_TYPES, Header
 from indi.images.levels import are_blocks, blocks, fill_level
@@ -116,7 +116,7 @@ class ZarrStack:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a volume of new planes, with the axes, scales, names and levels of resolution of this one."""
-        temporary = path.parent / f".indi-{secrets.token_hex(6)}.zarr"
+        temporary = temporary_beside(path, ".zarr")
         try:
             with _named(path):
                 _check_free(path)

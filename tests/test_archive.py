@@ -1,5 +1,6 @@
 """An archive that was interrupted goes on: what is restored in just this way is kept, everything else made again."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,22 @@ def test_a_failed_file_is_tried_again(tmp_path: Path, photographs: Path, gray: R
     assert [outcome.error is None for outcome in outcomes] == [True, False, True]
     broken.write_bytes(whole)
     assert kept(gray, photographs, out) == [True, False, True]
+
+
+def test_a_manifest_that_cannot_be_written_stops_no_other_file(
+    tmp_path: Path, photographs: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if self.name == MANIFEST and mode == "a":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    outcomes = list(restore_files(gray, plan([photographs], tmp_path / "out"), steps=1))
+    assert [outcome.error is None for outcome in outcomes] == [True, False, False]
+    assert "b.tif is restored: No space left on device" in str(outcomes[1].error)
 
 
 def test_a_single_file_leaves_no_manifest_and_is_always_restored(

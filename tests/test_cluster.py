@@ -175,3 +175,14 @@ def test_what_cannot_work_is_said_at_once(
     monkeypatch.setattr(cluster, "_PATIENCE", 1)
     with pytest.raises(ConfigError, match="no Dask scheduler answers there"):
         list(restore_on_cluster("tcp://127.0.0.1:1", worker, jobs, Restoration(steps=1)))
+
+
+def test_a_shipped_model_goes_before_a_folder_of_its_name(
+    tmp_path: Path, scheduler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jpeg").mkdir()
+    write(tmp_path / "in" / "a.png", Image(np.zeros((8, 8, 3), np.uint8)))
+    jobs = plan([tmp_path / "in"], tmp_path / "out")
+    (outcome,) = restore_on_cluster(scheduler.scheduler_address, Worker("jpeg"), jobs, Restoration(steps=1))
+    assert outcome.error is None

@@ -11,11 +11,12 @@ import tifffile
 
 from indi import stacks
 from indi.errors import ImageError
-from indi.files import plan, restore_files
+from indi.files import Job, Restoration, plan, restore_files
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import ZarrStack
 from indi.restoration import Restorer
 from indi.stacks import StackJob
+from indi.uncertainty import Calibration
 from indi.walks import Walk
 from problems import tiny_model
 
@@ -306,3 +307,13 @@ def test_what_does_not_fit_is_named(tmp_path: Path, gray: Restorer) -> None:
         restore(gray, tmp_path / "b.tif", tmp_path / "out.png")
     with pytest.raises(ImageError, match="stacks are not enlarged"):
         restore(gray, tmp_path / "b.tif", tmp_path / "out", enlarged=2)
+
+
+def test_the_job_of_a_calibrated_stack_is_a_key() -> None:
+    """A cluster keeps tasks by it, and what a calibration holds has no hash."""
+    held: dict[str, Any] = {"check": {"plain": None}, "times": [1.0, 0.0]}
+    calibration = Calibration.model_construct(**held)
+    asked = Restoration(steps=1, samples=2)
+    job = Job(Path("a.tif"), Path("out/a.tif"))
+    one, other = (asked.stack(job, Restorer(tiny_model(1)), calibration) for _ in range(2))
+    assert len({one: 0, other: 1}) == 2

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from indi.errors import IndiError
 from indi.images import write_atomic
 from indi.images.zarr_stack import fingerprint
 
@@ -51,9 +52,15 @@ class Archive:
         """Note that the targets are made.
 
         Raises:
-            OSError: The manifest cannot be written, or a target is not there.
+            IndiError: The manifest cannot be written, or a target is not there any more.
         """
-        entry = self._entry(source, targets)
+        try:
+            self._add(self._entry(source, targets))
+        except OSError as error:
+            what = f"{self._file}: cannot note that {source} is restored: {error.strerror or error}"
+            raise IndiError(f"{what}; make room there, or the folder writable") from error
+
+    def _add(self, entry: dict[str, Any]) -> None:
         self._lines[entry["name"]] = entry
         if not self._is_begun:  # what other commands noted twice goes
             write_atomic(self._file, "".join(map(_line, self._lines.values())).encode())

@@ -19,6 +19,7 @@ from indi.files import Job, Outcome, Restoration, clashes, restore_files
 from indi.images.atomic import marked, remove_marked
 from indi.images.stack import is_stack
 from indi.restoration import DEFAULT_TILE, Restorer, load
+from indi.shipped import shipped_names
 from indi.stacks import IN_MEMORY, StackJob
 from indi.uncertainty import Calibration
 
@@ -67,7 +68,8 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
     """
     distributed = _distributed()
     model = Path(worker.model)
-    worker = replace(worker, model=str(model.absolute()) if model.exists() else worker.model)
+    if worker.model not in shipped_names() and model.exists():
+        worker = replace(worker, model=str(model.absolute()))
     restorer = load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
     worker = replace(worker, weights=restorer.fingerprint)
     jobs = [replace(job, source=job.source.absolute(), target=job.target.absolute()) for job in jobs]
@@ -86,7 +88,10 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
             log.warning("no worker is at %s yet: waiting for one (dask worker %s)", scheduler, scheduler)
         for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive, mark):
             if archive is not None and outcome.error is None and not outcome.kept:
-                archive.add(outcome.source, outcome.written)
+                try:
+                    archive.add(outcome.source, outcome.written)
+                except IndiError as error:
+                    outcome = Outcome(outcome.source, error=error)
             yield outcome
     remove_marked({job.target.parent for job in jobs}, mark)  # of workers that were killed amid a file
 

@@ -93,7 +93,7 @@ def push(folder: Path, name: str, *, private: bool, token: str | None = None) ->
     try:
         address = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="A model of indi")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of the hub or the library it speaks HTTP with, which is not always the same one
         raise ModelError(f"{name}: cannot be pushed ({_line(error)}); log in with hf auth login") from error
     return str(address)
 

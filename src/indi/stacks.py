@@ -39,7 +39,7 @@ IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
 _BAND = 256  # rows that are worked on at a time where a picture is read through
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key by itself: what a calibration holds has no hash
 class StackJob:
     """The restoration of a TIFF file or a Zarr volume: begun, then picture after picture, then finished.
 

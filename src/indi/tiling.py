@@ -14,6 +14,15 @@ from torch import Tensor
 from indi.boxes import Box, cores
 from indi.errors import DeviceError
 
+# What torch says: on Linux and macOS, on Windows, on accelerators, and from oneDNN, which names no cause.
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "could not create a primitive",
+    "could not create a memory",
+)
+
 Call = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
 Progress = Callable[[float], None]
 
@@ -87,4 +96,6 @@ def part_of(progress: Progress | None, number: int, count: int) -> Progress | No
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on an accelerator or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

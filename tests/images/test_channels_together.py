@@ -168,3 +168,12 @@ def test_axes_that_are_given_count_pictures_as_they_lie_in_the_file(tmp_path: Pa
     with open_stack(tmp_path / "a.tif", channels=2, axes="ZCYX") as stack:
         for z in range(3):
             np.testing.assert_array_equal(stack.pixels(z, Box(0, 0, 30, 40)), np.moveaxis(data[:, z], 0, -1))
+
+
+@pytest.mark.parametrize("other", [np.zeros((30, 40), np.uint8), np.zeros((20, 40), np.uint16)], ids=["type", "size"])
+def test_channels_that_differ_are_refused(tmp_path: Path, other: Array) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in (random(30, 40), random(30, 40), other):
+            file.write(page, photometric="minisblack", metadata=None)
+    with pytest.raises(ImageError, match=r"a\.tif: channels of one picture differ in size or type; check the axes"):
+        open_stack(tmp_path / "a.tif", channels=3, axes="CYX")

@@ -90,3 +90,10 @@ def test_types_of_later_standards_are_passed_over() -> None:
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with suppress(ImageError):
         read_block(b"II*\0\x08\0\0\0" + data)
+
+
+@pytest.mark.parametrize("place", [0, 26])
+def test_a_directory_that_says_nothing_is_passed_over(place: int) -> None:
+    """As Pillow leaves one for positions that were looked for and not there."""
+    block = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, ExifTags.IFD.GPSInfo, 4, 1, place, 0) + bytes(2)
+    assert read_block(block)[0] == {}

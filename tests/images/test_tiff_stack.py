@@ -1,5 +1,6 @@
 """Stacks: every layout is read box by box and written again, with all that its directories say."""
 
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ LAYOUTS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "deflate with differences": ((3, HEIGHT, WIDTH), {"compression": "zlib", "predictor": True}),
     "tiles": ((3, HEIGHT, WIDTH), {"tile": (16, 32), "compression": "zlib"}),
     "plain tiles": ((3, HEIGHT, WIDTH), {"tile": (16, 16)}),
+    "plain tiles wider than the picture": ((3, HEIGHT, WIDTH), {"tile": (16, 64)}),
+    "one plain tile": ((3, HEIGHT, WIDTH), {"tile": (64, 48)}),
     "big": ((3, HEIGHT, WIDTH), {"bigtiff": True}),
     "high byte first": ((3, HEIGHT, WIDTH), {"byteorder": ">", "compression": "zlib", "predictor": True}),
     "high byte first, plain": ((3, HEIGHT, WIDTH), {"byteorder": ">"}),
@@ -359,3 +362,19 @@ def test_gray_values_that_imagej_shows_in_colours_are_gray(tmp_path: Path, pages
         np.testing.assert_array_equal(np.reshape(file.pages.first.tags["ColorMap"].value, (3, 256)), table)
     with Picture.open(tmp_path / "c.tif") as picture:
         np.testing.assert_array_equal(np.asarray(picture), data[0])
+
+
+@pytest.mark.parametrize("rows", [None, 5])
+def test_bits_that_lie_the_other_way_round_are_turned(tmp_path: Path, rows: int | None) -> None:
+    """FillOrder 2, as fax machines and some cameras write: the same picture alone and in a stack."""
+    pictures = random(2, HEIGHT, WIDTH, dtype="uint8")
+    turned = np.packbits(np.unpackbits(pictures[..., None], axis=-1), axis=-1, bitorder="little")[..., 0]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:  # which does not write the tag: another becomes it
+        for picture in turned:
+            file.write(picture, extratags=[(265, "H", 1, 2, True)], rowsperstrip=rows, metadata=None, contiguous=False)
+    data = (tmp_path / "a.tif").read_bytes()
+    other, fill_order = (struct.pack("<HHI", tag, 3, 1) for tag in (265, 266))
+    assert data.count(other) == 2
+    (tmp_path / "a.tif").write_bytes(data.replace(other, fill_order))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif", key=0), pictures[0])
+    np.testing.assert_array_equal(read_all(tmp_path / "a.tif")[..., 0], pictures)

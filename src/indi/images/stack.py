@@ -111,7 +111,10 @@ class ChannelsTogether:
         self._parts = np.moveaxis(numbers, letters.index("C"), -1).reshape(-1, along["C"])
         self.axes = "".join(letter for letter in letters if letter != "C")
         self.places = tuple(count for letter, count in along.items() if letter != "C")
-        firsts = [stack.headers[int(parts[0])] for parts in self._parts]
+        headers = [[stack.headers[int(part)] for part in parts] for parts in self._parts]
+        if any(header != parts[0] for parts in headers for header in parts):
+            raise ImageError(f"{stack.path}: channels of one picture differ in size or type; check the axes")
+        firsts = [parts[0] for parts in headers]
         self.headers: Sequence[Header] = [replace(header, channels=along["C"]) for header in firsts]
 
     def __enter__(self) -> Self:

@@ -27,6 +27,7 @@ class Name(IntEnum):
     COMPRESSION = 259
     PHOTOMETRIC = 262
     DESCRIPTION = 270
+    FILL_ORDER = 266
     STRIP_OFFSETS = 273
     ORIENTATION = 274
     SAMPLES = 277
@@ -196,6 +197,8 @@ def read_tree(file: BinaryIO, encoding: Encoding, offset: int, depth: int = 1) -
     count_format, entry_format = ("Q", "HHQ") if encoding.big else ("H", "HHI")
     counted = struct.calcsize("=" + count_format)
     (count,) = struct.unpack(encoding.order + count_format, _take(file, offset, counted))
+    if count == 0 and depth > 1:  # some writers leave such a one for what they have nothing to say of
+        return {}, 0
     if not 1 <= count <= _MOST_TAGS:
         raise ImageError(f"damaged tags: a directory of {count:,} tags")
     described = struct.calcsize("=" + entry_format)
@@ -210,7 +213,10 @@ def read_tree(file: BinaryIO, encoding: Encoding, offset: int, depth: int = 1) -
         if not size:  # of a later standard, or empty: its length cannot be known, or there is none
             continue
         if number in _POINTERS:
-            tree[number] = read_tree(file, encoding, encoding.unpack_word(inline), depth + 1)[0]
+            place = encoding.unpack_word(inline)
+            below = read_tree(file, encoding, place, depth + 1)[0] if place else {}
+            if below:
+                tree[number] = below
             continue
         if size > encoding.word:
             room -= size

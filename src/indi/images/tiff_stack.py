@@ -209,17 +209,17 @@ class TiffStack:
         if self.is_contiguous:
             page = self.pages[0]
             start, size = _contiguous(page)
-            if page.compression != _UNCOMPRESSED or start is None:
-                raise ImageError(
-                    f"TIFF of {behind} pictures behind one directory, compressed; save it as a plain stack"
-                )
+            is_compressed = page.compression != _UNCOMPRESSED
+            if is_compressed or start is None or _has_turned_bits(page):
+                what = "compressed" if is_compressed else "not row by row"
+                raise ImageError(f"TIFF of {behind} pictures behind one directory, {what}; save it as a plain stack")
             if start + behind * size > length:
                 raise ImageError(f"TIFF cut short: it says that it holds {behind} pictures, and does not")
 
     def _part(self, number: int, page: Page, piece: _Piece, part: Box) -> Array:
         """Return a part of a strip or tile, as (height, width, samples)."""
         inner = part.seen_from(piece.box)
-        if page.compression == _UNCOMPRESSED and piece.box.width == page.header.width:
+        if page.compression == _UNCOMPRESSED and _has_whole_rows(page) and not _has_turned_bits(page):
             return self._raw(number, page, piece, inner)
         decoded = self._decoded(number, piece)
         return decoded[inner.top : inner.bottom, inner.left : inner.right]
@@ -326,13 +326,23 @@ def _pieces(page: Page) -> Iterator[_Piece]:
                 number += 1
 
 
+def _has_whole_rows(page: Page) -> bool:
+    """Return whether strips or tiles are as wide as the picture; a tile that is wider holds padding."""
+    return tiff.layout_of(page)[0] == page.header.width
+
+
+def _has_turned_bits(page: Page) -> bool:
+    """Return whether the bits of each byte lie in the other order (FillOrder 2), which a decoder turns."""
+    return page.directory.number(Name.FILL_ORDER, 1) != 1
+
+
 def _contiguous(page: Page) -> tuple[int | None, int]:
     """Return where a picture begins and how many bytes it has, if it lies in one run; else None and its size."""
     size = page.header.height * page.header.width * page.samples * page.header.dtype.itemsize
     pieces = list(_pieces(page))
     end = pieces[0].offset
     for piece in pieces:
-        if piece.offset != end or piece.box.width != page.header.width:
+        if piece.offset != end or not _has_whole_rows(page):
             return None, size
         end += piece.length
     return pieces[0].offset, size

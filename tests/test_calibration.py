@@ -24,7 +24,7 @@ from indi.calibration import (
 from indi.data import Pair
 from indi.errors import ConfigError
 from indi.files import plan, restore_files
-from indi.images import read
+from indi.images import Image, read, write
 from problems import write_pairs
 
 
@@ -56,6 +56,15 @@ def test_the_guarantee_asks_for_more_and_for_scenes_enough() -> None:
     assert (30 * (1 - coverage(scenes, guaranteed)) + 1) / 31 == pytest.approx(0.1, abs=0.002)
     assert guaranteed_factor(scenes[:9], 0.9) is not None
     assert guaranteed_factor(scenes[:8], 0.9) is None
+
+
+def test_no_guarantee_is_given_where_no_factor_holds_it() -> None:
+    """Nine scenes with one error in a hundred where all samples agree: (9 x 0.01 + 1) / 10 is above a tenth."""
+    scenes = [Scene() for _ in range(9)]
+    for each in scenes:
+        each.add(np.where(np.arange(100) == 0, 0.9, 0.0), np.zeros(100), 5e-5)
+    assert plain_factor(scenes, 0.9) == FACTORS[0]
+    assert guaranteed_factor(scenes, 0.9) is None
 
 
 def test_the_guarantee_holds_over_new_scenes() -> None:
@@ -194,3 +203,13 @@ def test_what_cannot_be_calibrated_is_refused(run: Path, options: dict[str, Any]
         indi.calibrate(run, **{"steps": 1, "samples": 2, **options})
     with pytest.raises(ConfigError, match="belongs to a run folder"):
         indi.calibrate(run / "model.safetensors")
+
+
+def test_copies_of_one_clean_image_are_one_scene(run: Path, tmp_path: Path) -> None:
+    """Whatever they are called; as in the split of a training."""
+    folders: dict[str, Any] = write_pairs(tmp_path, count=3)
+    for side, folder in folders.items():
+        for file in sorted(folder.iterdir()):
+            image = read(file).pixels
+            write(folder / f"again-{file.name}", Image(image if side == "clean" else image // 2))
+    assert indi.calibrate(shutil.copytree(run, tmp_path / "run"), **folders, samples=2, steps=1).scenes == 3

@@ -529,10 +529,13 @@ def test_no_model_takes_the_place_of_another_in_the_app(
         folder.mkdir(parents=True)
         save_model(tiny_model(1), folder)
     monkeypatch.chdir(folders[0].parent)
-    assert run("app", "denoise", "./denoise", *folders[1:], folders[1] / "model.safetensors") == 0
+    for place in ("indi.shipped.fetch", "indi.hub.fetch"):  # into a folder that is called by a hash
+        monkeypatch.setattr(place, lambda *_, **__: folders[1])
+    assert run("app", "denoise", "./denoise", *folders[1:], folders[1] / "model.safetensors", "hf:me/mine") == 0
     assert list(served.items()) == [
         *zip(["denoise, 2", "rr.v1", "rr.v1, 2"], [Path("denoise"), *folders[1:]], strict=True),
         ("model", folders[1] / "model.safetensors"),
+        ("me/mine", folders[1]),
     ]
 
 

@@ -14,7 +14,7 @@ import indi
 from indi.errors import ConfigError, ModelError
 from indi.restoration import Restorer
 from indi.shipped import shipped_models, shipped_names
-from problems import tiny_model
+from problems import tiny_model, write_pairs
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
@@ -32,6 +32,8 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def upload_folder(self: Any, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
         if repo_id.startswith("not-mine/"):
             raise huggingface_hub.errors.LocalTokenNotFoundError("no token")
+        if repo_id.startswith("unheard/"):
+            raise type("ConnectError", (Exception,), {})("no route")  # of the library that speaks HTTP
         (root / "token").write_text(str(self.token))
         shutil.copytree(folder_path, root / repo_id, dirs_exist_ok=True)
 
@@ -163,3 +165,13 @@ def test_what_the_hub_says_is_said_in_one_line(far: Path) -> None:
         indi.load("hf:me/none@v2")
     with pytest.raises(ModelError, match=r"not-mine/x: cannot be pushed .*log in"):
         Restorer(tiny_model(1)).push_to_hub("not-mine/x")
+    with pytest.raises(ModelError, match=r"unheard/x: cannot be pushed \(no route"):
+        Restorer(tiny_model(1)).push_to_hub("unheard/x")
+
+
+def test_a_folder_for_the_hub_is_measured_and_calibrated(tmp_path: Path) -> None:
+    """Its config.json is the hub's, not that of a run."""
+    Restorer(tiny_model(1, epsilon=0.05)).save_pretrained(tmp_path / "mine")
+    folders: dict[str, Any] = write_pairs(tmp_path / "data", count=2)
+    assert len(indi.evaluate(tmp_path / "mine", **folders, steps=[1])["per_image"]) == 4
+    assert indi.calibrate(tmp_path / "mine", **folders, samples=2, steps=1).scenes == 2

@@ -22,7 +22,9 @@ def test_it_is_undone_exactly_for_every_16_bit_value() -> None:
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     for offset, width in ((0.003, 0.04), (-0.2, 1.7), (0.5, 0.001)):
         scale = Scale(offset=(offset,), scale=(width,))
-        card = model.card.model_copy(update={"normalisation": Normalisation(clean=scale, degraded=scale)})
+        card = model.card.model_copy(
+            update={"normalisation": Normalisation(kind="deviation", clean=scale, degraded=scale)}
+        )
         restorer = Restorer(type(model)(card, model.network), precision="float32")
         restored = restorer.restore(values, steps=1)
         assert np.abs(restored.astype(int) - values).max() == 0, (offset, width)

@@ -84,3 +84,16 @@ def test_images_of_several_sizes_fit_into_one_picture(tmp_path: Path) -> None:
     config = settings(name="regression")
     Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.bfloat16)
     assert read(tmp_path / "out/0000001.png").pixels.shape == (2 * 44 - 4, 3 * 34 - 4, 3)
+
+
+def test_floats_of_any_range_are_measured_against_it(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    clean = (1000 + 800 * random.random((40, 48))).astype(np.float32)
+    noisy = clean + 40 * random.standard_normal(clean.shape, np.float32)
+    for name, image in (("clean", clean), ("noisy", noisy)):
+        write(tmp_path / f"{name}.tif", Image(image))
+    config = settings(name="regression")
+    preview = Preview([Pair("a", tmp_path / "clean.tif", tmp_path / "noisy.tif")], config, 1)
+    values = preview.draw(model_of(config), 1, tmp_path / "out", torch.float32)
+    span = float(clean.max() - clean.min())
+    assert values["0"] == pytest.approx(-10 * np.log10(np.mean((noisy - clean) ** 2) / span**2), abs=0.01)

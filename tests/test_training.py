@@ -197,7 +197,7 @@ def test_starting_from_a_model(pairs: dict[str, Any], tmp_path: Path) -> None:
     fresh = next(train(**pairs, run=tmp_path / "b", iterations=10, config=TINY))
     warm = next(train(**pairs, run=tmp_path / "c", iterations=10, config=TINY, start=tmp_path / "a"))
     assert warm.loss < fresh.loss / 2
-    with pytest.raises(ModelError, match=r"cannot start from a: .* leave size and channels out"):
+    with pytest.raises(ModelError, match=r"cannot start from a: .* leave size, network and channels out"):
         list(train(**pairs, run=tmp_path / "d", iterations=1, config=TINY, size="small", start=tmp_path / "a"))
 
 
@@ -436,3 +436,63 @@ def test_the_model_holds_the_averaged_weights(pairs: dict[str, Any], tmp_path: P
     assert any(not torch.equal(model[name], state[f"network.{name}"]) for name in model)
     for name, mean in means.items():
         torch.testing.assert_close(model[name], mean, atol=1e-7, rtol=1e-6)
+
+
+def test_a_run_that_starts_from_a_model_and_is_stopped_at_once_goes_on_from_it(
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its first checkpoint, with its terms; and where it goes on, nothing is started from."""
+    first = tiny_model(1)
+    save_model(replace(first, card=first.card.model_copy(update={"licence": "Not to be sold."})), tmp_path / "first")
+    begun = {**pairs, "iterations": 4, "config": TINY, "start": tmp_path / "first"}
+    list(train(**begun, run=tmp_path / "whole"))
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("indi.training.Trainer.learn", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            list(train(**begun, run=tmp_path / "run"))
+    list(train(run=tmp_path / "run", resume=True))
+    assert same_weights(tmp_path / "whole", tmp_path / "run")
+    assert load_model(tmp_path / "run").card.licence == "Not to be sold."
+    list(train(**{**begun, "run": tmp_path / "own", "start": None}))
+    list(train(**{**begun, "run": tmp_path / "own", "iterations": 5}, resume=True))
+    assert load_model(tmp_path / "own").card.licence is None
+
+
+def test_the_scale_of_intensities_goes_on_with_the_weights(pairs: dict[str, Any], tmp_path: Path) -> None:
+    scaled = {**TINY, "data": {**TINY["data"], "normalise": "quantiles"}}
+    list(train(**pairs, run=tmp_path / "first", iterations=1, config=scaled))
+    list(train(**pairs, run=tmp_path / "next", iterations=1, config=TINY, start=tmp_path / "first"))
+    assert load_model(tmp_path / "next").card.normalisation == load_model(tmp_path / "first").card.normalisation
+    plain = {**TINY, "data": {**TINY["data"], "normalise": "none"}}
+    list(train(**pairs, run=tmp_path / "plain", iterations=1, config=plain, start=tmp_path / "first"))
+    assert load_model(tmp_path / "plain").card.normalisation is None
+
+
+def test_a_kind_of_noise_stays_with_its_method(pairs: dict[str, Any], tmp_path: Path) -> None:
+    save_model(tiny_model(1, noise="brownian", epsilon=0.05), tmp_path / "first")
+    list(train(**pairs, run=tmp_path / "run", iterations=1, config=TINY, start=tmp_path / "first", method="bridge"))
+    method = load_model(tmp_path / "run").card.method
+    assert (method.name, method.noise, method.epsilon) == ("bridge", "constant", 0.05)
+
+
+def test_a_training_that_diverges_at_once_has_nothing_to_start_from(
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indi.training.Trainer", Broken)
+    monkeypatch.setattr(Broken, "bad", range(1000))
+    config = {**TINY, "training": {**TINY["training"], "checkpoint_every": 100}}
+    with pytest.raises(TrainingError, match=r"at iteration 10; start anew with a lower training.learning_rate"):
+        list(train(**pairs, run=tmp_path / "run", iterations=100, config=config))
+
+
+@pytest.mark.parametrize("text", ["[1]", '"a"', "5", '{"training": 5}', '{"data": {"clean": 5}}'])
+def test_settings_that_are_none_are_said(pairs: dict[str, Any], tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"by (its )?name|clean"):
+        list(train(run=tmp_path / "run", iterations=1, config=tmp_path / "a.json"))
+    with pytest.raises(ConfigError, match="seed"):
+        list(train(**pairs, run=tmp_path / "run", iterations=1, seed=2**64))

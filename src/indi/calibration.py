@@ -23,14 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indi.checkpoint import write_text
-from indi.config import Config
-from indi.data import Pair, load_test_pair, scene_name
+from indi.data import Pair, digest_of, load_test_pair, scene_name
 from indi.errors import ConfigError
 from indi.images import to_unit
 from indi.report.calibration import draw_calibration
 from indi.restoration import Restorer, load
-from indi.test_pairs import find_test_pairs
-from indi.training import CONFIG_FILE
+from indi.test_pairs import find_test_pairs, settings_of_data
 from indi.uncertainty import CALIBRATION_FILE, Calibration, half_width
 from indi.walks import Walk
 
@@ -85,12 +83,13 @@ def plain_factor(scenes: Sequence[Scene], rate: float) -> float:
 
 
 def guaranteed_factor(scenes: Sequence[Scene], rate: float) -> float | None:
-    """Return the factor of conformal risk control; None with fewer than 1 / (1 - rate) - 1 scenes."""
+    """Return the factor of conformal risk control; None with fewer than 1 / (1 - rate) - 1 scenes, or if none holds."""
     count = len(scenes)
     if (count + 1) * (1 - rate) < 1 - 1e-9:
         return None
     outside = np.sum([scene.outside() for scene in scenes], axis=0)
-    return _first((outside + 1) / (count + 1) <= 1 - rate + 1e-12)
+    holds = (outside + 1) / (count + 1) <= 1 - rate + 1e-12
+    return _first(holds) if holds.any() else None
 
 
 def coverage(scenes: Sequence[Scene], factor: float) -> float:
@@ -188,8 +187,10 @@ def calibrate(
     found = find_test_pairs(
         folder, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
     )
-    scene_of = scenes_of(found.pairs, group or _group_of(folder))
-    scenes = {name: Scene() for name in dict.fromkeys(scene_of.values())}
+    trained = settings_of_data(folder)
+    scene_of = scenes_of(found.pairs, group or (trained.group if trained else None))
+    scenes: dict[str, Scene] = {}
+    first_with: dict[bytes, str] = {}  # clean images that are the same are one scene, whatever they are called
     for done, pair in enumerate(found.pairs, start=1):
         target, image = load_test_pair(
             pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=seed
@@ -198,7 +199,8 @@ def calibrate(
             restorer.restore(image, steps=how.steps, samples=samples, seed=seed, times=times, sampler=how.sampler)
         )
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
-        scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
+        scene = first_with.setdefault(digest_of(target), scene_of[pair])
+        scenes.setdefault(scene, Scene()).add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
         if progress is not None:
             progress(done / len(found.pairs))
     calibration = _calibration(list(scenes.values()), restorer, how, rate=rate, samples=samples)
@@ -244,11 +246,6 @@ def _calibration(scenes: list[Scene], restorer: Restorer, how: Walk, *, rate: fl
         check=check(scenes, rate),
         sparsification=sparsification(scenes),
     )
-
-
-def _group_of(run: Path) -> str | None:
-    file = run / CONFIG_FILE
-    return Config.parse(Config.read(file), source=str(file)).data.group if file.exists() else None
 
 
 def _first(holds: NDArray[np.bool_]) -> float:

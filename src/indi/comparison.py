@@ -104,7 +104,7 @@ class Comparison:
         test_clean: str | Path | None = None,
         test_degraded: str | Path | None = None,
         steps: Sequence[int] = STEPS,
-        seed: int = 0,
+        seed: int | None = None,
         seeds: int = 1,
         size: str | None = None,
         epsilon: float | None = None,
@@ -129,7 +129,7 @@ class Comparison:
             test_clean: Folder of clean images to test on; without it, those kept from training for validation.
             test_degraded: Their degraded ones; or else ``task``.
             steps: Numbers of steps to compare.
-            seed: Of everything random.
+            seed: Of everything random; by default that of ``config``.
             seeds: How many trainings a method, with seeds ``seed``, ``seed`` + 1, …; all keep the split of the first.
             size: Of the network: tiny, small, base, large.
             epsilon: Standard deviation of the noise at t = 1, in intensities.
@@ -156,11 +156,13 @@ class Comparison:
             iterations=iterations,
             precision=precision,
         )
+        settings = Config.parse(given, source="settings")
+        seed = settings.training.seed if seed is None else seed
         test: dict[str, Any] = {
             "clean": None if test_clean is None else Path(test_clean).resolve(),
             "degraded": None if test_degraded is None else Path(test_degraded).resolve(),
-            "task": task if test_clean is not None and test_degraded is None else None,
-            "resample": resample,
+            "task": settings.data.task if test_clean is not None and test_degraded is None else None,
+            "resample": settings.data.resample,
         }
         given = merged({"data": {"split_seed": seed}}, given)
         out = Path(out)

@@ -107,7 +107,7 @@ class TrainingSettings(Settings):
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
     preview_steps: int = Field(10, ge=1, description="steps of the preview pictures")
     precision: Precision = Field("auto", description="of the convolutions")
-    seed: int = Field(0, ge=0, description="of everything random")
+    seed: int = Field(0, ge=0, lt=2**63, description="of everything random")
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -150,6 +150,8 @@ class Config(Settings):
             raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML or JSON file") from error
         except ValueError as error:
             raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: holds no settings by name; give a TOML or JSON file as in recipes/")
         return values
 
     def dump(self) -> str:

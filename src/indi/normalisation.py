@@ -4,13 +4,15 @@ Microscopes fill a small part of what their files could hold, and the two images
 What is measured on the training images stays in the model, and is undone exactly when it restores.
 """
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
 from indi.config import Settings
+
+Kind = Literal["deviation", "quantiles"]
 
 
 class Scale(Settings):
@@ -39,7 +41,12 @@ class Scale(Settings):
 
 
 class Normalisation(Settings):
-    """The scales of clean and of degraded images; the same, where the images of a pair agree in theirs."""
+    """The scales of clean and of degraded images; the same, where the images of a pair agree in theirs.
 
+    Attributes:
+        kind: How they were measured.
+    """
+
+    kind: Kind
     clean: Scale
     degraded: Scale

@@ -34,6 +34,7 @@ class Preview:
             window = liveliest_window(clean, _SIDE)
             crops.append((clean[window], degraded[window]))
         self._crops = crops
+        self._range = _range_of([clean for clean, _ in crops])
 
     def draw(self, model: Model, iteration: int, folder: Path, dtype: torch.dtype) -> dict[str, float]:
         """Write the picture and return the mean PSNR in dB by steps, and of the degraded crops as "0"."""
@@ -43,13 +44,24 @@ class Preview:
         rows, values = [], []
         for clean, degraded in self._crops:
             restored = [restorer.restore(degraded, steps=steps, seed=self._seed) for steps in self._steps]
-            values.append([_decibels(image, clean) for image in (degraded, *restored)])
+            values.append([self._decibels(image, clean) for image in (degraded, *restored)])
             rows.append([degraded, *restored, clean])
         write(folder / f"{iteration:07d}.png", Image(sheet(rows)))
         means = np.mean(values, axis=0)
         return {str(steps): float(mean) for steps, mean in zip((0, *self._steps), means, strict=True)}
 
+    def _decibels(self, image: Pixels, clean: Pixels) -> float:
+        """Return the PSNR: of whole numbers and floats in [0, 1] against 1, of other floats against their range."""
+        ours, wanted = (
+            torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1) for part in (image, clean)
+        )
+        ours = ours.clamp(0, 1) if self._range is None else ours
+        value = psnr(ours[None], wanted[None], data_range=self._range or 1.0)
+        return min(float(value.item()), _MOST_DECIBELS)
 
-def _decibels(image: Pixels, clean: Pixels) -> float:
-    batch = [torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1)[None] for part in (image, clean)]
-    return min(float(psnr(batch[0].clamp(0, 1), batch[1]).item()), _MOST_DECIBELS)
+
+def _range_of(images: Sequence[Pixels]) -> float | None:
+    """Return the range of floats that are not in [0, 1]; None for all others."""
+    low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+    is_other = images[0].dtype.kind == "f" and (low < 0 or high > 1) and high > low
+    return high - low if is_other else None

@@ -93,7 +93,7 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
 def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair]) -> None:
     """Say how many of the pairs a run was trained on: its figures would be too good there."""
     data = _data_of(model)
-    if model is None or data is None or not (find_model(model) / SPLIT_FILE).exists():
+    if model is None or data is None:
         return
     if data.clean is not None and Path(data.clean) == clean.resolve():
         kept = _kept_names(find_model(model) / SPLIT_FILE)
@@ -104,8 +104,18 @@ def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair
 
 def _data_of(model: str | Path | None) -> DataSettings | None:
     """Return what a run folder says of its data; None for what is no run."""
-    file = None if model is None else find_model(model) / CONFIG_FILE
-    return None if file is None or not file.is_file() else Config.parse(Config.read(file), source=str(file)).data
+    return None if model is None else settings_of_data(find_model(model))
+
+
+def settings_of_data(run: Path) -> DataSettings | None:
+    """Return the settings of a run's data; None for what is no run, as a folder for the hub, which has its own config.
+
+    Raises:
+        ConfigError: They are damaged.
+    """
+    file = run / CONFIG_FILE
+    is_run = file.is_file() and (run / SPLIT_FILE).is_file()
+    return Config.parse(Config.read(file), source=str(file)).data if is_run else None
 
 
 def _kept_names(split: Path) -> set[str]:

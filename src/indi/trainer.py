@@ -16,6 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from indi import process
 from indi.checkpoint import STATE_FILE, Card, Model, read_tensors, save_model, write_tensors
 from indi.config import Config
+from indi.data.wording import count
 from indi.devices import choose_precision
 from indi.distributed import World
 from indi.errors import ModelError, TrainingError
@@ -62,8 +63,8 @@ class Trainer:
             )
         if (theirs.network, theirs.channels) != (ours.network, ours.channels):
             raise ModelError(
-                f"cannot start from {theirs.name}: its network is {theirs.network.size} with {theirs.channels} "
-                f"channels, this run's {ours.network.size} with {ours.channels}; leave size and channels out"
+                f"cannot start from {theirs.name}: its network is {_said(theirs)}, this run's {_said(ours)}; leave "
+                "size, network and channels out"
             )
         weights = _widened(model.network.state_dict(), self.network.state_dict())
         self.network.load_state_dict(weights)
@@ -115,10 +116,12 @@ class Trainer:
             self.in_a_row += 1
         self.iteration += 1
         if self.in_a_row >= _GIVE_UP:
+            advice = "start anew with"
+            if (self.run / STATE_FILE).exists():
+                advice = f"its last checkpoint is kept: start a new run with --from {self.run} and"
             raise TrainingError(
                 f"{self.run}: loss or gradient was not finite {_GIVE_UP} times in a row at iteration "
-                f"{self.iteration}; its last checkpoint is kept: start a new run with --from {self.run} and a lower "
-                "training.learning_rate"
+                f"{self.iteration}; {advice} a lower training.learning_rate"
             )
         return loss.item(), rate
 
@@ -190,6 +193,10 @@ class Trainer:
             laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
             state.setdefault(int(number), {})[rest] = laid
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+def _said(card: Card) -> str:
+    return f"{card.network.name} of size {card.network.size} with {count(card.channels, 'channel')}"
 
 
 def _widened(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -145,7 +145,7 @@ def train(
     if not resume and (run / STATE_FILE).exists():
         raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
     model = None if start is None else load_model(find_model(start))
-    settings = _settings(run, asked, resume, under={} if model is None else _settings_of(model.card))
+    settings = _settings(run, asked, resume, under={} if model is None else _settings_of(model.card, asked))
     with joined(device) as world:
         yield from _train(settings, run, model, world)
 
@@ -190,13 +190,22 @@ def settings_tree(
 def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     if config is None:
         return {}
-    return dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
+    tree = dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
+    for part, values in tree.items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"settings: {part} is {values!r}; put settings under [{part}], each by its name")
+    return tree
 
 
-def _settings_of(card: Card) -> dict[str, Any]:
-    """Return the settings that a model's weights were trained with and fit."""
-    method = {**card.method.model_dump(), "conditioned": card.method.build().conditioned}
-    return {"method": method, "network": card.network.model_dump(), "data": {"channels": card.channels}}
+def _settings_of(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a model's weights were trained with and fit; the kind of noise for its method only."""
+    method = card.method.model_dump() | {"conditioned": card.method.build().conditioned}
+    if asked["method"].get("name", card.method.name) != card.method.name:
+        del method["noise"]
+    data: dict[str, Any] = {"channels": card.channels}
+    if card.normalisation is not None:
+        data["normalise"] = card.normalisation.kind
+    return {"method": method, "network": card.network.model_dump(), "data": data}
 
 
 def _settings(run: Path, asked: dict[str, Any], resume: bool, *, under: dict[str, Any]) -> Config:
@@ -230,7 +239,8 @@ def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
     data = tree.get("data")
     if not isinstance(data, dict):
         return tree
-    paths = {name: str(Path(data[name]).resolve()) for name in ("clean", "degraded") if data.get(name)}
+    given = {name: data.get(name) for name in ("clean", "degraded")}
+    paths = {name: str(Path(value).resolve()) for name, value in given.items() if isinstance(value, str | Path)}
     return {**tree, "data": {**data, **paths}}
 
 
@@ -255,18 +265,20 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         pairs=len(training_pairs),
     )
     trainer = Trainer(config, card, run, world)
-    if start is not None:
-        trainer.begin_from(start)
-        if start.card.licence is not None:
-            log.info("the terms of %s go on with this run's model: %s", start.card.name, start.card.licence)
     names = {"training": [p.name for p in training_pairs], "validation": [p.name for p in validation_pairs]}
     if (run / STATE_FILE).exists():
         _check_same_images(run, names)
         trainer.resume()
         log.info("going on from iteration %d", trainer.iteration)
+    elif start is not None:
+        trainer.begin_from(start)
+        if start.card.licence is not None:
+            log.info("the terms of %s go on with this run's model: %s", start.card.name, start.card.licence)
     if world.writes:
-        write_text(run / CONFIG_FILE, config.dump())
         write_text(run / SPLIT_FILE, json.dumps(names, indent=1) + "\n")
+        if start is not None and trainer.iteration == 0:  # a run that is stopped early goes on from there
+            trainer.save()
+        write_text(run / CONFIG_FILE, config.dump())
     yield from _loop(trainer, training_pairs, validation_pairs)
 
 

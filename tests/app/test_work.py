@@ -1,8 +1,10 @@
 """What the page does, without the page: restoring, training, measuring, and visitors kept apart."""
 
+import math
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -21,6 +23,7 @@ from indi.errors import ConfigError, DataError, ImageError
 from indi.images import Image, Metadata, Resolution, read, write
 from indi.restoration import Restorer, load
 from indi.shipped import shipped_names
+from indi.training import Record, train
 from problems import tiny_model, write_pairs
 
 
@@ -272,6 +275,21 @@ def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) ->
     assert session.restorer(last.model).card.task == "denoise"
     with pytest.raises(ConfigError, match="up to 60"):
         next(training.train(session, task, tmp_path, None, "denoise", minutes=61, size="tiny"))
+
+
+def test_a_loss_that_is_not_finite_is_left_out_of_the_curve(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = write_pairs(tmp_path, count=6, size=(64, 64))
+
+    def skipping(**options: Any) -> Iterator[Record]:
+        for record in train(**options):
+            yield replace(record, loss=math.nan) if record.iteration in (1, 3) else record
+
+    monkeypatch.setattr(training, "train_run", skipping)
+    *_, last = training.train(session, Task(), zipped(folders["clean"]), None, "denoise", minutes=0.02, size="tiny")
+    assert [number for number, _ in last.losses[:3]] == [2, 4, 5]
+    assert all(math.isfinite(loss) for _, loss in last.losses)
 
 
 def test_archives_that_do_not_fit_are_said(session: Session, tmp_path: Path) -> None:

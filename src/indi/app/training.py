@@ -1,5 +1,6 @@
 """A model from two uploaded archives, with its loss and previews while it learns."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -67,8 +68,9 @@ def train(
     smooth = 0.0
     with closing(records):
         for record in records:
-            smooth = record.loss if not losses else 0.95 * smooth + 0.05 * record.loss
-            losses.append((record.iteration, smooth))
+            if math.isfinite(record.loss):  # that of a skipped iteration is not
+                smooth = record.loss if not losses else 0.95 * smooth + 0.05 * record.loss
+                losses.append((record.iteration, smooth))
             left = minutes * (1 - record.progress)
             yield Progress(
                 record.progress,

@@ -11,6 +11,7 @@ from indi.cli.app import app as root
 from indi.cli.options import Threads, Whole
 from indi.cli.terminal import say
 from indi.devices import set_threads
+from indi.hub import PREFIX, is_on_hub
 from indi.restoration import load
 from indi.shipped import find_model, shipped_names
 
@@ -35,15 +36,21 @@ def app(
         load(model)
         if model not in shipped_names():  # which are offered anyhow
             path = find_model(model)
-            served[_free_name(path, {*shipped_names(), *served})] = path
+            served[_free_name(_name_of(model, path), {*shipped_names(), *served})] = path
     page = serve(served, port=port, show=browser)
     say(f"indi is at http://{HOST}:{port}; Ctrl-C ends it")
     page.block_thread()
     return 0
 
 
-def _free_name(model: Path, taken: set[str]) -> str:
-    """Return what a model is called: as its folder or file, with a number where another is called so."""
-    name = model.resolve().name if model.is_dir() else model.stem
+def _name_of(model: str, path: Path) -> str:
+    """Return what a model is called: as on the hub, or as its folder or file."""
+    if is_on_hub(model):
+        return model.removeprefix(PREFIX)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """Return a name, with a number where another model is called so."""
     numbered = (f"{name}, {number}" for number in count(2))
     return next(each for each in chain([name], numbered) if each not in taken)

@@ -86,6 +86,8 @@ def _told(found: Calibration) -> list[str]:
     kind = "with the guarantee of conformal risk control"
     if found.guaranteed is None:
         kind = f"plain: a guarantee needs {needed} scenes (--clean and --degraded take others than those kept)"
+        if found.scenes >= needed:
+            kind = "plain: no width gives a guarantee; some errors lie where all samples agree"
     lines = [
         f"intervals for {found.rate:.0%} of the pixels, from {scenes}, {kind}",
         f"half width: {found.factor:.3g} times hypot(spread, {found.least:.2g}), {found.half_width:.4f} on average",

@@ -10,6 +10,7 @@ from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from indi.cli.app import app
 from indi.cli.options import (
+    DEFAULTS,
     PRECISION_HELP,
     WHOLE,
     Convolutions,
@@ -121,7 +122,9 @@ def compare(
     steps: str = ",".join(map(str, STEPS)),
     test_clean: Path | None = None,
     test_degraded: Path | None = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, WHOLE, Parameter(help=f"of everything random; by default {DEFAULTS.training.seed}")
+    ] = None,
     seeds: Whole = 1,
     size: Size = None,
     epsilon: Epsilon = None,

@@ -10,7 +10,7 @@ Nothing is ever paired by its place in a sorted list: a file without a partner o
 used.
 """
 
-from indi.data.checks import check_pairs
+from indi.data.checks import check_pairs, digest_of
 from indi.data.crops import Crops
 from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, enlarge, load_pair
@@ -23,6 +23,7 @@ __all__ = [
     "Pair",
     "PairReport",
     "check_pairs",
+    "digest_of",
     "enlarge",
     "load_pair",
     "load_test_pair",

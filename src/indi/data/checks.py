@@ -10,7 +10,7 @@ import numpy as np
 
 from indi.data.alignment import find_shift
 from indi.data.intensities import agree, gain_and_shift
-from indi.data.loading import Pair, load_pair
+from indi.data.loading import Pair, Pixels, load_pair
 from indi.data.pairs import PairReport
 from indi.data.wording import count, few
 from indi.errors import IndiError
@@ -81,6 +81,13 @@ def _scale_warning(scales: Mapping[str, tuple[float, float]], *, any_scale: bool
     )
 
 
+def digest_of(image: Pixels) -> bytes:
+    """Return what images have in common that are the same, pixel by pixel and in type."""
+    digest = hashlib.blake2b(f"{image.shape} {image.dtype}".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.digest()
+
+
 def _inspect(pair: Pair, channels: int, any_scale: bool) -> _Findings:
     try:
         loaded = load_pair(pair, channels=channels, resample=True)  # match_pairs has judged the sizes
@@ -93,7 +100,5 @@ def _inspect(pair: Pair, channels: int, any_scale: bool) -> _Findings:
     if len(loaded) == 2 and (shift := find_shift(*loaded)):
         warnings.append(f"{pair.degraded} is shifted by about ({shift[0]}, {shift[1]}) px (down, right); align it")
     clean = loaded[0]
-    digest = hashlib.blake2b(f"{clean.shape} {clean.dtype}".encode())
-    digest.update(clean.data)
     scale = gain_and_shift(*([to_unit(image)] for image in loaded)) if len(loaded) == 2 else None
-    return _Findings(digest=digest.digest(), scale=scale, warnings=tuple(warnings))
+    return _Findings(digest=digest_of(clean), scale=scale, warnings=tuple(warnings))

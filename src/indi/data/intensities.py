@@ -1,6 +1,7 @@
 """The scale of the intensities of pairs: whether both sides agree in it, and what makes it suit a network."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from indi.data.loading import Pair, Pixels, load_pair
 from indi.errors import DataError
 from indi.images import to_unit
-from indi.normalisation import Normalisation, Scale
+from indi.normalisation import Kind, Normalisation, Scale
 
 Values = NDArray[np.floating]
 
@@ -22,7 +23,9 @@ _BLOCK = 8  # px, side of the means that noise does not reach
 _PIXELS = 2**24  # that are looked at, over all pairs
 
 
-def measure_normalisation(pairs: Sequence[Pair], kind: str, *, channels: int, resample: bool) -> Normalisation | None:
+def measure_normalisation(
+    pairs: Sequence[Pair], kind: Kind | Literal["none"], *, channels: int, resample: bool
+) -> Normalisation | None:
     """Return the normalisation of pairs, by channel; None for the kind "none".
 
     deviation: the mean less and plus two standard deviations become 0 and 1.
@@ -41,8 +44,8 @@ def measure_normalisation(pairs: Sequence[Pair], kind: str, *, channels: int, re
     clean, *degraded = ([to_unit(image) for image in side] for side in sides)
     of_clean = _scale(clean, kind)
     if not degraded or agree(*gain_and_shift(clean, degraded[0])):
-        return Normalisation(clean=of_clean, degraded=of_clean)
-    return Normalisation(clean=of_clean, degraded=_scale(degraded[0], kind))
+        return Normalisation(kind=kind, clean=of_clean, degraded=of_clean)
+    return Normalisation(kind=kind, clean=of_clean, degraded=_scale(degraded[0], kind))
 
 
 def gain_and_shift(clean: Sequence[Pixels], degraded: Sequence[Pixels]) -> tuple[float, float]:

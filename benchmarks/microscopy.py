@@ -31,10 +31,10 @@ import torch
 from numpy.typing import NDArray
 
 import indi
-from indi.calibration import RATE, Scene, check, guaranteed_factor, plain_factor, scenes_of, sparsification
+from indi.calibration import RATE, Scene, check, guaranteed_factor, plain_factor, sparsification
 from indi.checkpoint import write_text
 from indi.config import Config, merged
-from indi.data import Pair, load_test_pair
+from indi.data import Pair, load_test_pair, scenes_of
 from indi.devices import set_threads
 from indi.images import to_unit
 from indi.metrics import measure

@@ -18,10 +18,9 @@ from indi.calibration import (
     coverage,
     guaranteed_factor,
     plain_factor,
-    scenes_of,
     sparsification,
 )
-from indi.data import Pair
+from indi.data import Pair, scenes_of
 from indi.errors import ConfigError
 from indi.files import plan, restore_files
 from indi.images import Image, read, write

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,15 @@ def test_pairs_that_do_not_fit_are_said(folders: dict[str, Any], tmp_path: Path)
     (other["degraded"] / "0.png").rename(other["degraded"] / "x.png")
     with pytest.raises(DataError):
         Comparison.of(clean=other["clean"], degraded=other["degraded"], **QUICK, out=tmp_path / "out")
+
+
+def test_a_link_to_nowhere_is_no_image(folders: dict[str, Any], tmp_path: Path) -> None:
+    """As some editors leave beside a file that is open."""
+    clean = shutil.copytree(folders["clean"], tmp_path / "clean")
+    (clean / ".#0.png").symlink_to("user@host.1234:1")
+    options: dict[str, Any] = {**QUICK, "steps": [1], "config": CONFIG, "methods": ["regression"]}
+    table = compare(clean=clean, task="denoise", out=tmp_path / "out", **options)
+    assert table["methods"]["regression"]["rows"]
 
 
 def test_what_a_file_of_settings_says_holds_for_the_test_images_too(folders: dict[str, Any], tmp_path: Path) -> None:

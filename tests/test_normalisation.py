@@ -3,6 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from indi.checkpoint import Card
 from indi.normalisation import Normalisation, Scale
 from indi.restoration import Restorer
 from problems import tiny_model
@@ -34,3 +35,12 @@ def test_it_is_undone_exactly_for_every_16_bit_value() -> None:
 def test_a_scale_needs_a_value_a_channel_above_0(offset: tuple[float, ...], scale: tuple[float, ...]) -> None:
     with pytest.raises(ValidationError, match="above 0"):
         Scale(offset=offset, scale=scale)
+
+
+def test_a_card_of_before_its_kind_was_noted_is_read() -> None:
+    model = tiny_model(1)
+    scale = Scale(offset=(0.1,), scale=(0.5,))
+    card = model.card.model_copy(update={"normalisation": Normalisation(clean=scale, degraded=scale)})
+    text = card.model_dump_json().replace('"kind":null,', "")
+    assert "kind" not in text
+    assert Card.model_validate_json(text) == card

@@ -97,3 +97,23 @@ def test_floats_of_any_range_are_measured_against_it(tmp_path: Path) -> None:
     values = preview.draw(model_of(config), 1, tmp_path / "out", torch.float32)
     span = float(clean.max() - clean.min())
     assert values["0"] == pytest.approx(-10 * np.log10(np.mean((noisy - clean) ** 2) / span**2), abs=0.01)
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_floats_beside_whole_numbers_are_each_measured_in_their_range(tmp_path: Path, first: str) -> None:
+    clean = np.random.default_rng(0).random((40, 48)).astype(np.float32)
+    whole = (clean * 200).astype(np.uint8)
+    kinds: dict[str, tuple[Any, Any]] = {
+        "a": (clean * 900, clean * 900 + np.float32(90)),
+        "b": (whole, whole + np.uint8(20)),
+    }
+    pairs = []
+    for name in sorted(kinds, reverse=first == "b"):
+        one, other = tmp_path / f"{name}-clean.tif", tmp_path / f"{name}-degraded.tif"
+        for file, image in zip((one, other), kinds[name], strict=True):
+            write(file, Image(image))
+        pairs.append(Pair(name, one, other))
+    config = settings(name="regression")
+    values = Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
+    wanted = [-20 * np.log10(0.1 / float(clean.max() - clean.min())), -20 * np.log10(20 / 255)]
+    assert values["0"] == pytest.approx(np.mean(wanted), abs=0.01)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indi.checkpoint import write_text
-from indi.data import Pair, digest_of, load_test_pair, scene_name
+from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
 from indi.images import to_unit
 from indi.report.calibration import draw_calibration
@@ -188,10 +188,13 @@ def calibrate(
         folder, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
     )
     trained = settings_of_data(folder)
-    scene_of = scenes_of(found.pairs, group or (trained.group if trained else None))
-    scenes: dict[str, Scene] = {}
-    first_with: dict[bytes, str] = {}  # clean images that are the same are one scene, whatever they are called
-    for done, pair in enumerate(found.pairs, start=1):
+    clean_images = (
+        load_pair(pair, channels=restorer.card.channels, resample=found.resample)[0] for pair in found.pairs
+    )
+    pairs = with_repeats(found.pairs, map(digest_of, clean_images))
+    scene_of = scenes_of(pairs, group or (trained.group if trained else None))
+    scenes = {name: Scene() for name in dict.fromkeys(scene_of.values())}
+    for done, pair in enumerate(pairs, start=1):
         target, image = load_test_pair(
             pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=seed
         )
@@ -199,23 +202,13 @@ def calibrate(
             restorer.restore(image, steps=how.steps, samples=samples, seed=seed, times=times, sampler=how.sampler)
         )
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
-        scene = first_with.setdefault(digest_of(target), scene_of[pair])
-        scenes.setdefault(scene, Scene()).add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
+        scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
         if progress is not None:
-            progress(done / len(found.pairs))
+            progress(done / len(pairs))
     calibration = _calibration(list(scenes.values()), restorer, how, rate=rate, samples=samples)
     write_text(folder / CALIBRATION_FILE, calibration.model_dump_json(indent=1) + "\n")
     draw_calibration(calibration, reliability(list(scenes.values())), folder / "calibration.png")
     return calibration
-
-
-def scenes_of(pairs: Sequence[Pair], group: str | None) -> dict[Pair, str]:
-    """Return the name of each pair's scene.
-
-    Raises:
-        ConfigError: ``group`` finds nothing in a name.
-    """
-    return {pair: pair.scene if group is None else scene_name(pair.same_as or pair.name, group) for pair in pairs}
 
 
 def reliability(scenes: Sequence[Scene]) -> list[tuple[float, float]]:

@@ -190,7 +190,8 @@ class Cell:
 
 def _listing(folder: str | Path) -> list[Any]:
     """Return what tells whether the files of a folder have changed: their names, sizes and times."""
-    status = [(file.name, file.stat()) for file in sorted(Path(folder).iterdir())]
+    # A link to nowhere, such as the lock of an editor, is no image.
+    status = [(file.name, file.stat()) for file in sorted(Path(folder).iterdir()) if file.exists()]
     return [[name, found.st_size, found.st_mtime_ns] for name, found in status]
 
 

@@ -44,9 +44,9 @@ class Normalisation(Settings):
     """The scales of clean and of degraded images; the same, where the images of a pair agree in theirs.
 
     Attributes:
-        kind: How they were measured.
+        kind: How they were measured; cards of before it was noted do not say.
     """
 
-    kind: Kind
+    kind: Kind | None = None
     clean: Scale
     degraded: Scale

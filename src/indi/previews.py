@@ -52,16 +52,17 @@ class Preview:
 
     def _decibels(self, image: Pixels, clean: Pixels) -> float:
         """Return the PSNR: of whole numbers and floats in [0, 1] against 1, of other floats against their range."""
-        ours, wanted = (
-            torch.from_numpy(np.atleast_3d(to_unit(part)).copy()).permute(2, 0, 1) for part in (image, clean)
-        )
-        ours = ours.clamp(0, 1) if self._range is None else ours
-        value = psnr(ours[None], wanted[None], data_range=self._range or 1.0)
-        return min(float(value.item()), _MOST_DECIBELS)
+        planes = (np.atleast_3d(to_unit(part)).copy() for part in (image, clean))
+        ours, wanted = (torch.from_numpy(part).permute(2, 0, 1)[None] for part in planes)
+        value_range = self._range if clean.dtype.kind == "f" else None
+        ours = ours.clamp(0, 1) if value_range is None else ours
+        return min(float(psnr(ours, wanted, data_range=value_range or 1.0).item()), _MOST_DECIBELS)
 
 
 def _range_of(images: Sequence[Pixels]) -> float | None:
-    """Return the range of floats that are not in [0, 1]; None for all others."""
-    low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
-    is_other = images[0].dtype.kind == "f" and (low < 0 or high > 1) and high > low
-    return high - low if is_other else None
+    """Return the range of floats that are not all in [0, 1]; None where they are, or there are none."""
+    floats = [image for image in images if image.dtype.kind == "f"]
+    if not floats:
+        return None
+    low, high = min(float(image.min()) for image in floats), max(float(image.max()) for image in floats)
+    return None if (low >= 0 and high <= 1) or high == low else high - low

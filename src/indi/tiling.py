@@ -14,11 +14,12 @@ from torch import Tensor
 from indi.boxes import Box, cores
 from indi.errors import DeviceError
 
-# What torch says: on Linux and macOS, on Windows, on accelerators, and from oneDNN, which names no cause.
+# What torch says: on Linux and macOS, on Windows, on accelerators, their libraries, and oneDNN, which names no cause.
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
+    "ALLOC_FAILED",
     "could not create a primitive",
     "could not create a memory",
 )
@@ -98,4 +99,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on an accelerator or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+    return (
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in _OUT_OF_MEMORY)
+        and (
+            "primitive descriptor" not in str(error)  # which oneDNN lacks for what it cannot do
+        )
+    )

@@ -203,7 +203,7 @@ def _settings_of(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     if asked["method"].get("name", card.method.name) != card.method.name:
         del method["noise"]
     data: dict[str, Any] = {"channels": card.channels}
-    if card.normalisation is not None:
+    if card.normalisation is not None and card.normalisation.kind is not None:
         data["normalise"] = card.normalisation.kind
     return {"method": method, "network": card.network.model_dump(), "data": data}
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indi.data import Pair, split_pairs
+from indi.data import Pair, scenes_of, split_pairs
 from indi.errors import ConfigError
 
 
@@ -125,3 +125,33 @@ def test_a_validation_out_of_range_is_refused(validation: float) -> None:
 def test_a_bad_group_is_refused(group: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split_pairs(pairs_of(["a_1", "b_1"]), validation=0.5, seed=0, group=group)
+
+
+def test_groups_that_share_a_clean_image_are_one_scene() -> None:
+    pairs = [
+        Pair(name, Path(f"{name}.png"), same_as=same)
+        for name, same in (
+            ("a_1", None),
+            ("a_2", None),
+            ("b_1", "a_1"),
+            ("b_2", None),
+            ("c_1", None),
+            ("c_2", "b_2"),
+            ("d_1", None),
+        )
+    ]
+    found = scenes_of(pairs, "^(.)")
+    assert list(found.values()) == ["a"] * 6 + ["d"]
+    training, validation = split_pairs(pairs, validation=0.5, seed=0, group="^(.)")
+    assert {pair.name for pair in validation} in ({"d_1"}, {pair.name for pair in pairs[:6]})
+    assert len(training) + len(validation) == 7
+
+
+def test_an_empty_picture_joins_no_stacks() -> None:
+    pairs = [
+        Pair("a_0001", Path("a.tif"), picture=0),
+        Pair("b_0001", Path("b.tif"), picture=0, same_as="a"),
+        Pair("b_0002", Path("b.tif"), picture=1),
+    ]
+    assert list(scenes_of(pairs, None).values()) == ["a", "a", "b"]
+    assert list(scenes_of(pairs, "^(.)").values()) == ["a", "a", "b"]

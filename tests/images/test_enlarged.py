@@ -65,12 +65,21 @@ def test_pixels_of_a_microscope_become_smaller(tmp_path: Path, order: str) -> No
     assert 'SizeC="1"' in text
 
 
-def test_a_map_stays_where_it_is(tmp_path: Path) -> None:
-    """A pixel's place in the world, by scale and tie point and by matrix: that of the pixel it was a part of."""
+@pytest.mark.parametrize("raster_type", [1, 2])
+def test_a_map_stays_where_it_is(tmp_path: Path, raster_type: int) -> None:
+    """A pixel's place in the world, by scale and tie point and by matrix: that of the pixel it was a part of.
+
+    Places are at the corner of a pixel (1), or in its middle (2).
+    """
+
+    def finer(place: float) -> float:
+        return 4 * place if raster_type == 1 else 4 * (place + 0.5) - 0.5
+
     scale, tie = (10.0, 20.0, 1.0), (3.0, 2.0, 0.0, 500000.0, 4600000.0, 7.0)
     matrix = np.array([[10, 0, 0, 499970], [0, -20, 0, 4600040], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     geographic = [(33550, 12, 3, scale), (33922, 12, 6, tie), (34264, 12, 16, tuple(matrix.ravel()))]
-    tifffile.imwrite(tmp_path / "a.tif", PIXELS[..., 0], extratags=[(*tag, True) for tag in geographic])
+    keys = (34735, 3, 8, (1, 1, 0, 1, 1025, 0, 1, raster_type))
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS[..., 0], extratags=[(*tag, True) for tag in (*geographic, keys)])
     with tifffile.TiffFile(enlarged_file(tmp_path / "a.tif", tmp_path / "b.tif", 4)) as file:
         tags = {code: np.array(file.pages[0].tags[code].value) for code, *_ in geographic}
     across, down, _ = tags[33550]
@@ -78,8 +87,9 @@ def test_a_map_stays_where_it_is(tmp_path: Path) -> None:
     assert (across, down, height) == (2.5, 5.0, 7.0)
     for pixel in ((0.0, 0.0), (12.0, 8.0)):
         before = (500000 + (pixel[0] - 3) * 10, 4600000 - (pixel[1] - 2) * 20)
-        assert (east + (4 * pixel[0] - column) * across, north - (4 * pixel[1] - row) * down) == before
-        found = tags[34264].reshape(4, 4) @ [4 * pixel[0], 4 * pixel[1], 0, 1]
+        after = [finer(place) for place in pixel]
+        assert (east + (after[0] - column) * across, north - (after[1] - row) * down) == before
+        found = tags[34264].reshape(4, 4) @ [*after, 0, 1]
         assert tuple(found) == (*before, 7, 1)
 
 

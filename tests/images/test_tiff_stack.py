@@ -280,6 +280,13 @@ def test_no_picture_is_lost_behind_one_directory_of_several(tmp_path: Path) -> N
                 reader(tmp_path / name)
 
 
+@pytest.mark.parametrize("tile", [(3, 64, 48), (3, 32, 48), (1, 16, 48)])
+def test_volumes_of_tiles_in_depth_are_refused(tmp_path: Path, tile: tuple[int, int, int]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(3, 64, 48), tile=tile, volumetric=True, photometric="minisblack")
+    with pytest.raises(ImageError, match="TIFF of 3 pictures as one volume; save it as a plain stack"):
+        open_stack(tmp_path / "a.tif")
+
+
 def test_each_series_is_whole(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif", shaped=True) as file:
         for count in (2, 3):

@@ -134,6 +134,13 @@ def test_frc_needs_neither_brightness_nor_contrast_and_sees_no_blur() -> None:
 def test_frc_of_what_is_empty() -> None:
     flat, clean = torch.full((1, 1, 40, 40), 0.5), pair(1, 1, 40, 40)[1]
     assert frc(flat, flat).item() == frc(flat + 0.1, flat).item() == 1
+    for side in (32, 64, 100):
+        one, other = (torch.full((1, 1, side, side), value / 255) for value in (100, 101))
+        assert frc(one, other).item() == 1, side
+    holed = clean.clone()
+    holed[..., 3, 3] = torch.nan
+    assert frc(holed, clean).isnan().all()
+    assert frc(clean * torch.inf, clean).isnan().all()
     assert frc(flat, clean).item() == frc(clean, flat).item() < 0.05
 
 

@@ -10,12 +10,12 @@ Nothing is ever paired by its place in a sorted list: a file without a partner o
 used.
 """
 
-from indi.data.checks import check_pairs, digest_of
+from indi.data.checks import check_pairs, digest_of, with_repeats
 from indi.data.crops import Crops
 from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, enlarge, load_pair
 from indi.data.pairs import PairReport, match_pairs
-from indi.data.splitting import scene_name, split_pairs
+from indi.data.splitting import scenes_of, split_pairs
 from indi.data.testing import load_test_pair
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "load_test_pair",
     "match_pairs",
     "measure_normalisation",
-    "scene_name",
+    "scenes_of",
     "split_pairs",
+    "with_repeats",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -34,14 +34,15 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
 
     pairs: list[Pair] = []
     problems, warnings = list(report.problems), list(report.warnings)
-    first_with: dict[bytes, str] = {}
+    digests: list[bytes] = []
     for pair, found in zip(report.pairs, findings, strict=True):
         warnings += found.warnings
         if found.problem:
             problems.append((pair.name, found.problem))
         else:
-            first = first_with.setdefault(found.digest, pair.scene)
-            pairs.append(pair if first == pair.scene else replace(pair, same_as=first))
+            pairs.append(pair)
+            digests.append(found.digest)
+    pairs = with_repeats(pairs, digests)
     if repeats := [f"{pair.name} (as in {pair.same_as})" for pair in pairs if pair.same_as]:
         warnings.append(
             f"{count(len(repeats), 'pair')} with the clean image of another pair, kept together when "
@@ -79,6 +80,15 @@ def _scale_warning(scales: Mapping[str, tuple[float, float]], *, any_scale: bool
         f"clean and degraded images differ in scale in {len(off)} of {count(len(scales), 'pair')} ({few(list(off))}): "
         f"clean ones have {gain:.2g} times the contrast and are {shift:+.2g} deviations brighter; {advice}"
     )
+
+
+def with_repeats(pairs: Sequence[Pair], digests: Iterable[bytes]) -> list[Pair]:
+    """Return pairs that know of an earlier one with the same clean image, as ``digest_of`` tells."""
+    first_with: dict[bytes, str] = {}
+    firsts = [first_with.setdefault(digest, pair.scene) for pair, digest in zip(pairs, digests, strict=True)]
+    return [
+        pair if first == pair.scene else replace(pair, same_as=first) for pair, first in zip(pairs, firsts, strict=True)
+    ]
 
 
 def digest_of(image: Pixels) -> bytes:

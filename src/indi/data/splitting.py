@@ -36,8 +36,7 @@ def split_pairs(
     """
     wanted = _held_out_count(len(pairs), validation)
     scenes: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        scene = pair.scene if group is None else scene_name(pair.same_as or pair.name, group)
+    for pair, scene in scenes_of(pairs, group).items():
         scenes.setdefault(scene, []).append(pair)
     if wanted == 0 or len(scenes) < 2:
         return list(pairs), []
@@ -49,6 +48,33 @@ def split_pairs(
     if not held_out:
         held_out.update(scenes[min(order, key=lambda name: len(scenes[name]))])
     return [pair for pair in pairs if pair not in held_out], [pair for pair in pairs if pair in held_out]
+
+
+def scenes_of(pairs: Sequence[Pair], group: str | None) -> dict[Pair, str]:
+    """Return the name of each pair's scene; scenes that share a clean image are one.
+
+    Raises:
+        ConfigError: ``group`` finds nothing in a name.
+    """
+    if group is None:
+        return {pair: pair.scene for pair in pairs}
+    first: dict[str, str] = {}
+
+    def first_of(scene: str) -> str:
+        while scene in first:
+            scene = first[scene]
+        return scene
+
+    names = {}
+    for pair in pairs:
+        # Of a stack a picture alone goes to the other scene: empty ones would join all stacks.
+        is_whole = pair.same_as is None or pair.picture is None
+        names[pair] = scene_name(pair.name if is_whole else str(pair.same_as), group)
+        if pair.same_as is not None and is_whole:
+            here, there = first_of(names[pair]), first_of(scene_name(pair.same_as, group))
+            if here != there:
+                first[here] = there
+    return {pair: first_of(name) for pair, name in names.items()}
 
 
 def _held_out_count(total: int, validation: float) -> int:

@@ -20,6 +20,7 @@ _MOST = 2**32 - 1
 _PER_LENGTH = (Name.X_RESOLUTION, Name.Y_RESOLUTION, 0xA20E, 0xA20F)  # the last two on the sensor
 _IN_PIXELS = (Name.WIDTH, Name.LENGTH, 0xA002, 0xA003, 0x9214, 0xA214)  # sizes, and where the subject is
 _PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION = 33550, 33922, 34264  # of GeoTIFF
+_GEO_KEYS, _RASTER_TYPE, _PIXEL_IS_POINT = 34735, 1025, 2
 _OME = (
     (re.compile(rb"""(\bSize[XY]=["'])(\d+)"""), 1),
     (re.compile(rb"""(\bPhysicalSize[XY]=["'])([\d.eE+-]+)"""), -1),
@@ -71,7 +72,7 @@ def _tree(tree: Tree, encoding: Encoding, factor: int) -> Tree:
             changed[number] = encoding.tag(LONG, *(min(int(size) * factor, _MOST) for size in sizes))
         elif number in _GEOGRAPHIC and value.kind == DOUBLE:
             numbers = np.frombuffer(value.data, encoding.order + "f8").astype(np.float64)
-            data = _GEOGRAPHIC[number](numbers, factor).astype(encoding.order + "f8").tobytes()
+            data = _GEOGRAPHIC[number](numbers, factor, _origin(tree, encoding)).astype(encoding.order + "f8").tobytes()
             changed[number] = replace(value, data=data)
         elif number == Name.DESCRIPTION and b"<OME" in value.data:
             text = value.data
@@ -91,28 +92,40 @@ def _rational(value: Tag, encoding: Encoding, factor: int) -> Tag:
     return encoding.tag(RATIONAL, min(share.numerator, _MOST), share.denominator)
 
 
-def _smaller_pixels(numbers: Numbers, factor: int) -> Numbers:
+def _origin(tree: Tree, encoding: Encoding) -> float:
+    """Return where in the first pixel its place (0, 0) is: at its corner, or by the keys of GeoTIFF in its middle."""
+    keys = tree.get(_GEO_KEYS)
+    if isinstance(keys, Tag) and keys.kind == SHORT:
+        numbers = np.frombuffer(keys.data, encoding.order + "u2")
+        for key, place, _, value in numbers[4 : len(numbers) // 4 * 4].reshape(-1, 4):
+            if (key, place, value) == (_RASTER_TYPE, 0, _PIXEL_IS_POINT):
+                return 0.5
+    return 0.0
+
+
+def _smaller_pixels(numbers: Numbers, factor: int, origin: float) -> Numbers:
     """Return what a pixel measures across and down, and in height, which stays."""
     return np.concatenate([numbers[:2] / factor, numbers[2:]])
 
 
-def _farther_points(numbers: Numbers, factor: int) -> Numbers:
+def _farther_points(numbers: Numbers, factor: int, origin: float) -> Numbers:
     """Return points in pixels, three numbers each, with their places in the world, three more."""
     points = numbers[: len(numbers) // 6 * 6].reshape(-1, 6).copy()
-    points[:, :2] *= factor
+    points[:, :2] = (points[:, :2] + origin) * factor - origin
     return np.concatenate([points.ravel(), numbers[points.size :]])
 
 
-def _finer_grid(numbers: Numbers, factor: int) -> Numbers:
+def _finer_grid(numbers: Numbers, factor: int, origin: float) -> Numbers:
     """Return the 4 x 4 matrix from pixels to the world."""
     if numbers.size != 16:
         return numbers
     matrix = numbers.reshape(4, 4).copy()
     matrix[:, :2] /= factor
+    matrix[:, 3] += matrix[:, :2].sum(axis=1) * (origin - origin * factor)
     return matrix.ravel()
 
 
-_GEOGRAPHIC: dict[int, Callable[[Numbers, int], Numbers]] = {
+_GEOGRAPHIC: dict[int, Callable[[Numbers, int, float], Numbers]] = {
     _PIXEL_SCALE: _smaller_pixels,
     _TIE_POINTS: _farther_points,
     _TRANSFORMATION: _finer_grid,

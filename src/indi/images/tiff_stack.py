@@ -203,6 +203,8 @@ class TiffStack:
         """
         length = self._file.seek(0, 2)
         for page in self.pages:
+            if (planes := page.directory.number(Name.DEPTH, 1)) > 1:
+                raise ImageError(f"TIFF of {planes} pictures as one volume; save it as a plain stack")
             tiff.check_pieces(page, length)
             if page.bits == 1:
                 raise ImageError("stack of 1-bit pictures; convert it to 8 bit first")

@@ -8,6 +8,8 @@ Sources:
     noisy halves is one of 1/2 with the truth.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -55,7 +57,8 @@ def frc(restored: Tensor, clean: Tensor, *, data_range: float = 1.0) -> Tensor:
     which holds the mean, counts as right.
 
     Brightness and contrast do not count, not even that of a single frequency: a blurred image has lost nothing until
-    noise or rounding covers it. Neither does what lies beyond the first fall.
+    noise or rounding covers it. Neither does what lies beyond the first fall. Images with a value that is NaN or
+    infinite give NaN.
 
     Raises:
         ShapeError: the tensors are not two (B, C, H, W) float tensors of one shape.
@@ -72,12 +75,16 @@ def frc(restored: Tensor, clean: Tensor, *, data_range: float = 1.0) -> Tensor:
 def _limit(rings: "_Rings", restored: Tensor, clean: Tensor) -> float:
     ours, theirs = rings.spectra(restored), rings.spectra(clean)
     powers = rings.product(ours, ours) * rings.product(theirs, theirs)
-    equal = rings.product(ours - theirs, ours - theirs) == 0  # also where neither holds anything
+    largest = max(float(image.abs().max()) for image in (restored, clean))
+    nothing = (1e-12 * largest) ** 2 * rings.window.square().sum()  # below what rounding leaves of it in a ring
+    equal = rings.product(ours - theirs, ours - theirs) <= nothing  # also where neither holds anything
     tiny = torch.finfo(torch.float64).tiny
     correlation = torch.where(equal, 1.0, rings.product(ours, theirs) / powers.sqrt().clamp(min=tiny))
     middles = [0.0, *((rings.numbers + 0.5) / RINGS).tolist()]
     values = [1.0, *correlation.tolist()]
     for low, high, before, after in zip(middles, middles[1:], values, values[1:], strict=False):
+        if math.isnan(after):
+            return math.nan
         if after < FRC_LIMIT:
             return float(low + (high - low) * (before - FRC_LIMIT) / (before - after))
     return 1.0
@@ -102,8 +109,9 @@ class _Rings:
 
     def spectra(self, image: Tensor) -> Tensor:
         """Return the transforms of the windowed channels of (C, H, W), without their means."""
+        image = image.double()  # in less, what rounding leaves of a flat image would count as content
         centred = image - image.mean(dim=(-2, -1), keepdim=True)
-        spectra: Tensor = torch.fft.rfft2(centred * self.window.to(image.dtype))
+        spectra: Tensor = torch.fft.rfft2(centred * self.window)
         return spectra
 
     def product(self, one: Tensor, other: Tensor) -> Tensor:

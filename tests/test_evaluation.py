@@ -189,3 +189,19 @@ def test_what_is_written(tmp_path: Path, restorer: Restorer, folders: dict[str, 
     page = (tmp_path / "report.html").read_text()
     assert page.count("<h3>") == 3  # a strip an image
     assert page.count("<figure>") == 3 * 4  # degraded, 1 step, 2 steps, clean
+
+
+def test_floats_beyond_1_are_remarked_unless_their_range_is_given(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clean = np.random.default_rng(0).random((40, 48)).astype(np.float32) * 2800
+    for side, image in (("clean", clean), ("degraded", clean + 9)):
+        for name in "ab":
+            write(tmp_path / side / f"{name}.tif", Image(image))
+    given: dict[str, Any] = {"clean": tmp_path / "clean", "degraded": tmp_path / "degraded", "steps": [1]}
+    said = "floats are measured against a range of 1; give the range that is meant with --data-range"
+    with caplog.at_level("WARNING", logger="indi"):
+        evaluate(Restorer(tiny_model(1)), **given)
+        assert caplog.text.count(said) == 1
+        evaluate(Restorer(tiny_model(1)), **given, data_range=2800)
+        assert caplog.text.count(said) == 1

@@ -1,6 +1,7 @@
 """Stacks are restored picture by picture, go on after an interruption, and keep what they said of themselves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from indi.errors import ImageError
 from indi.files import Job, Restoration, plan, restore_files
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import ZarrStack
+from indi.normalisation import Normalisation, Scale
 from indi.restoration import Restorer
 from indi.stacks import StackJob
 from indi.uncertainty import Calibration
@@ -286,6 +288,18 @@ def test_intensities_far_from_training_are_remarked_once(
     tifffile.imwrite(tmp_path / "b.tif", random(3, 20, 30), photometric="minisblack")
     restore(restorer, tmp_path / "b.tif", tmp_path / "out")
     assert not caplog.text
+
+
+def test_an_image_of_another_type_than_the_counts_of_training_is_remarked(caplog: pytest.LogCaptureFixture) -> None:
+    """Counts in floats were trained on, and the same in 16 bit come: all lie in one place of the model's scale."""
+    scale = Scale(offset=(394.0,), scale=(2413.0,))
+    first = tiny_model(1)
+    card = first.card.model_copy(update={"normalisation": Normalisation(clean=scale, degraded=scale)})
+    counts = np.random.default_rng(0).integers(0, 1900, (20, 30))
+    for dtype, warnings in ((np.float32, 0), (np.uint16, 1)):
+        with caplog.at_level("WARNING", logger="indi"):
+            Restorer(replace(first, card=card), precision="float32").restore(counts.astype(dtype), steps=1)
+        assert caplog.text.count("they spread over a thousandth of what is meant") == warnings
 
 
 def test_a_cut_stack_is_an_error_and_leaves_nothing(tmp_path: Path, gray: Restorer) -> None:

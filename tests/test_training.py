@@ -197,6 +197,8 @@ def test_starting_from_a_model(pairs: dict[str, Any], tmp_path: Path) -> None:
     fresh = next(train(**pairs, run=tmp_path / "b", iterations=10, config=TINY))
     warm = next(train(**pairs, run=tmp_path / "c", iterations=10, config=TINY, start=tmp_path / "a"))
     assert warm.loss < fresh.loss / 2
+    with pytest.raises(ModelError, match=r"denoize: no such run folder or model file; .* comes with indi: .*denoise"):
+        list(train(**pairs, run=tmp_path / "d", iterations=1, start="denoize"))
     with pytest.raises(ModelError, match=r"cannot start from a: .* leave size, network and channels out"):
         list(train(**pairs, run=tmp_path / "d", iterations=1, config=TINY, size="small", start=tmp_path / "a"))
 

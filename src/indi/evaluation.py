@@ -1,6 +1,7 @@
 """Evaluation: what each number of steps buys, in distortion and in perception."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from indi.checkpoint import write_text
-from indi.data import Pair, load_pair, load_test_pair
+from indi.data import LARGEST_FLOAT, Pair, load_pair, load_test_pair
 from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
 from indi.images import from_unit, to_unit
@@ -25,6 +26,8 @@ from indi.report import Strip, draw_curve, steps_label, write_report
 from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
 from indi.walks import Walk
+
+log = logging.getLogger("indi")
 
 STEPS = (1, 2, 5, 10, 20)
 _STRIPS = 3  # images shown in the report
@@ -122,10 +125,19 @@ class Evaluation:
         # Over the whole set: neighbours are often of one scene.
         shown = {len(self.pairs) * number // _STRIPS for number in range(min(_STRIPS, len(self.pairs)))}
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
+        has_warned = False
         for index, pair in enumerate(self.pairs):
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
+            if self.data_range is None and not has_warned and clean.dtype.kind == "f" and clean.max() > LARGEST_FLOAT:
+                has_warned = True
+                log.warning(
+                    "warning: %s reaches %.4g, and floats are measured against a range of 1; "
+                    "give the range that is meant with --data-range",
+                    pair.name,
+                    clean.max(),
+                )
             window = liveliest_window(clean, _CROP) if index in shown else None
             measured = partial(self._measured, pair.name, clean, window, metrics)
             yield measured(_as_stored(degraded, clean))

@@ -17,13 +17,13 @@ from indi import hub
 from indi.boxes import Box
 from indi.checkpoint import Card, Model, cast_convolutions, load_model, write_text
 from indi.devices import Precision, choose_device, choose_precision
-from indi.errors import ConfigError, ModelError, ShapeError
+from indi.errors import ConfigError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
 from indi.plugins import load_plugins
 from indi.process import scaled_times
 from indi.samplers import SAMPLERS, State, walk
-from indi.shipped import about_weights, advice, find_model
+from indi.shipped import about_weights, existing_model
 from indi.sweep import sweep
 from indi.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
@@ -35,6 +35,7 @@ log = logging.getLogger("indi")
 
 _DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
 _LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
+_LEAST_SPREAD = 2.5e-4  # there, where a deviation of 0.25 is usual
 
 DEFAULT_TILE = 1024
 
@@ -308,6 +309,12 @@ class Restorer:
                 "give the type and the scale that the model was trained on",
                 mean,
             )
+        if not self._warned and self.card.normalisation is not None and 0 < degraded.std().item() < _LEAST_SPREAD:
+            self._warned = True
+            log.warning(
+                "warning: the intensities are far from those of training: they spread over a thousandth of what is "
+                "meant; give the type and the scale that the model was trained on"
+            )
 
     def _told(self, progress: Progress, calls: int) -> Call:
         """Return the network, which tells its progress over so many calls."""
@@ -443,9 +450,7 @@ def load(model: str | Path, **options: object) -> Restorer:
     if hub.is_on_hub(model):
         return Restorer.from_pretrained(model, **options)  # type: ignore[arg-type]
     load_plugins()  # workers of Dask begin here: the network of a run may be one of the user's own
-    path = find_model(model)
-    if not path.exists():
-        raise ModelError(f"{model}: no such run folder or model file; {advice()}")
+    path = existing_model(model)
     restorer = Restorer(load_model(path), **options)  # type: ignore[arg-type]
     restorer.calibration = read_calibration(path)
     return restorer

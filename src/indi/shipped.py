@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from indi.checkpoint import Card, Model, read_card
-from indi.errors import ConfigError, ImageError
+from indi.errors import ConfigError, ImageError, ModelError
 from indi.hub import fetch, is_on_hub
 from indi.images import jpeg_quality
 
@@ -33,6 +33,19 @@ def find_model(model: str | Path) -> Path:
     if is_on_hub(model):
         return fetch(str(model))
     return WEIGHTS / f"{model}.safetensors" if str(model) in shipped_names() else Path(model)
+
+
+def existing_model(model: str | Path) -> Path:
+    """Return where a model lies, as ``find_model``.
+
+    Raises:
+        ModelError: Nothing lies there; the message says where a model can come from.
+        MissingExtraError: As ``hub.fetch``.
+    """
+    path = find_model(model)
+    if not path.exists():
+        raise ModelError(f"{model}: no such run folder or model file; {advice()}")
+    return path
 
 
 def advice() -> str:

@@ -30,7 +30,7 @@ from indi.devices import Precision
 from indi.distributed import World, joined
 from indi.errors import ConfigError, DataError, TrainingError
 from indi.previews import Preview
-from indi.shipped import find_model
+from indi.shipped import existing_model
 from indi.trainer import Trainer
 from indi.version import __version__
 
@@ -144,7 +144,7 @@ def train(
     run = Path(run)
     if not resume and (run / STATE_FILE).exists():
         raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
-    model = None if start is None else load_model(find_model(start))
+    model = None if start is None else load_model(existing_model(start))
     settings = _settings(run, asked, resume, under={} if model is None else _settings_of(model.card, asked))
     with joined(device) as world:
         yield from _train(settings, run, model, world)
@@ -269,7 +269,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     if (run / STATE_FILE).exists():
         _check_same_images(run, names)
         trainer.resume()
-        log.info("going on from iteration %d", trainer.iteration)
+        beginning = "" if start is None else ", not from the model that the run began with"
+        log.info("going on from iteration %d%s", trainer.iteration, beginning)
     elif start is not None:
         trainer.begin_from(start)
         if start.card.licence is not None:

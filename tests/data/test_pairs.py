@@ -173,6 +173,9 @@ def test_gray_among_colour_becomes_colour_with_a_warning(tmp_path: Path) -> None
     report = match_pairs(clean, degraded)
     assert (len(report.pairs), report.channels) == (2, 3)
     assert report.warnings == ("1 gray image repeated to colour: a.png",)
+    save(degraded / "a.png", GRAY)
+    assert match_pairs(clean, degraded).warnings == ("1 gray image repeated to colour: a.png",)  # both sides of it
+    save(degraded / "a.png", COLOUR)
     assert match_pairs(clean, degraded, channels=1).pairs == report.pairs  # the pixels may be gray; they decide later
 
 

@@ -10,7 +10,7 @@ Nothing is ever paired by its place in a sorted list: a file without a partner o
 used.
 """
 
-from indi.data.checks import check_pairs, digest_of, with_repeats
+from indi.data.checks import LARGEST_FLOAT, check_pairs, digest_of, with_repeats
 from indi.data.crops import Crops
 from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, enlarge, load_pair
@@ -19,6 +19,7 @@ from indi.data.splitting import scenes_of, split_pairs
 from indi.data.testing import load_test_pair
 
 __all__ = [
+    "LARGEST_FLOAT",
     "Crops",
     "Pair",
     "PairReport",

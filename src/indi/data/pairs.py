@@ -190,7 +190,7 @@ def _channel_problem(pair: Pair, headers: list[images.Header], channels: int) ->
 
 
 def _gray_warning(headers: Headers, channels: int) -> list[str]:
-    gray = [file.name for file, header in _each(headers) if header.channels < channels]
+    gray = list(dict.fromkeys(file.name for file, header in _each(headers) if header.channels < channels))
     return [f"{count(len(gray), 'gray image')} repeated to colour: {few(gray)}"] if gray else []
 
 

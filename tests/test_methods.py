@@ -17,7 +17,9 @@ from indi.config import MethodSettings
 from indi.errors import ConfigError
 from indi.methods import METHODS, Method
 from indi.process import uniform_times
+from indi.restoration import Restorer
 from indi.samplers import SAMPLERS, walk
+from problems import tiny_model
 
 EPSILON = 0.3
 METHOD_NAMES = sorted(METHODS)
@@ -484,3 +486,29 @@ def test_small_steps_end_on_the_points_and_one_step_between_them(name: str, whic
     assert shares.tolist() == pytest.approx([0.25] * 4, abs=4 * math.sqrt(0.25 * 0.75 / 4000))
     one = toy_walk(name, *SETS[which], steps=1)
     assert ((one[:, None] - POINTS).abs().amax(-1) < 0.05).double().mean().item() < 0.01
+
+
+@pytest.mark.parametrize("name", ["indi", "flow"])
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_one_move_that_sees_the_degraded_image_has_no_noise(name: str, conditioned: bool) -> None:
+    """Noise is there for later moves to grow detail from."""
+    restorer = Restorer(tiny_model(1, name=name, conditioned=conditioned, epsilon=0.1), precision="float32")
+    image = np.random.default_rng(0).random((24, 24)).astype(np.float32)
+
+    def differ(steps: int) -> bool:
+        one, other = (restorer.restore(image, steps=steps, seed=seed) for seed in (0, 1))
+        return not np.array_equal(one, other)
+
+    assert (differ(1), differ(2)) == (not conditioned, True)
+    if conditioned:
+        batch = torch.from_numpy(image)[None, None]
+        with torch.no_grad():
+            wanted = restorer.method.estimate(restorer.model.network, batch, batch, torch.ones(1))
+        np.testing.assert_allclose(restorer.restore(image, steps=1), wanted[0, 0].numpy(), atol=1e-6)
+        with pytest.raises(ConfigError, match="draws no noise"):
+            restorer.restore(image, steps=1, samples=2)
+
+
+def test_diffusion_starts_from_noise_in_one_move_too() -> None:
+    restorer = Restorer(tiny_model(1, name="diffusion"), precision="float32")
+    assert float(restorer.method.path_of([1.0, 0.0]).c(1.0)) == 1

@@ -17,8 +17,8 @@ Sources:
     The others: process.py.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor, cat
 
@@ -77,6 +77,15 @@ class Method:
     share_at_one: float
     asked: Asked = _CLEAN
     one_step: bool = False
+
+    def path_of(self, times: Sequence[float]) -> Path:
+        """Return the path of a walk along ``times``.
+
+        Without noise where a single move begins at the degraded image, which the network sees beside it too: noise is
+        what a walk grows detail from, one move grows none, and here the noise carries nothing (docs/choose.md).
+        """
+        is_blind = not self.conditioned or float(self.path.b(1.0)) != 1
+        return self.path if is_blind or len(times) > 2 else replace(self.path, c=lambda t: 0.0 * t)
 
     def answer(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
         """Return the network's answer in float32, (B, C, H, W), at times t (B,)."""

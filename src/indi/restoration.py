@@ -170,11 +170,9 @@ class Restorer:
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
         how = Walk(self.default_steps if steps is None else steps, times, sampler or self.default_sampler, strength)
-        if (
-            not self.method.path.draws(scaled_times(self._times(how), how.strength))
-            and samples is not None
-            and samples > 1
-        ):
+        moments = self._times(how)
+        draws = self.method.path_of(moments).draws(scaled_times(moments, how.strength))
+        if not draws and samples is not None and samples > 1:
             raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
         return how
 
@@ -206,7 +204,7 @@ class Restorer:
         network = self._network if progress is None else self._told(progress, calls)
         yield from walk(
             lambda state, time: self._estimate(network, state, degraded, time),
-            self.method.path,
+            self.method.path_of(times),
             degraded,
             times,
             draw=lambda number: self._noise(number, whole, seed, sample, plane),
@@ -248,12 +246,13 @@ class Restorer:
         # A piece is a tile with its surroundings: one call, cut up only where memory runs out.
         call = tiled(network, tile=2 * (tile + halo) + tile, halo=halo, stride=stride)
         template = read(Box(0, 0, 1, 1))
+        moments = self._times(how)
         yield from sweep(
             lambda state, degraded, time: self._estimate(call, state, degraded, time),
-            self.method.path,
+            self.method.path_of(moments),
             lambda box: self.unit(read(box)),
             (self.card.channels, *size),
-            self._times(how),
+            moments,
             draw=lambda number, box: self._noise(number, box, seed, sample, plane),
             sampler=SAMPLERS[how.sampler],
             strength=how.strength,

@@ -171,9 +171,10 @@ class Restorer:
             raise ConfigError(f"samples is {samples}; give 1 or more")
         how = Walk(self.default_steps if steps is None else steps, times, sampler or self.default_sampler, strength)
         moments = self._times(how)
-        draws = self.method.path_of(moments).draws(scaled_times(moments, how.strength))
-        if not draws and samples is not None and samples > 1:
-            raise ConfigError("this walk draws no noise, so samples would all be equal; leave out samples")
+        scaled = scaled_times(moments, how.strength)
+        if samples is not None and samples > 1 and not self.method.path_of(moments).draws(scaled):
+            advice = "take more steps" if self.method.path.draws(scaled) else "leave out samples"
+            raise ConfigError(f"this walk draws no noise, so samples would all be equal; {advice}")
         return how
 
     def trajectory(

@@ -15,7 +15,7 @@ with losses from 0 to 1.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +188,8 @@ def calibrate(
         folder, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
     )
     trained = settings_of_data(folder)
-    clean_images = (
-        load_pair(pair, channels=restorer.card.channels, resample=found.resample)[0] for pair in found.pairs
-    )
-    pairs = with_repeats(found.pairs, map(digest_of, clean_images))
+    clean_images = (load_pair(replace(pair, degraded=None), channels=restorer.card.channels) for pair in found.pairs)
+    pairs = with_repeats(found.pairs, (digest_of(image) for (image,) in clean_images))
     scene_of = scenes_of(pairs, group or (trained.group if trained else None))
     scenes = {name: Scene() for name in dict.fromkeys(scene_of.values())}
     for done, pair in enumerate(pairs, start=1):

@@ -120,11 +120,6 @@ class Cell:
             "metrics": list(METRICS),
         }
 
-    def _test_seed(self) -> int:
-        """Return the seed of the test images and their walks, that of the split: trainings alone are to differ."""
-        data, training = self.config.data, self.config.training
-        return training.seed if data.split_seed is None else data.split_seed
-
     def _kept(self) -> dict[str, Any] | None:
         try:
             kept: dict[str, Any] = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
@@ -142,7 +137,7 @@ class Cell:
             steps=self.steps,
             border=self.border,
             data_range=self.data_range,
-            seed=self._test_seed(),
+            seed=self.config.split_seed,  # trainings alone are to differ, not the images that a task damages by it
         )
         total = len(found.pairs) * (1 + len(evaluation.walked()))
         measurements = []

@@ -124,6 +124,11 @@ class Config(Settings):
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
 
+    @property
+    def split_seed(self) -> int:
+        """The seed of the split into training and validation."""
+        return self.training.seed if self.data.split_seed is None else self.data.split_seed
+
     @classmethod
     def parse(cls, values: dict[str, Any], *, source: str) -> Self:
         """Return the settings that ``values`` describe, defaults for the rest.

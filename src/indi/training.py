@@ -246,9 +246,8 @@ def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _train(config: Config, run: Path, start: Model | None, world: World) -> Generator[Record, None, None]:
     report = _find_pairs(config.data)
-    split_seed = config.training.seed if config.data.split_seed is None else config.data.split_seed
     training_pairs, validation_pairs = split_pairs(
-        report.pairs, validation=config.data.validation, seed=split_seed, group=config.data.group
+        report.pairs, validation=config.data.validation, seed=config.split_seed, group=config.data.group
     )
     if config.data.validation and not validation_pairs:
         log.info("one scene in all: nothing is kept for validation")
@@ -269,8 +268,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     if (run / STATE_FILE).exists():
         _check_same_images(run, names)
         trainer.resume()
-        beginning = "" if start is None else ", not from the model that the run began with"
-        log.info("going on from iteration %d%s", trainer.iteration, beginning)
+        left_out = "" if start is None else "; what it was to start from is left out"
+        log.info("going on from iteration %d%s", trainer.iteration, left_out)
     elif start is not None:
         trainer.begin_from(start)
         if start.card.licence is not None:

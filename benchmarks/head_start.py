@@ -18,7 +18,7 @@ from indi.devices import set_threads
 from indi.shipped import shipped_names
 from indi.test_pairs import find_test_pairs
 
-ITERATIONS = (100, 500)  # of 16 crops: half a minute, and two and a half, on one core of 2026
+ITERATIONS = (100, 500)  # of 16 crops
 STEPS = (1, 10)
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(indi.__file__).parent
 ROWS = """
     errors version boxes
     devices process noise metrics images degradations tiling plugins
-    networks samplers display canvas distributed scheduler
+    networks samplers objectives display canvas distributed scheduler
     sweep walks
     methods
     config

@@ -43,13 +43,18 @@ def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
     for method, result in table["methods"].items():
         assert list(result["train"]) == ["seconds", "iterations", "crops_per_second", "parameters"]
         assert result["train"]["iterations"] == 2
-        assert [row["steps"] for row in result["rows"]] == ([1] if method == "regression" else [1, 2])
+        # What draws is shown over its dial in one call, and over calls at realism 1.
+        steps = {"regression": [1], "distributional": [1, 1, 1, 2]}.get(method, [1, 2])
+        assert [row["steps"] for row in result["rows"]] == steps
+        named = ["steps", "realism"] if method == "distributional" else ["steps"]
         for row in result["rows"]:
-            assert list(row) == ["steps", "network_calls", *METRICS, "seconds_per_megapixel"]
+            assert list(row) == [*named, "network_calls", *METRICS, "seconds_per_megapixel"]
             assert row["network_calls"] == row["steps"]
+    assert [row["realism"] for row in table["methods"]["distributional"]["rows"]] == [0, 0.5, 1, 1]
     weights = {method: result["train"]["parameters"] for method, result in table["methods"].items()}
     # The same network for all; diffusion's sees twice the channels, since it needs the degraded image beside the noise.
     assert weights.pop("diffusion") - weights["indi"] == 4 * 32 * 9
+    assert weights.pop("distributional") - weights["indi"] == 2 * 4 * 32 * 9  # noise, and the dial
     assert len(set(weights.values())) == 1
     assert table["settings"]["seeds"] == [0, 1]
     assert table["settings"]["size"] == "tiny"
@@ -70,7 +75,8 @@ def test_what_is_written(table: dict[str, Any], out: Path) -> None:
     assert written == table
     page = (out / "report.html").read_text()
     assert page.count("<h3>") == len(METHODS)  # one validation image, a strip a method
-    assert page.count("<figure>") == 4 * 4 + 3  # degraded, 1 step, 2 steps, clean; regression knows one step
+    # degraded, 1 step, 2 steps, clean; regression knows one step; four ways to draw
+    assert page.count("<figure>") == 4 * 4 + 3 + 6
     assert (out / "compare.png").exists()
 
 
@@ -85,9 +91,9 @@ def test_what_is_finished_is_kept(table: dict[str, Any], folders: dict[str, Any]
 
     assert cells(again()) == set()
     assert again().table() == table
-    assert "models to train and measure: 0 of 10" in again().cost()
+    assert "models to train and measure: 0 of 12" in again().cost()
     # Other step counts are measured anew, with the trained runs; one more seed is trained.
-    assert "models to train and measure: 5 of 5" in again(seeds=1, steps=[1]).cost()
+    assert "models to train and measure: 6 of 6" in again(seeds=1, steps=[1]).cost()
     assert cells(again(methods=["bridge"], seeds=3)) == {"training bridge-s2", "measuring bridge-s2"}
     begun = (out / "runs" / "indi-s0" / "training.jsonl").read_text()
     cells(again(methods=["indi"], seeds=1, steps=[1]))

@@ -24,7 +24,7 @@ PATHS = {
 }
 
 
-def predict(state: Tensor, degraded: Tensor, time: float) -> Tensor:
+def predict(state: Tensor, degraded: Tensor, time: float, noise: object = None) -> Tensor:
     answer: Tensor = NETWORK(torch.cat([state, degraded], 1), torch.full((1,), time))
     return state + answer
 

@@ -150,6 +150,7 @@ def calibrate(
     steps: int | None = None,
     times: str | Sequence[float] = "uniform",
     sampler: str | None = None,
+    realism: float | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
@@ -168,6 +169,7 @@ def calibrate(
         steps: As ``Restorer.restore``.
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
+        realism: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
         device: auto, cpu, cuda or mps.
         progress: Called with the share that is done.
@@ -183,7 +185,7 @@ def calibrate(
     if not folder.is_dir():
         raise ConfigError(f"{run}: a calibration belongs to a run folder; give one that indi train made")
     restorer = load(folder, device=device)
-    how = restorer.walk(steps, samples=samples, times=times, sampler=sampler)
+    how = restorer.walk(steps, samples=samples, times=times, sampler=sampler, realism=realism)
     found = find_test_pairs(
         folder, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
     )
@@ -197,7 +199,15 @@ def calibrate(
             pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=seed
         )
         restored = to_unit(
-            restorer.restore(image, steps=how.steps, samples=samples, seed=seed, times=times, sampler=how.sampler)
+            restorer.restore(
+                image,
+                steps=how.steps,
+                samples=samples,
+                seed=seed,
+                times=times,
+                sampler=how.sampler,
+                realism=how.realism,
+            )
         )
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
         scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
@@ -231,6 +241,7 @@ def _calibration(scenes: list[Scene], restorer: Restorer, how: Walk, *, rate: fl
         steps=how.steps,
         times=how.times if isinstance(how.times, str) else list(how.times),
         sampler=how.sampler,
+        realism=how.realism,
         scenes=len(scenes),
         pixels=pixels,
         half_width=factor * sum(scene.widths for scene in scenes) / pixels,

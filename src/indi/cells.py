@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 from indi.checkpoint import Model, load_model, write_text
 from indi.config import Config
 from indi.errors import ConfigError, ModelError
-from indi.evaluation import Evaluation, Measurement
+from indi.evaluation import Evaluation, Measurement, Row
 from indi.images import Image, read, write
 from indi.metrics import METRICS
-from indi.report import Strip, steps_label
+from indi.report import Strip, row_label
 from indi.restoration import Restorer
 from indi.test_pairs import find_test_pairs
 from indi.training import CONFIG_FILE, train
 
 _FILE = "cell.json"
+_DIAL = (0.0, 0.5)  # of realism, beside 1
 
 
 class Result(NamedTuple):
@@ -45,7 +46,8 @@ class Cell:
         folder: Where the figures and crops are kept.
         config: Settings of the training, with its budget.
         test: Where the test images are, as ``find_test_pairs`` takes it; without any, those kept for validation.
-        steps: Numbers of steps to measure.
+        steps: Numbers of steps to measure. A model that draws is measured at realism 1 with each, and with one step at
+            other settings of its dial too.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
         device: auto, cpu, cuda or mps.
@@ -131,15 +133,17 @@ class Cell:
         yield "measuring", 0.0
         model = load_model(self.run)
         found = find_test_pairs(self.run, channels=model.card.channels, **self.test)
+        restorer = Restorer(model, device=self.device)
         evaluation = Evaluation(
-            Restorer(model, device=self.device),
+            restorer,
             *found,
             steps=self.steps,
+            chosen=self._dial() if restorer.method.draws else None,
             border=self.border,
             data_range=self.data_range,
             seed=self.config.split_seed,  # trainings alone are to differ, not the images that a task damages by it
         )
-        total = len(found.pairs) * (1 + len(evaluation.walked()))
+        total = len(found.pairs) * (1 + len(evaluation.rows()))
         measurements = []
         for measurement in evaluation.measurements():
             measurements.append(measurement)
@@ -152,6 +156,9 @@ class Cell:
         }
         write_text(self.folder / _FILE, json.dumps(kept, indent=1, allow_nan=False) + "\n")
 
+    def _dial(self) -> tuple[Row, ...]:
+        return (*(Row(1, realism) for realism in _DIAL), *(Row(steps, 1.0) for steps in self.steps))
+
     def _keep_crops(self, measurements: Sequence[Measurement]) -> list[str]:
         """Write the crops that reports show as PNG files; return the names of their images."""
         names: list[str] = []
@@ -161,26 +168,43 @@ class Cell:
                 if m.file not in names:
                     names.append(m.file)
                     write(self.folder / f"{names.index(m.file)}-clean.png", Image(clean))
-                write(self.folder / f"{names.index(m.file)}-{m.steps}.png", Image(crop))
+                write(self.folder / f"{names.index(m.file)}-{_key_of(m.row)}.png", Image(crop))
         return names
 
     def _crops(self, kept: Mapping[str, Any]) -> Iterator[Path]:
         """Yield the files of the crops that reports show."""
         for index in range(len(kept["crops"])):
-            for step in ("clean", 0, *(row["steps"] for row in kept["table"]["rows"])):
-                yield self.folder / f"{index}-{step}.png"
+            for key in ("clean", *map(_key_of, _rows(kept))):
+                yield self.folder / f"{index}-{key}.png"
 
     def _strips(self, kept: Mapping[str, Any]) -> list[Strip]:
-        values = {(row["file"], row["steps"]): row for row in kept["table"]["per_image"]}
-        steps = [0, *(row["steps"] for row in kept["table"]["rows"])]
+        values = {(row["file"], _row(row)): row for row in kept["table"]["per_image"]}
+        rows = _rows(kept)
         return [
             Strip(
                 file,
-                [(steps_label(n), read(self.folder / f"{index}-{n}.png").pixels, values[file, n]) for n in steps],
+                [
+                    (row_label(*row), read(self.folder / f"{index}-{_key_of(row)}.png").pixels, values[file, row])
+                    for row in rows
+                ],
                 read(self.folder / f"{index}-clean.png").pixels,
             )
             for index, file in enumerate(kept["crops"])
         ]
+
+
+def _rows(kept: Mapping[str, Any]) -> list[Row]:
+    """Return the ways of restoring that were measured, the degraded image itself first."""
+    return [Row(0), *map(_row, kept["table"]["rows"])]
+
+
+def _row(values: Mapping[str, Any]) -> Row:
+    return Row(values["steps"], values.get("realism"))
+
+
+def _key_of(row: Row) -> str:
+    """Return what tells the crops of a row apart from others."""
+    return "-".join(f"{value:g}" for value in row if value is not None)
 
 
 def _listing(folder: str | Path) -> list[Any]:

@@ -63,7 +63,7 @@ class Model:
     @classmethod
     def new(cls, card: Card, *, seed: int = 0) -> "Model":
         """Return an untrained model as the card describes it; the seed decides its weights."""
-        inputs = card.channels * (2 if card.method.build().conditioned else 1)
+        inputs = card.method.build().inputs(card.channels)
         with torch.random.fork_rng(devices=[]):  # layers draw from torch's own generator: lend it, give it back
             torch.manual_seed(seed)
             return cls(card, NETWORKS[card.network.name].of_size(inputs, card.channels, card.network.size))

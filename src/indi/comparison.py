@@ -275,12 +275,16 @@ class Comparison:
             "rows": [mean_rows(row) for row in rows],
         }
         if len(results) > 1:
-            summary["spread"] = [{"steps": row[0]["steps"], **spread_rows(row)} for row in rows]
+            summary["spread"] = [{**_setting(row[0]), **spread_rows(row)} for row in rows]
             summary["seeds"] = [
                 {"seed": seed, "train": result.train, "rows": result.table["rows"]}
                 for seed, result in zip(self.seeds, results, strict=True)
             ]
         return summary
+
+
+def _setting(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("steps", "realism") if name in row}
 
 
 def _named(part: str, settings: Settings, *names: str) -> dict[str, Any]:

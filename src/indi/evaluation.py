@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from indi.images import from_unit, to_unit
 from indi.metrics import METRICS, PERCEPTUAL, SETS, Metric, Niqe, measure, with_niqe
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features, prepare
-from indi.report import Strip, draw_curve, steps_label, write_report
+from indi.report import Strip, draw_curve, row_label, write_report
 from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
 from indi.walks import Walk
@@ -30,13 +30,21 @@ from indi.walks import Walk
 log = logging.getLogger("indi")
 
 STEPS = (1, 2, 5, 10, 20)
+DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)  # of realism, for models that draw: they need one step
 _STRIPS = 3  # images shown in the report
 _CROP = 128  # px, side of what is shown of them
 
 
+class Row(NamedTuple):
+    """One way to restore: a number of steps, 0 for the degraded image itself, and the realism of a model that draws."""
+
+    steps: int
+    realism: float | None = None
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """One image at one number of steps; 0 steps is the degraded image itself.
+    """One image restored one way.
 
     Attributes:
         metrics: Values by name; None where a metric has no meaning for this image.
@@ -46,13 +54,16 @@ class Measurement:
     """
 
     file: str
-    steps: int
+    row: Row
     network_calls: int
     seconds: float
     megapixels: float
     metrics: dict[str, float | None]
     shown: tuple[Pixels, Pixels] | None
     features: Sequence[Tensor] = ()
+
+
+_DEGRADED = Row(0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,9 @@ class Evaluation:
         source: Where the pairs come from, in words or paths, for the report.
         task: Makes the degraded images, in its fixed form, seeded by file name; None where they are files.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
-        steps: Numbers of steps to compare.
+        steps: Numbers of steps to compare; none are 1 for a model that draws, else ``STEPS``.
+        realism: Settings of the dial to compare, of a model that draws; none are ``DIAL``.
+        chosen: What to measure where it is not every number of steps at every realism.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats.
         times: As ``Restorer.restore``.
@@ -80,7 +93,9 @@ class Evaluation:
     source: Mapping[str, str | None]
     task: str | None = None
     resample: bool = False
-    steps: tuple[int, ...] = STEPS
+    steps: tuple[int, ...] | None = None
+    realism: tuple[float, ...] | None = None
+    chosen: tuple[Row, ...] | None = None
     border: int = 0
     data_range: float | None = None
     times: str | Sequence[float] = "uniform"
@@ -93,23 +108,46 @@ class Evaluation:
         """Refuse what could not be measured.
 
         Raises:
-            ConfigError: There is no step count, or one below 1.
+            ConfigError: There is no step count, or one below 1; or a realism is out of range, or the model has none.
         """
-        if not self.steps or min(self.steps) < 1:
+        if self.steps is not None and (not self.steps or min(self.steps) < 1):
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
+        if self.realism is not None and not self.realism:
+            raise ConfigError("no realism is named; give numbers from 0 to 1")
+        for row in self.rows():
+            self._walk(row)
 
     @property
     def _sampler(self) -> str:
         return self.sampler or self.restorer.default_sampler
 
-    def walked(self) -> tuple[int, ...]:
-        """Return the numbers of steps that are walked: 1 for a one-step method, those of a list of times."""
-        if self.restorer.method.one_step:
-            return (1,)
-        return tuple(sorted(set(self.steps))) if isinstance(self.times, str) else (len(self.times) - 1,)
+    def rows(self) -> tuple[Row, ...]:
+        """Return the ways of restoring that are measured.
+
+        Of a one-step method 1 step, of a list of times as many as it has, else each number of steps; with each realism
+        of a model that draws.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        draws, once = self.restorer.method.draws, self.restorer.method.one_step
+        steps = (1,) if once else tuple(sorted(set(self.steps or ((1,) if draws else STEPS))))
+        if not isinstance(self.times, str):
+            steps = (len(self.times) - 1,)
+        dial = tuple(sorted(set(self.realism or DIAL))) if draws else self.realism or (None,)
+        return tuple(Row(number, realism) for number in steps for realism in dial)
+
+    def _walk(self, row: Row) -> Walk:
+        return self.restorer.walk(
+            row.steps,
+            samples=None,
+            times=self.times,
+            sampler=self._sampler,
+            strength=self.strength,
+            realism=row.realism,
+        )
 
     def measurements(self) -> Iterator[Measurement]:
-        """Yield one measurement for each image and number of steps, image by image, the degraded first.
+        """Yield one measurement for each image and way of restoring, image by image, the degraded first.
 
         The clean images are read twice: NIQE needs its model of all of them before the first measurement.
 
@@ -144,14 +182,12 @@ class Evaluation:
             if clean.shape not in warm:
                 self.restorer.restore(degraded, steps=1)
                 warm.add(clean.shape)
-            for steps in self.walked():
+            for row in self.rows():
                 began = time.perf_counter()
-                *_, last = self.restorer.trajectory(
-                    degraded, Walk(steps, self.times, self._sampler, self.strength), seed=self.seed
-                )
+                *_, last = self.restorer.trajectory(degraded, self._walk(row), seed=self.seed)
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
-                yield measured(restored, steps=steps, calls=last.network_calls, seconds=seconds)
+                yield measured(restored, row=row, calls=last.network_calls, seconds=seconds)
 
     def _clean_images(self) -> Iterator[Tensor]:
         """Yield each clean image in units of the peak, as a batch of one."""
@@ -172,7 +208,7 @@ class Evaluation:
         metrics: Mapping[str, Metric],
         image: Pixels,
         *,
-        steps: int = 0,
+        row: Row = _DEGRADED,
         calls: int = 0,
         seconds: float = 0.0,
     ) -> Measurement:
@@ -182,13 +218,13 @@ class Evaluation:
         pixels = clean.shape[0] * clean.shape[1] / 1e6
         shown = None if window is None else (for_display(image[window]), for_display(clean[window]))
         features = [inception_features(inside(part, self.border), data_range=peak) for part in both if self.perceptual]
-        return Measurement(file, steps, calls, seconds, pixels, values, shown, features)
+        return Measurement(file, row, calls, seconds, pixels, values, shown, features)
 
     def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
-        """Return the content of metrics.json: means over the images by steps, and every image's values."""
-        rows: dict[int, list[Measurement]] = {}
+        """Return the content of metrics.json: means over the images by row, and every image's values."""
+        rows: dict[Row, list[Measurement]] = {}
         for measurement in measurements:
-            rows.setdefault(measurement.steps, []).append(measurement)
+            rows.setdefault(measurement.row, []).append(measurement)
         restorer = self.restorer
         return {
             "model": restorer.card.name,
@@ -196,7 +232,7 @@ class Evaluation:
             "settings": {
                 **self.source,
                 "task": self.task,
-                "images": len(rows[0]),
+                "images": len(rows[_DEGRADED]),
                 "border": self.border,
                 "data_range": self.data_range,
                 "times": self.times,
@@ -206,18 +242,18 @@ class Evaluation:
                 "precision": str(restorer.precision).removeprefix("torch."),
                 "device": str(restorer.device),
             },
-            "degraded": self._summary(rows[0]),
+            "degraded": self._summary(rows[_DEGRADED]),
             "rows": [
                 {
-                    "steps": steps,
-                    "network_calls": row[0].network_calls,
-                    **self._summary(row),
-                    "seconds_per_megapixel": sum(m.seconds for m in row) / sum(m.megapixels for m in row),
+                    **_named(row),
+                    "network_calls": some[0].network_calls,
+                    **self._summary(some),
+                    "seconds_per_megapixel": sum(m.seconds for m in some) / sum(m.megapixels for m in some),
                 }
-                for steps, row in rows.items()
-                if steps
+                for row, some in rows.items()
+                if row != _DEGRADED
             ],
-            "per_image": [{"file": m.file, "steps": m.steps, **m.metrics} for row in rows.values() for m in row],
+            "per_image": [{"file": m.file, **_named(m.row), **m.metrics} for some in rows.values() for m in some],
         }
 
     def _summary(self, row: Sequence[Measurement]) -> dict[str, float | None]:
@@ -243,7 +279,7 @@ class Evaluation:
             if m.shown is not None:
                 image, clean = m.shown
                 strip = strips.setdefault(m.file, Strip(m.file, [], clean))
-                strip.panels.append((steps_label(m.steps), image, m.metrics))
+                strip.panels.append((row_label(*m.row), image, m.metrics))
         return list(strips.values())
 
 
@@ -254,7 +290,8 @@ def evaluate(
     degraded: str | Path | None = None,
     task: str | None = None,
     resample: bool = False,
-    steps: Sequence[int] = STEPS,
+    steps: Sequence[int] | None = None,
+    realism: Sequence[float] | None = None,
     border: int = 0,
     data_range: float | None = None,
     times: str | Sequence[float] = "uniform",
@@ -272,7 +309,8 @@ def evaluate(
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
-        steps: Numbers of steps to compare.
+        steps: Numbers of steps to compare; None is 1 for a model that draws, else 1, 2, 5, 10 and 20.
+        realism: Settings of the dial to compare, of a model that draws; None is 0, 0.25, 0.5, 0.75 and 1.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
         times: As ``Restorer.restore``.
@@ -296,7 +334,8 @@ def evaluate(
     evaluation = Evaluation(
         restorer,
         *found,
-        steps=tuple(steps),
+        steps=None if steps is None else tuple(steps),
+        realism=None if realism is None else tuple(realism),
         border=border,
         data_range=data_range,
         times=times,
@@ -307,6 +346,11 @@ def evaluate(
     )
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
+
+
+def _named(row: Row) -> dict[str, Any]:
+    """Return how a row is told apart in metrics.json: a realism only where the model draws."""
+    return {name: value for name, value in row._asdict().items() if value is not None}
 
 
 def _means(measurements: Sequence[Measurement]) -> dict[str, float | None]:

@@ -1,8 +1,10 @@
 """A model as one ONNX file, for onnxruntime, OpenVINO and whatever else reads ONNX.
 
 The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
-sees the degraded image too. Height, width and batch are free. The walk stays outside, a few lines in any language
-(docs/export.md); what it needs to know stands in the file's metadata under ``indi``.
+sees the degraded image too. One that draws (method distributional) has two inputs more, F(state, noise, realism, t):
+standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The walk
+stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's metadata under
+``indi``.
 """
 
 import copy
@@ -21,9 +23,11 @@ from torch import Tensor, nn
 from indi.checkpoint import Model
 from indi.errors import ConfigError, MissingExtraError
 from indi.images import atomic
+from indi.objectives import Draw
 
 SUFFIX = ".onnx"
 METADATA = "indi"
+_NUMBERS = ("realism", "t")  # inputs with one number an image
 
 
 class _Estimate(nn.Module):
@@ -34,15 +38,17 @@ class _Estimate(nn.Module):
         self.network = copy.deepcopy(model.network).float().cpu().eval()
         self.method = model.card.method.build()
 
-    def forward(self, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
-        return self.method.estimate(self.network, state, degraded, t)
+    @property
+    def names(self) -> list[str]:
+        """What ``forward`` takes, in its order."""
+        images = ["state", *(["degraded"] if self.method.conditioned else [])]
+        return [*images, *(["noise", "realism"] if self.method.draws else []), "t"]
 
-
-class _EstimateFromState(_Estimate):
-    """The same of a network that does not see the degraded image."""
-
-    def forward(self, state: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(state, state, t)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        named = dict(zip(self.names, inputs, strict=True))
+        draw = Draw(named["noise"], named["realism"]) if self.method.draws else None
+        state = named["state"]
+        return self.method.estimate(self.network, state, named.get("degraded", state), named["t"], draw)
 
 
 def export(model: Model, path: str | Path) -> None:
@@ -61,19 +67,19 @@ def export(model: Model, path: str | Path) -> None:
     if path.suffix.lower() != SUFFIX:
         raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}")
     _check_extra()
-    conditioned = model.card.method.build().conditioned
-    images = ["state", "degraded"] if conditioned else ["state"]
+    estimate = _Estimate(model)
     # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for
     # each input: of the same one twice the exporter makes one.
-    examples = [torch.rand(2, model.card.channels, 45, 53) for _ in images]
+    images = (2, model.card.channels, 45, 53)
+    shapes = {name: (2,) if name in _NUMBERS else images for name in estimate.names}
     free = torch.export.Dim.DYNAMIC
     with _quiet():
         program: Any = torch.onnx.export(
-            _Estimate(model) if conditioned else _EstimateFromState(model),
-            (*examples, torch.rand(2)),
-            input_names=[*images, "t"],
+            estimate,
+            tuple(map(torch.rand, shapes.values())),
+            input_names=estimate.names,
             output_names=["clean"],
-            dynamic_shapes={name: {0: free, 2: free, 3: free} for name in images} | {"t": {0: free}},
+            dynamic_shapes=(tuple(dict.fromkeys((0, *range(2, len(s))), free) for s in shapes.values()),),
             dynamo=True,
             verbose=False,
         )
@@ -87,8 +93,8 @@ def about(model: Model) -> dict[str, Any]:
 
     ``halo`` and ``stride`` are of the network: pixels that a tile must see around it, and what its corner must be a
     multiple of; a null halo means that the network looks at the whole image. With ``normalisation`` intensities go in
-    as (degraded - offset) / scale and come out by the scale and offset of clean. ``licence`` is that of the weights,
-    where they have terms of their own.
+    as (degraded - offset) / scale and come out by the scale and offset of clean. ``draws`` says whether it takes noise
+    and a realism; its walk has no other noise. ``licence`` is that of the weights, where they have terms of their own.
     """
     card = model.card
     return {
@@ -99,6 +105,7 @@ def about(model: Model) -> dict[str, Any]:
         "epsilon": card.method.epsilon,
         "noise": card.method.noise,
         "conditioned": card.method.build().conditioned,
+        "draws": card.method.build().draws,
         "halo": model.network.halo,
         "stride": model.network.stride,
         "normalisation": None if card.normalisation is None else card.normalisation.model_dump(mode="json"),

@@ -141,7 +141,7 @@ class Restoration:
     NAME_invented.tif (uncertainty.py). Alpha, colour profile and EXIF go over unchanged.
 
     Attributes:
-        steps: As ``Restorer.restore``, and so are samples, seed, times, sampler and strength.
+        steps: As ``Restorer.restore``, and so are samples, seed, times, sampler, strength and realism.
         enlarged: How many times each image is enlarged first.
         axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
     """
@@ -154,6 +154,7 @@ class Restoration:
     enlarged: int = 1
     axes: str | None = None
     strength: float = 1.0
+    realism: float | None = None
 
     def how(self, restorer: Restorer) -> Walk:
         """Return the walk.
@@ -162,7 +163,12 @@ class Restoration:
             ConfigError: The options are not ones there are.
         """
         return restorer.walk(
-            self.steps, samples=self.samples, times=self.times, sampler=self.sampler, strength=self.strength
+            self.steps,
+            samples=self.samples,
+            times=self.times,
+            sampler=self.sampler,
+            strength=self.strength,
+            realism=self.realism,
         )
 
     def calibration(self, restorer: Restorer) -> Calibration | None:
@@ -216,6 +222,7 @@ class Restoration:
             times=self.times,
             sampler=self.sampler,
             strength=self.strength,
+            realism=self.realism,
             progress=progress,
         )
         return self.results(restorer, image, pixels, calibration)

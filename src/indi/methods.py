@@ -3,17 +3,19 @@
 A method says which path leads from degraded to clean (process.py), what the network is shown, and
 what it is asked for. Trainer, restorer, tiler and reports know no method by name.
 
-    method      path                       network is asked for
-    indi        InDI, constant or Brownian clean
-    regression  InDI at t = 1, no noise    clean
-    flow        InDI, constant noise       velocity: degraded + eps n - clean
-    diffusion   variance-preserving        velocity: a n - c clean (v-prediction)
-    bridge      Brownian bridge            clean
+    method          path                       network is asked for
+    indi            InDI, constant or Brownian clean
+    regression      InDI at t = 1, no noise    clean
+    flow            InDI, constant noise       velocity: degraded + eps n - clean
+    diffusion       variance-preserving        velocity: a n - c clean (v-prediction)
+    bridge          Brownian bridge            clean
+    distributional  InDI, no noise             a draw of clean (objectives.py)
 
 Sources:
     flow: Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023, arXiv:2210.02747; Liu, Gong and Liu,
         "Flow Straight and Fast", ICLR 2023, arXiv:2209.03003. Here the two ends of a path are a pair.
     v-prediction: Salimans and Ho, ICLR 2022, arXiv:2202.00512.
+    distributional: objectives.py.
     The others: process.py.
 """
 
@@ -24,6 +26,7 @@ from torch import Tensor, cat
 
 from indi import process
 from indi.errors import ConfigError
+from indi.objectives import Draw, Objective, energy, error
 from indi.process import Coefficient, Noise, Path
 
 Network = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
@@ -70,6 +73,8 @@ class Method:
         conditioned: Whether the network sees the degraded image beside the state.
         share_at_one: The weight of the point mass at t = 1 in p(t), Eq. (2).
         one_step: Whether it knows t = 1 alone, so that only one step makes sense.
+        objective: What training asks of the answers.
+        draws: Whether the network is given noise and the dial of realism (``Draw``), so that an answer is a draw.
     """
 
     path: Path
@@ -77,6 +82,12 @@ class Method:
     share_at_one: float
     asked: Asked = _CLEAN
     one_step: bool = False
+    objective: Objective = error
+    draws: bool = False
+
+    def inputs(self, channels: int) -> int:
+        """Return how many channels the network sees of images of ``channels``."""
+        return channels * (1 + self.conditioned) + (channels + 1) * self.draws
 
     def path_of(self, times: Sequence[float]) -> Path:
         """Return the path of a walk along ``times``.
@@ -87,18 +98,26 @@ class Method:
         is_blind = not self.conditioned or float(self.path.b(1.0)) != 1
         return self.path if is_blind or len(times) > 2 else replace(self.path, c=lambda t: 0.0 * t)
 
-    def answer(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
-        """Return the network's answer in float32, (B, C, H, W), at times t (B,)."""
-        output = network(cat([state, degraded], dim=1) if self.conditioned else state, t).float()
+    def answer(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor, draw: Draw | None = None) -> Tensor:
+        """Return the network's answer in float32, (B, C, H, W), at times t (B,).
+
+        Where it draws, without a ``draw`` it is the answer of least error.
+        """
+        images = [state, *([degraded] if self.conditioned else [])]
+        if self.draws:
+            images.append((draw or Draw.of(state, 0.0)).inputs())
+        output = network(cat(images, dim=1) if len(images) > 1 else state, t).float()
         return state + output if self.asked.added_to_state else output
 
     def wanted(self, clean: Tensor, degraded: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Return the answer that training wants, of the shape of ``clean``."""
         return _weighted(t, (self.asked.x, clean), (self.asked.y, degraded), (self.asked.n, noise))
 
-    def estimate(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
-        """Return F, the estimate of clean, in float32: what moves are made with (process.py)."""
-        answer = self.answer(network, state, degraded, t)
+    def estimate(
+        self, network: Network, state: Tensor, degraded: Tensor, t: Tensor, draw: Draw | None = None
+    ) -> Tensor:
+        """Return F, the estimate or draw of clean, in float32: what moves are made with (process.py)."""
+        answer = self.answer(network, state, degraded, t, draw)
         return _weighted(t, (self.asked.of_state, state), (self.asked.of_answer, answer))
 
 
@@ -161,6 +180,12 @@ def _bridge(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float
     return Method(process.bridge(epsilon), conditioned, share_at_one)
 
 
+def _distributional(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
+    # Its noise is an input of the network, so its path has none, whatever epsilon.
+    _constant(noise, "distributional")
+    return Method(process.indi(0.0), conditioned, share_at_one, objective=energy, draws=True)
+
+
 def _constant(noise: Noise, method: str) -> None:
     if noise != "constant":
         raise ConfigError(f"{method} has a noise of its own; leave method.noise at constant")
@@ -172,4 +197,5 @@ METHODS: dict[str, Callable[[float, Noise, bool, float], Method]] = {  # add a m
     "flow": _flow,
     "diffusion": _diffusion,
     "bridge": _bridge,
+    "distributional": _distributional,
 }

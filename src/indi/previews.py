@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +22,18 @@ _MOST_DECIBELS = 100.0  # of equal images, whose PSNR is infinite, so that a mea
 
 
 class Preview:
-    """A fixed set of small validation crops: degraded | one step | several steps | clean, a row each."""
+    """A fixed set of small validation crops: degraded | one step | several steps | clean, a row each.
+
+    Of a model that draws the two between are its two ends: realism 0 and 1.
+    """
 
     def __init__(self, pairs: Sequence[Pair], config: Config, channels: int) -> None:
-        self._steps = (1,) if config.method.build().one_step else (1, config.training.preview_steps)
+        method = config.method.build()
+        self._ways: dict[str, dict[str, Any]] = {"1": {"steps": 1}}
+        if method.draws:
+            self._ways = {f"realism {dial:g}": {"realism": dial} for dial in (0.0, 1.0)}
+        elif not method.one_step:
+            self._ways[str(config.training.preview_steps)] = {"steps": config.training.preview_steps}
         self._seed = config.training.seed
         crops = []
         for pair in pairs[:: max(1, len(pairs) // _ROWS)][:_ROWS]:
@@ -37,18 +46,18 @@ class Preview:
         self._range = _range_of([clean for clean, _ in crops])
 
     def draw(self, model: Model, iteration: int, folder: Path, dtype: torch.dtype) -> dict[str, float]:
-        """Write the picture and return the mean PSNR in dB by steps, and of the degraded crops as "0"."""
+        """Write the picture and return the mean PSNR in dB by steps or realism, and of the degraded crops as "0"."""
         device = next(model.network.parameters()).device
         precision: Precision = "float32" if dtype == torch.float32 else "bfloat16"
         restorer = Restorer(model, device=str(device), precision=precision)
         rows, values = [], []
         for clean, degraded in self._crops:
-            restored = [restorer.restore(degraded, steps=steps, seed=self._seed) for steps in self._steps]
+            restored = [restorer.restore(degraded, seed=self._seed, **way) for way in self._ways.values()]
             values.append([self._decibels(image, clean) for image in (degraded, *restored)])
             rows.append([degraded, *restored, clean])
         write(folder / f"{iteration:07d}.png", Image(sheet(rows)))
         means = np.mean(values, axis=0)
-        return {str(steps): float(mean) for steps, mean in zip((0, *self._steps), means, strict=True)}
+        return {name: float(mean) for name, mean in zip(("0", *self._ways), means, strict=True)}
 
     def _decibels(self, image: Pixels, clean: Pixels) -> float:
         """Return the PSNR: of whole numbers and floats in [0, 1] against 1, of other floats against their range."""

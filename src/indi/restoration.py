@@ -1,10 +1,11 @@
 """The restorer: a model, ready to restore images of any size."""
 
 import copy
+import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
 from indi.noise import normal
+from indi.objectives import Draw
 from indi.plugins import load_plugins
 from indi.process import scaled_times
 from indi.samplers import SAMPLERS, State, walk
@@ -27,7 +29,7 @@ from indi.shipped import about_weights, existing_model
 from indi.sweep import sweep
 from indi.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.uncertainty import CALIBRATION_FILE, LEAST, Calibration, read_calibration
-from indi.walks import DEFAULT_SAMPLER, DEFAULT_STEPS, Walk
+from indi.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, Walk
 
 Pixels = NDArray[Any]
 
@@ -89,8 +91,8 @@ class Restorer:
 
     @property
     def default_steps(self) -> int:
-        """Steps when none are asked for: 1 for a method that knows only one, or what a shipped model is best with."""
-        return 1 if self.method.one_step else self.best_steps or DEFAULT_STEPS
+        """Steps when none are asked for: 1 for a method that needs only one, or what a shipped model is best with."""
+        return 1 if self.method.one_step or self.method.draws else self.best_steps or DEFAULT_STEPS
 
     @property
     def default_sampler(self) -> str:
@@ -107,7 +109,7 @@ class Restorer:
         """The least spread of samples that counts, in intensities of the files' range: the noise of the model's own."""
         normalisation = self.card.normalisation
         scale = 1.0 if normalisation is None else sum(normalisation.clean.scale) / len(normalisation.clean.scale)
-        return max(self.card.method.epsilon, LEAST) * scale
+        return max(0.0 if self.method.draws else self.card.method.epsilon, LEAST) * scale
 
     def restore(
         self,
@@ -119,6 +121,7 @@ class Restorer:
         times: str | Sequence[float] = "uniform",
         sampler: str | None = None,
         strength: float = 1.0,
+        realism: float | None = None,
         plane: int = 0,
         progress: Progress | None = None,
     ) -> Pixels:
@@ -127,13 +130,16 @@ class Restorer:
         Args:
             image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1] unless the
                 model was trained with a normalisation.
-            steps: Moves of the walk: 1 is the least error, more are sharper.
+            steps: Moves of the walk: 1 is the least error, more are sharper. A model that draws needs 1.
             samples: How many restorations; None is one, without the first axis.
             seed: Of the noise; the same seed gives the same image.
             times: uniform, geometric, power, or a list of times from 1 down to 0.
             sampler: euler, heun or multistep; None is euler, or what a shipped model is best with.
             strength: Below 1 for damage that is milder than most in training: the walk begins nearer to clean, changes
                 less and adds less noise of its own.
+            realism: Of a model that draws (method distributional): 0 is the least error, 1 a draw from all clean images
+                that fit, in between a draw that deviates from the least error so much less. None is 0.5 for one image,
+                1 for samples.
             plane: Which picture of a stack this is, so that each has noise of its own.
             progress: Called with the share that is done, tile by tile. What it raises ends the work.
 
@@ -145,7 +151,7 @@ class Restorer:
             ImageError: The type is another, or a pixel is not finite.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
-        how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength)
+        how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength, realism=realism)
         results = []
         for sample in range(samples or 1):
             told = part_of(progress, sample, samples or 1)
@@ -161,6 +167,7 @@ class Restorer:
         times: str | Sequence[float],
         sampler: str | None,
         strength: float = 1.0,
+        realism: float | None = None,
     ) -> Walk:
         """Return the walk that the options of ``restore`` ask for.
 
@@ -169,13 +176,39 @@ class Restorer:
         """
         if samples is not None and samples < 1:
             raise ConfigError(f"samples is {samples}; give 1 or more")
-        how = Walk(self.default_steps if steps is None else steps, times, sampler or self.default_sampler, strength)
+        how = Walk(
+            self.default_steps if steps is None else steps,
+            times,
+            sampler or self.default_sampler,
+            strength,
+            self._realism(realism, samples),
+        )
         moments = self._times(how)
         scaled = scaled_times(moments, how.strength)
-        if samples is not None and samples > 1 and not self.method.path_of(moments).draws(scaled):
-            advice = "take more steps" if self.method.path.draws(scaled) else "leave out samples"
-            raise ConfigError(f"this walk draws no noise, so samples would all be equal; {advice}")
+        if samples is not None and samples > 1 and not how.realism:
+            if how.realism == 0:
+                raise ConfigError("at realism 0 samples would all be equal; leave one of the two out")
+            if not self.method.path_of(moments).draws(scaled):
+                advice = "take more steps" if self.method.path.draws(scaled) else "leave out samples"
+                raise ConfigError(f"this walk draws no noise, so samples would all be equal; {advice}")
         return how
+
+    def _realism(self, realism: float | None, samples: int | None) -> float | None:
+        """Return the dial of a model that draws, None for any other.
+
+        Raises:
+            ConfigError: It is out of range, or the model has none.
+        """
+        if not self.method.draws:
+            if realism is not None:
+                name = self.card.method.name
+                raise ConfigError(f"this model was trained by {name}, which has no dial of realism; leave realism out")
+            return None
+        if realism is None:
+            return DEFAULT_REALISM if samples is None else 1.0
+        if not 0 <= realism <= 1:
+            raise ConfigError(f"realism is {realism:g}; give 0, the least error, to 1, a draw from all that fits")
+        return realism
 
     def trajectory(
         self,
@@ -203,12 +236,17 @@ class Restorer:
             progress(0.0)
         calls = (len(times) - 2) * SAMPLERS[how.sampler].depth + 1  # the last move, which ends at 0, needs one
         network = self._network if progress is None else self._told(progress, calls)
+
+        def noise(number: int) -> Tensor:
+            return self._noise(number, whole, seed, sample, plane)
+
+        moves = itertools.count(1)  # of a model that draws each is one call, with the noise of its number
         yield from walk(
-            lambda state, time: self._estimate(network, state, degraded, time),
+            lambda state, time: self._estimate(network, state, degraded, time, how, partial(noise, next(moves))),
             self.method.path_of(times),
             degraded,
             times,
-            draw=lambda number: self._noise(number, whole, seed, sample, plane),
+            draw=noise,
             sampler=SAMPLERS[how.sampler],
             strength=how.strength,
         )
@@ -249,7 +287,7 @@ class Restorer:
         template = read(Box(0, 0, 1, 1))
         moments = self._times(how)
         yield from sweep(
-            lambda state, degraded, time: self._estimate(call, state, degraded, time),
+            lambda state, degraded, time, noise: self._estimate(call, state, degraded, time, how, noise),
             self.method.path_of(moments),
             lambda box: self.unit(read(box)),
             (self.card.channels, *size),
@@ -275,6 +313,7 @@ class Restorer:
             times=times,
             sampler=how.sampler,
             strength=how.strength,
+            realism=how.realism,
         )
         if misfit is not None:
             log.warning("no intervals: %s", misfit)
@@ -289,6 +328,8 @@ class Restorer:
             raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
         if self.method.one_step and how.strength != 1:
             raise ConfigError(f"this model was trained by {name}, which knows full damage alone; leave strength at 1")
+        if self.method.draws and how.sampler != DEFAULT_SAMPLER:
+            raise ConfigError(f"this model was trained by {name}, which draws anew in each call; use {DEFAULT_SAMPLER}")
         return times
 
     def _look_at(self, degraded: Tensor, dtype: np.dtype[Any]) -> None:
@@ -332,9 +373,12 @@ class Restorer:
 
         return call
 
-    def _estimate(self, network: Call, state: Tensor, degraded: Tensor, time: float) -> Tensor:
+    def _estimate(
+        self, network: Call, state: Tensor, degraded: Tensor, time: float, how: Walk, noise: Callable[[], Tensor]
+    ) -> Tensor:
         t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
-        return self.method.estimate(network, state, degraded, t)
+        draw = None if how.realism is None else Draw.of(state, how.realism, noise)
+        return self.method.estimate(network, state, degraded, t, draw)
 
     def _noise(self, number: int, box: Box, seed: int, sample: int, plane: int) -> Tensor:
         noise = normal(

@@ -178,6 +178,7 @@ def deciding(
             "times": how.times if isinstance(how.times, str) else list(how.times),
             "sampler": how.sampler,
             "strength": how.strength,
+            **({} if how.realism is None else {"realism": how.realism}),
         },
         "samples": samples,
         "seed": seed,
@@ -231,6 +232,7 @@ def _restore_picture(
                 times=how.times,
                 sampler=how.sampler,
                 strength=how.strength,
+                realism=how.realism,
                 plane=number,
                 progress=progress,
             )

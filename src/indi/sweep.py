@@ -19,10 +19,13 @@ from indi.canvas import Canvas
 from indi.process import Path, scaled_times
 from indi.samplers import Estimate, Move, Sampler
 
+Draw = Callable[[], Tensor]
+Predict = Callable[[Tensor, Tensor, float, Draw], Tensor]
+
 
 @torch.no_grad()
 def sweep(
-    predict: Callable[[Tensor, Tensor, float], Tensor],
+    predict: Predict,
     path: Path,
     degraded: Callable[[Box], Tensor],
     shape: tuple[int, int, int],
@@ -39,7 +42,8 @@ def sweep(
     """Yield the share that is done, tile by tile; give each tile of the answer to ``finished``.
 
     Args:
-        predict: F(state, degraded, time) of a piece, (1, C, height, width) each.
+        predict: F(state, degraded, time, draw) of a piece, (1, C, height, width) each; ``draw`` returns the noise of
+            this move there, for a network that takes some.
         path: The process that the network was trained on.
         degraded: Returns a box of the image, (1, C, height, width) float32 in [0, 1].
         shape: Channels, height and width of the image.
@@ -73,12 +77,12 @@ def sweep(
                     Estimate(times[number - 2], _get(said[0], outer, window.device)) if said and number > 1 else None
                 )
 
-                def here(image: Tensor, at: float, window: Tensor = window) -> Tensor:
-                    return predict(image, window, at)
+                noise = partial(draw, number, outer)
 
-                estimate, image = sampler.move(
-                    Move(here, path, state, window, time, to, before), partial(draw, number, outer)
-                )
+                def here(image: Tensor, at: float, window: Tensor = window, noise: Draw = noise) -> Tensor:
+                    return predict(image, window, at, noise)
+
+                estimate, image = sampler.move(Move(here, path, state, window, time, to, before), noise)
                 if number == len(times) - 1:
                     finished(core, inner.cut(image))
                 else:

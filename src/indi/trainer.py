@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from indi import process
+from indi import objectives, process
 from indi.checkpoint import STATE_FILE, Card, Model, read_tensors, save_model, write_tensors
 from indi.config import Config
 from indi.data.wording import count
@@ -50,7 +50,7 @@ class Trainer:
     def begin_from(self, model: Model) -> None:
         """Start from another model's weights; terms that they have of their own go on with them.
 
-        Where this network sees the degraded image beside the state and the other did not, it begins blind to it.
+        What this network sees and the other did not, the degraded image beside the state or noise, it begins blind to.
 
         Raises:
             ModelError: Its network is another.
@@ -60,6 +60,10 @@ class Trainer:
             raise ModelError(
                 f"cannot start from {theirs.name}: its network sees the degraded image beside the state, this run's "
                 "does not; leave method and conditioned out"
+            )
+        if theirs.method.build().draws and not self.method.draws:
+            raise ModelError(
+                f"cannot start from {theirs.name}: its network takes noise, this run's does not; leave method out"
             )
         if (theirs.network, theirs.channels) != (ours.network, ours.channels):
             raise ModelError(
@@ -97,9 +101,9 @@ class Trainer:
             degraded = self.card.normalisation.degraded.apply(degraded)
 
         state = self.method.path.state(clean, degraded, t, noise)
-        with self._autocast():
-            answer = self.method.answer(self.parallel, state, degraded, t)
-        loss = process.loss(answer, self.method.wanted(clean, degraded, noise, t), training.norm)
+        wanted = self.method.wanted(clean, degraded, noise, t)
+        crops = objectives.Crops(state, degraded, wanted, t, batch, ours)
+        loss = self.method.objective(self._answer, crops, training.norm, generator)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         loss = self.world.mean(loss)
@@ -124,6 +128,10 @@ class Trainer:
                 f"{self.iteration}; {advice} a lower training.learning_rate"
             )
         return loss.item(), rate
+
+    def _answer(self, state: Tensor, degraded: Tensor, t: Tensor, draw: objectives.Draw | None) -> Tensor:
+        with self._autocast():
+            return self.method.answer(self.parallel, state, degraded, t, draw)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:

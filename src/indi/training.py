@@ -56,7 +56,7 @@ class Record:
         crops_per_second: Over the last iterations.
         progress: Share of the budget that is spent, 0 to 1.
         skipped: Iterations so far that were skipped since their loss or gradient was not finite.
-        psnr: Mean over the preview crops in dB, by steps; None between previews.
+        psnr: Mean over the preview crops in dB, by steps ("0": degraded) or "realism 1"; None between previews.
     """
 
     iteration: int
@@ -105,7 +105,7 @@ def train(
         clean: Folder of clean images.
         degraded: Folder of degraded images with the names of the clean ones; or else ``task``.
         task: Makes the degraded images from the clean ones: a key of ``DEGRADATIONS``.
-        method: indi, regression.
+        method: A row of the table of methods, such as indi, regression, distributional.
         size: tiny, small, base, large.
         epsilon: Standard deviation of the noise at t = 1, in intensities.
         resample: Bring degraded images of a whole-number lower size to the clean grid.

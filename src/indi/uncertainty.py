@@ -37,7 +37,7 @@ class Calibration(Settings):
         plain: The factor of the plain quantile: the share that it held of the pixels it was measured on.
         guaranteed: The factor of conformal risk control, None with too few scenes.
         least: The least spread that counts, in intensities of the files' range.
-        samples, steps, times, sampler: Of the restorations.
+        samples, steps, times, sampler, realism: Of the restorations.
         scenes, pixels: What it was measured on.
         half_width: Mean of the intervals on those, in intensities of the files' range.
         check: Coverage on scenes left out, over random halvings.
@@ -55,6 +55,7 @@ class Calibration(Settings):
     steps: int
     times: str | list[float]
     sampler: str
+    realism: float | None = None
     scenes: int
     pixels: int
     half_width: float
@@ -70,13 +71,14 @@ class Calibration(Settings):
         times: str | list[float],
         sampler: str,
         strength: float = 1.0,
+        realism: float | None = None,
     ) -> str | None:
         """Say why intervals of other restorations would not hold; None for those it was measured on."""
         if weights != self.weights:
             return "calibrated for other weights; calibrate again"
         if strength != 1:
             return f"calibrated for strength 1, not {strength:g}"
-        wanted = {"samples": samples, "steps": steps, "times": times, "sampler": sampler}
+        wanted = {"samples": samples, "steps": steps, "times": times, "sampler": sampler, "realism": realism}
         for name, value in wanted.items():
             if value != getattr(self, name):
                 return f"calibrated for {name} {getattr(self, name)}, not {value}"

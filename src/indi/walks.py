@@ -8,6 +8,7 @@ from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS
 
 DEFAULT_STEPS, DEFAULT_SAMPLER = 10, "euler"
+DEFAULT_REALISM = 0.5  # of a network that draws, where a single image is asked for
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Walk:
         times: A name (uniform, geometric, power), or the times themselves, from 1 down to 0.
         sampler: A name (euler, heun, multistep).
         strength: Where the walk begins: 1 is the damage of training, less is milder.
+        realism: Of a network that draws: 0 is the least error, 1 a draw from all clean images that fit.
     """
 
     steps: int
     times: str | Sequence[float] = "uniform"
     sampler: str = DEFAULT_SAMPLER
     strength: float = 1.0
+    realism: float | None = None
 
     def grid(self) -> list[float]:
         """Return the times to walk, from 1, before ``strength`` scales them.

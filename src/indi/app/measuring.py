@@ -64,7 +64,7 @@ def measure(
         channels=restorer.card.channels,
     )
     evaluation = Evaluation(restorer, *found, steps=steps)
-    total = len(found.pairs) * (1 + len(evaluation.walked()))
+    total = len(found.pairs) * (1 + len(evaluation.rows()))
     measured: list[Measurement] = []
     for measurement in evaluation.measurements():
         measured.append(measurement)

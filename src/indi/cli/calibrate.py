@@ -10,7 +10,7 @@ from rich.progress import TimeRemainingColumn
 from indi.calibration import RATE, SAMPLES
 from indi.calibration import calibrate as calibrated
 from indi.cli.app import app
-from indi.cli.options import WHOLE, Device, Json, Sampler, Seed, Task, Threads, Times, Whole, times_of
+from indi.cli.options import WHOLE, Device, Json, Realism, Sampler, Seed, Task, Threads, Times, Whole, times_of
 from indi.cli.terminal import bar_of, print_json, say
 from indi.devices import set_threads
 from indi.report import counted
@@ -28,11 +28,14 @@ def calibrate(
     group: str | None = None,
     rate: float = RATE,
     samples: Whole = SAMPLES,
-    steps: Annotated[int | None, WHOLE, Parameter(help=f"of the restorations; by default {DEFAULT_STEPS}")] = None,
+    steps: Annotated[
+        int | None, WHOLE, Parameter(help=f"of the restorations; by default {DEFAULT_STEPS}, 1 for a model that draws")
+    ] = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     seed: Seed = 0,
     times: Times = "uniform",
     sampler: Sampler = None,
+    realism: Realism = None,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
@@ -66,6 +69,7 @@ def calibrate(
             steps=steps,
             times=times_of(times),
             sampler=sampler,
+            realism=realism,
             seed=seed,
             device=device,
             progress=lambda share: bar.update(shown, completed=share),

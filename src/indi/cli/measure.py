@@ -28,6 +28,7 @@ from indi.cli.options import (
     Times,
     Whole,
     numbers_of,
+    shares_of,
     times_of,
 )
 from indi.cli.terminal import STOPPING, bar_of, patience, print_json, print_table, say
@@ -47,7 +48,8 @@ def evaluate(
     clean: Path | None = None,
     degraded: Path | None = None,
     task: Task = None,
-    steps: str = ",".join(map(str, STEPS)),
+    steps: str | None = None,
+    realism: str | None = None,
     border: Whole = 0,
     data_range: float | None = None,
     out: Path = Path("evaluation"),
@@ -63,14 +65,15 @@ def evaluate(
     threads: Threads = None,
     json: Json = False,
 ) -> int:
-    """Measure what each number of steps buys, on pairs the model has not seen.
+    """Measure what each number of steps buys, or each realism of a model that draws, on pairs the model has not seen.
 
     Writes metrics.json, curve.png and report.html.
 
     Args:
         clean: folder of clean images; without any folder, the pairs that the run kept from training
         degraded: folder of degraded images, with the names of the clean ones
-        steps: numbers of steps to compare, with commas
+        steps: numbers of steps to compare, with commas; by default 1 for a model that draws, 1,2,5,10,20 for others
+        realism: settings of the dial of a model that draws, with commas; by default 0,0.25,0.5,0.75,1
         border: pixels left out on each side
         data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
         out: folder for the report
@@ -85,7 +88,8 @@ def evaluate(
     evaluation = Evaluation(
         restorer,
         *found,
-        steps=numbers_of(steps),
+        steps=None if steps is None else numbers_of(steps),
+        realism=None if realism is None else shares_of(realism),
         border=border,
         data_range=data_range,
         times=times_of(times),
@@ -94,7 +98,7 @@ def evaluate(
         strength=strength,
         perceptual=perceptual,
     )
-    total = len(found.pairs) * (1 + len(evaluation.walked()))
+    total = len(found.pairs) * (1 + len(evaluation.rows()))
     with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         measured: list[Measurement] = []
         for measurement in bar.track(evaluation.measurements(), total=total, description="measuring"):

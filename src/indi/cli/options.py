@@ -12,7 +12,7 @@ from indi.errors import ConfigError
 from indi.networks import NETWORKS
 from indi.process import TIMES
 from indi.samplers import SAMPLERS
-from indi.walks import DEFAULT_SAMPLER
+from indi.walks import DEFAULT_REALISM, DEFAULT_SAMPLER
 
 _N = TypeVar("_N", int, float)
 
@@ -38,6 +38,13 @@ Sampler = Annotated[
     Parameter(help=f"{', '.join(SAMPLERS)}; by default {DEFAULT_SAMPLER}, or what the model is best with"),
 ]
 Strength = Annotated[float, Parameter(help="below 1 for damage milder than most in training: it changes less")]
+Realism = Annotated[
+    float | None,
+    Parameter(
+        help=f"of a model that draws: 0 is the least error, 1 a draw from all clean images that fit; by default "
+        f"{DEFAULT_REALISM}, with samples 1"
+    ),
+]
 Seed = Annotated[int, WHOLE, Parameter(help="of everything random")]
 Tile = Annotated[int, WHOLE, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]
 Convolutions = Annotated[Precision, Parameter(help="of the convolutions; auto: bfloat16 where the hardware has it")]
@@ -64,6 +71,15 @@ def numbers_of(steps: str) -> tuple[int, ...]:
         ConfigError: One is no whole number.
     """
     return tuple(_number(part, int, "--steps") for part in steps.split(","))
+
+
+def shares_of(realism: str) -> tuple[float, ...]:
+    """Return numbers with commas between.
+
+    Raises:
+        ConfigError: One is no number.
+    """
+    return tuple(_number(part, float, "--realism") for part in realism.split(","))
 
 
 def _number(text: str, kind: type[_N], option: str) -> _N:

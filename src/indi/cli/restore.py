@@ -8,7 +8,20 @@ from cyclopts import Parameter
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from indi.cli.app import app
-from indi.cli.options import TASKS, WHOLE, Convolutions, Device, Sampler, Seed, Strength, Threads, Tile, Times, times_of
+from indi.cli.options import (
+    TASKS,
+    WHOLE,
+    Convolutions,
+    Device,
+    Realism,
+    Sampler,
+    Seed,
+    Strength,
+    Threads,
+    Tile,
+    Times,
+    times_of,
+)
 from indi.cli.terminal import bar_of, complain, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
@@ -33,9 +46,11 @@ def restore(
         int | None,
         WHOLE,
         Parameter(
-            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, or what the model is best with"
+            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, 1 for a model that draws, or what "
+            "the model is best with"
         ),
     ] = None,
+    realism: Realism = None,
     samples: Annotated[int | None, WHOLE] = None,
     enlarge: Annotated[
         int, WHOLE, Parameter(help="enlarge so many times first, as super-resolve-4x expects of small images")
@@ -65,7 +80,7 @@ def restore(
     if model is None:
         model, why = _fitting(jobs, enlarge)
         say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength)
+    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)

@@ -95,7 +95,7 @@ def train(
         for last in records:
             bar.update(shown, total=1.0, completed=last.progress, note=_note(last))
             if last.psnr is not None:
-                psnr = ", ".join(f"{steps_label(int(n))} {value:.2f} dB" for n, value in last.psnr.items())
+                psnr = ", ".join(f"{_called(way)} {value:.2f} dB" for way, value in last.psnr.items())
                 say(f"iteration {last.iteration}: loss {last.loss:.4f}; preview PSNR: {psnr}")
             if stopped := agreed(interrupted.is_set()):
                 break
@@ -114,6 +114,10 @@ def train(
             say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
     say(f"now try: indi restore IMAGE --model {run}")
     return 0
+
+
+def _called(way: str) -> str:
+    return steps_label(int(way)) if way.isdecimal() else way
 
 
 def _note(record: training.Record) -> str:

@@ -8,14 +8,32 @@ from indi.images import write_atomic
 from indi.methods import METHODS
 from indi.report.drawing import PALE, grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
-from indi.report.tables import EXPLAINED, best_rows, counted, header, html_table, known_metrics, metric_text
+from indi.report.tables import (
+    EXPLAINED,
+    best_rows,
+    counted,
+    has_dial,
+    header,
+    html_table,
+    known_metrics,
+    metric_text,
+    realism_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Of a palette that people who confuse red and green can read (Okabe and Ito, 2008), with a mark each.
-_LOOKS = (("#d55e00", "o"), ("#333333", "*"), ("#0072b2", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"))
+_LOOKS = (
+    ("#d55e00", "o"),
+    ("#333333", "*"),
+    ("#0072b2", "s"),
+    ("#009e73", "^"),
+    ("#cc79a7", "D"),
+    ("#e69f00", "v"),
+    ("#999999", "P"),
+)
 _SHOWN_DECIBELS = 8.0  # below the best
 _FEW = 5  # images
 
@@ -36,12 +54,14 @@ def write_comparison(table: Mapping[str, Any], strips: Mapping[str, Sequence[Str
 def comparison_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the table as text: the header, the degraded image, then a row for each method and number of calls."""
     names = known_metrics([table["degraded"], *_rows(table)])
-    yield ["method", "calls", *map(header, names), "s/MP"]
-    yield ["degraded", "", *(metric_text(name, table["degraded"][name]) for name in names), ""]
+    dial = has_dial(_rows(table))
+    yield ["method", "calls", *(["realism"] if dial else []), *map(header, names), "s/MP"]
+    yield ["degraded", "", *([""] if dial else []), *(metric_text(n, table["degraded"][n]) for n in names), ""]
     for method, result in table["methods"].items():
         for row, spread in _with_spreads(result):
             values = [_with_spread(name, row[name], spread.get(name)) for name in names]
-            yield [method, str(row["network_calls"]), *values, f"{row['seconds_per_megapixel']:.2f}"]
+            setting = [method, str(row["network_calls"]), *([realism_text(row)] if dial else [])]
+            yield [*setting, *values, f"{row['seconds_per_megapixel']:.2f}"]
 
 
 def _rows(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -94,22 +114,35 @@ def _draw_method(plane: "Axes", error: "Axes", texture: "Axes", method: str, res
     # By its place in the table of methods, so that a method looks alike in all reports.
     colour, mark = _LOOKS[list(METHODS).index(method) % len(_LOOKS)] if method in METHODS else _LOOKS[-1]
     points = [
-        (row["network_calls"], row["psnr"], row["swd"], spread.get("psnr"), spread.get("swd"))
-        for row, spread in _with_spreads(result)
-        if row["psnr"] is not None and row["swd"] is not None
+        (row, spread) for row, spread in _with_spreads(result) if row["psnr"] is not None and row["swd"] is not None
     ]
     if not points:
         return
-    calls, psnr, swd, *spreads = zip(*points, strict=True)
-    psnr_spread, swd_spread = (None if None in some else some for some in spreads)
     style: Any = {"color": colour, "marker": mark, "markersize": 12 if mark == "*" else 6, "linewidth": 1.5}
     style |= {"capsize": 2, "elinewidth": 0.8}
+    # Over calls a model that draws shows its draws, over the dial its one call.
+    dial = has_dial([row for row, _ in points])
+    over_dial = [(row, spread) for row, spread in points if not dial or row["steps"] == points[0][0]["steps"]]
+    over_calls = [(row, spread) for row, spread in points if row.get("realism") in (None, 1)]
+    psnr, swd, psnr_spread, swd_spread = _columns(over_dial)
     plane.errorbar(psnr, swd, xerr=psnr_spread, yerr=swd_spread, label=method, **style)
-    for index in {0, len(calls) - 1}:  # where lines begin and end is what a reader looks for first
+    for index in {0, len(over_dial) - 1}:  # where lines begin and end is what a reader looks for first
+        row = over_dial[index][0]
+        end = f"realism {row['realism']:g}" if dial else str(row["network_calls"])
         place: Any = {"xytext": (6, 5), "textcoords": "offset points", "annotation_clip": True}
-        plane.annotate(str(calls[index]), (psnr[index], swd[index]), color=colour, **place)
-    error.errorbar(calls, psnr, yerr=psnr_spread, **style)
-    texture.errorbar(calls, swd, yerr=swd_spread, **style)
+        plane.annotate(end, (psnr[index], swd[index]), color=colour, **place)
+    if over_calls:
+        calls = [row["network_calls"] for row, _ in over_calls]
+        psnr, swd, psnr_spread, swd_spread = _columns(over_calls)
+        error.errorbar(calls, psnr, yerr=psnr_spread, **style)
+        texture.errorbar(calls, swd, yerr=swd_spread, **style)
+
+
+def _columns(points: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Any, ...]:
+    """Return PSNR and swd of rows, and their spreads over seeds, None where there are none."""
+    values = [[row[name] for row, _ in points] for name in ("psnr", "swd")]
+    spreads = [[spread.get(name) for _, spread in points] for name in ("psnr", "swd")]
+    return *values, *(None if None in some else some for some in spreads)
 
 
 def _frame(table: Mapping[str, Any], plane: "Axes", error: "Axes", texture: "Axes") -> None:
@@ -185,7 +218,8 @@ def _warnings(table: Mapping[str, Any]) -> str:
 def _quality(table: Mapping[str, Any]) -> str:
     head, *body = comparison_rows(table)
     names = known_metrics([table["degraded"], *_rows(table)])
-    best = {(row + 1, column) for column, name in enumerate(names, 2) for row in best_rows(name, _rows(table))}
+    first = 3 if has_dial(_rows(table)) else 2
+    best = {(row + 1, column) for column, name in enumerate(names, first) for row in best_rows(name, _rows(table))}
     return html_table(head, body, best)
 
 

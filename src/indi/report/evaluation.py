@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from indi.images import write_atomic
 from indi.report.drawing import ACCENT, PALE, grid, label, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
-from indi.report.tables import EXPLAINED, best_rows, counted, html_table, known_metrics, steps_label, table_rows
+from indi.report.tables import EXPLAINED, best_rows, counted, has_dial, html_table, known_metrics, row_label, table_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,13 +26,14 @@ def write_report(table: Mapping[str, Any], strips: Sequence[Strip], out: Path) -
     """Write report.html into ``out``: the table, the curve and the strips, in one file that needs no other."""
     head, *body = table_rows(table)
     names = known_metrics([table["degraded"], *table["rows"]])
-    best = {(row + 1, column) for column, name in enumerate(names, 2) for row in best_rows(name, table["rows"])}
+    first = head.index("calls") + 1
+    best = {(row + 1, column) for column, name in enumerate(names, first) for row in best_rows(name, table["rows"])}
     page = page_of(
         f"{table['model']} ({table['method']})",
         f"""<p class="quiet">Mean over {counted(table["settings"]["images"], "image")}.</p>
 {html_table(head, body, best)}
 <p>{EXPLAINED} The best value of each measure is bold.</p>
-{figure_tag("PSNR against swd over steps", _curve(table))}
+{figure_tag(f"PSNR against swd over {'realism' if has_dial(table['rows']) else 'steps'}", _curve(table))}
 <h2>Images</h2>
 <p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>
 {"".join(strip_tags(strip) for strip in strips)}
@@ -48,7 +49,8 @@ def _curve(table: Mapping[str, Any]) -> bytes:
         axes = figure.subplots()
         axes.set_xlabel("PSNR in dB (to the right: less error)")
         axes.set_ylabel("swd (downwards: looks more real)")
-        axes.set_title(f"{table['model']}: what each step buys", loc="left", fontweight="bold", pad=12)
+        buys = "realism" if has_dial(table["rows"]) else "each step"
+        axes.set_title(f"{table['model']}: what {buys} buys", loc="left", fontweight="bold", pad=12)
         grid(axes)
         axes.margins(0.14)
         _draw_points(figure, axes, table)
@@ -62,7 +64,7 @@ def _draw_points(figure: "Figure", axes: "Axes", table: Mapping[str, Any]) -> No
         axes.text(0.5, 0.5, "swd or PSNR has no value for these images", transform=axes.transAxes, ha="center")
         return
     points = [(row["psnr"], row["swd"]) for row in rows]
-    labels = [steps_label(row["steps"]) if index == 0 else str(row["steps"]) for index, row in enumerate(rows)]
+    labels = [_label(row, index == 0) for index, row in enumerate(rows)]
     axes.plot(*zip(*points, strict=True), color=ACCENT, marker="o", markersize=6, linewidth=1.6, zorder=3)
     degraded = (table["degraded"]["psnr"], table["degraded"]["swd"])
     if all(_fits(value, axis) for value, axis in zip(degraded, zip(*points, strict=True), strict=True)):
@@ -70,6 +72,14 @@ def _draw_points(figure: "Figure", axes: "Axes", table: Mapping[str, Any]) -> No
         points, labels = [*points, degraded], [*labels, "degraded"]
     figure.draw_without_rendering()  # places cannot be asked for before the layout is settled
     label(axes, points, labels)
+
+
+def _label(row: Mapping[str, Any], is_first: bool) -> str:
+    """Return what stands beside a point: the first in words, of the others the number."""
+    realism = row.get("realism")
+    if is_first or (realism is not None and row["steps"] > 1):
+        return row_label(row["steps"], realism)
+    return str(row["steps"]) if realism is None else f"{realism:g}"
 
 
 def _fits(value: float | None, others: Sequence[float]) -> bool:

@@ -18,16 +18,35 @@ Rows = Sequence[Mapping[str, Any]]
 def table_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the table of an evaluation as text: the header, the degraded image, then a row a number of steps."""
     names = known_metrics([table["degraded"], *table["rows"]])
-    yield ["steps", "calls", *map(header, names), "s/MP"]
-    yield ["degraded", "", *(metric_text(name, table["degraded"][name]) for name in names), ""]
+    dial = has_dial(table["rows"])
+    yield ["steps", *(["realism"] if dial else []), "calls", *map(header, names), "s/MP"]
+    yield ["degraded", *([""] if dial else []), "", *(metric_text(n, table["degraded"][n]) for n in names), ""]
     for row in table["rows"]:
         values = [metric_text(name, row[name]) for name in names]
-        yield [str(row["steps"]), str(row["network_calls"]), *values, f"{row['seconds_per_megapixel']:.2f}"]
+        setting = [str(row["steps"]), *([realism_text(row)] if dial else []), str(row["network_calls"])]
+        yield [*setting, *values, f"{row['seconds_per_megapixel']:.2f}"]
 
 
 def steps_label(steps: int) -> str:
     """Return "degraded", "1 step" or "5 steps"."""
     return "degraded" if steps == 0 else counted(steps, "step")
+
+
+def row_label(steps: int, realism: float | None = None) -> str:
+    """Return what a way of restoring is called: "degraded", "5 steps", "realism 0.5", "5 steps, realism 1"."""
+    if realism is None:
+        return steps_label(steps)
+    return f"realism {realism:g}" if steps == 1 else f"{steps_label(steps)}, realism {realism:g}"
+
+
+def has_dial(rows: Rows) -> bool:
+    """Return whether any of the rows is of a model that draws."""
+    return any(row.get("realism") is not None for row in rows)
+
+
+def realism_text(row: Mapping[str, Any]) -> str:
+    """Return the realism of a row as a table shows it."""
+    return "" if row.get("realism") is None else f"{row['realism']:g}"
 
 
 def counted(number: int, noun: str) -> str:

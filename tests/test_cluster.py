@@ -87,6 +87,17 @@ def test_it_restores_what_one_machine_does(tmp_path: Path, scheduler: Any, worke
     )
 
 
+def test_a_model_that_draws_is_the_same_on_a_cluster(tmp_path: Path, scheduler: Any) -> None:
+    save_model(tiny_model(1, name="distributional"), tmp_path / "model")
+    worker, asked = Worker(str(tmp_path / "model"), precision="float32", threads=1), Restoration(samples=2, realism=0.9)
+    jobs = plan([archive(tmp_path / "in")], tmp_path / "many")
+    many = {one.source.name: one for one in restore_on_cluster(scheduler.scheduler_address, worker, jobs, asked)}
+    for outcome in restore_files(worker.restorer(), plan([tmp_path / "in"], tmp_path / "one"), **vars(asked)):
+        assert [path.name for path in many[outcome.source.name].written] == [path.name for path in outcome.written]
+        for path in outcome.written:
+            assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
+
+
 def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
     jobs = plan([archive(tmp_path / "in")], tmp_path / "out")
     with distributed.Client(scheduler.scheduler_address) as client:

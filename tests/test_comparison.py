@@ -54,7 +54,7 @@ def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
     weights = {method: result["train"]["parameters"] for method, result in table["methods"].items()}
     # The same network for all; diffusion's sees twice the channels, since it needs the degraded image beside the noise.
     assert weights.pop("diffusion") - weights["indi"] == 4 * 32 * 9
-    assert weights.pop("distributional") - weights["indi"] == 2 * 4 * 32 * 9  # noise, and the dial
+    assert weights.pop("distributional") - weights["indi"] == 3 * 4 * 32 * 9  # degraded, noise, the dial
     assert len(set(weights.values())) == 1
     assert table["settings"]["seeds"] == [0, 1]
     assert table["settings"]["size"] == "tiny"

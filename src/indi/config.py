@@ -42,11 +42,17 @@ class MethodSettings(Settings):
 
     name: str = Field("indi", description="a row of the table of methods")
     epsilon: float = Field(
-        0.01, ge=0, le=1, description="strength of the noise, in intensities; regression has none, diffusion its own"
+        0.01,
+        ge=0,
+        le=1,
+        description="strength of the noise, in intensities; regression has none, diffusion and distributional have "
+        "their own",
     )
     noise: Noise = Field("constant", description="the schedule eps(t)")
     conditioned: bool = Field(
-        False, description="the network sees the degraded image beside the state; diffusion always, regression never"
+        False,
+        description="the network sees the degraded image beside the state; diffusion and distributional always, "
+        "regression never",
     )
     share_at_one: Share = Field(0.5, description="weight of the point mass at t = 1 in training")
 
@@ -101,7 +107,7 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(1e-3, gt=0, description="its highest value")
     warmup: Share = Field(0.03, description="share of the budget over which it is reached")
     cooldown: Share = Field(0.5, description="share of the budget, at the end, over which it falls to nothing")
-    norm: Literal[1, 2] = Field(1, description="p of the loss |F - x|^p")
+    norm: Literal[1, 2] = Field(1, description="p of the loss |F - x|^p; distributional has a loss of its own")
     clip: float = Field(1.0, gt=0, description="highest norm of a gradient")
     average: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, an iteration")
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")

@@ -16,6 +16,7 @@ from indi.checkpoint import CARD_FILE, MODEL_FILE, Card, Model, save_model, writ
 from indi.errors import ConfigError, MissingExtraError, ModelError
 from indi.metrics import METRICS
 from indi.uncertainty import CALIBRATION_FILE
+from indi.walks import DEFAULT_REALISM
 
 PREFIX = "hf:"
 CONFIG_FILE, README_FILE, LICENCE_FILE = "config.json", "README.md", "LICENSE.md"
@@ -105,7 +106,9 @@ def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[
     head = {"library_name": "indi", "pipeline_tag": "image-to-image", "tags": tags}
     head |= _terms(card) | _results(card.name, steps, about)
     rows = {
-        "method": f"{card.method.name}, epsilon {card.method.epsilon:g}",
+        "method": card.method.name
+        if card.method.build().draws
+        else f"{card.method.name}, epsilon {card.method.epsilon:g}",
         "network": f"{card.network.name}, size {card.network.size}",
         "channels": card.channels,
         "task": card.task or "pairs",
@@ -124,16 +127,25 @@ def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[
 Restores images by InDI, Inversion by Direct Iteration (Delbracio and Milanfar, TMLR 2023, arXiv:2303.11435).
 
 ```sh
-indi restore IMAGE --model {PREFIX + name if name else "FOLDER"} --steps {steps}
+indi restore IMAGE --model {PREFIX + name if name else "FOLDER"} {_dial(card, steps)}
 ```
 
 | | |
 |---|---|
 {table}
 
-It learned from the images it was trained on. On others it may do harm, and at many steps it can add detail that is
-likely, not known.
+It learned from the images it was trained on. On others it may do harm, and {_at_its_most_real(card)} it can add
+detail that is likely, not known.
 {more}"""
+
+
+def _at_its_most_real(card: Card) -> str:
+    return "near realism 1" if card.method.build().draws else "at many steps"
+
+
+def _dial(card: Card, steps: int) -> str:
+    """Return the option by which a user chooses between the least error and the most real."""
+    return f"--realism {DEFAULT_REALISM}" if card.method.build().draws else f"--steps {steps}"
 
 
 def _terms(card: Card) -> dict[str, Any]:

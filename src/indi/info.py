@@ -40,6 +40,7 @@ def info(path: str | Path) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
         "halo": model.network.halo,
         "stride": model.network.stride,
+        "realism": [0, 1] if model.card.method.build().draws else None,  # the range of its dial, if it has one
     }
     if not path.is_dir():
         return {"kind": "model", "path": str(path), **facts}

@@ -181,9 +181,10 @@ def _bridge(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float
 
 
 def _distributional(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
-    # Its noise is an input of the network, so its path has none, whatever epsilon.
+    # Its noise is an input of the network, so its path has none, whatever epsilon. It sees the degraded image at every
+    # time: only of all that is known can it draw from what is still open, and so more steps have the law of one.
     _constant(noise, "distributional")
-    return Method(process.indi(0.0), conditioned, share_at_one, objective=energy, draws=True)
+    return Method(process.indi(0.0), conditioned=True, share_at_one=share_at_one, objective=energy, draws=True)
 
 
 def _constant(noise: Noise, method: str) -> None:

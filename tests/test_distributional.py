@@ -190,6 +190,8 @@ def test_each_number_of_steps_meets_each_realism(run: Path) -> None:
     table = evaluate(run, steps=[2, 1], realism=[1, 0])
     rows = [(row["steps"], row["realism"], row["network_calls"]) for row in table["rows"]]
     assert rows == [(1, 0, 1), (1, 1, 1), (2, 0, 2), (2, 1, 2)]
+    unasked = [(row["steps"], row["realism"]) for row in evaluate(run, steps=[2, 1])["rows"]]
+    assert unasked == [(1, 0.5), (2, 0.5)]  # as restore does, where nothing is said of it
     found = find_test_pairs(run, clean=None, degraded=None, task=None)
     only = Evaluation(indi.load(run), *found, chosen=(Row(1, 0.3),))
     assert only.rows() == (Row(1, 0.3),)

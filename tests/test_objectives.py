@@ -103,10 +103,12 @@ def test_filters_have_unit_norm_and_fit_any_size(channels: int, side: int) -> No
     filters = draw_filters(channels, side, generator())
     image = torch.rand(2, channels, side, side + 3, generator=generator())
     parts = list(objectives.features(image, filters))
-    assert len(parts) == len(filters) + 1
+    every = [weights for sizes in filters for weights in sizes]
+    assert len(parts) == len(every) + 1
     assert all(len(part) == 2 and part.shape[1] for part in parts)
-    for weights in filters:
+    for weights in every:
         torch.testing.assert_close(weights.flatten(1).norm(dim=1), torch.ones(len(weights)))
+        assert weights.shape[-1] == 1 or weights.flatten(1).mean(dim=1).abs().max() < 1e-6
 
 
 def test_what_pixels_alone_do_not_see_is_scored() -> None:
@@ -114,7 +116,7 @@ def test_what_pixels_alone_do_not_see_is_scored() -> None:
     count = 20_000
     filters = draw_filters(1, 8, generator(1))
 
-    def mean(parts: list[Tensor], filters: list[Tensor]) -> float:
+    def mean(parts: list[Tensor], filters: list[list[Tensor]]) -> float:
         clean, first, second = parts
         whole = torch.arange(count)
         return score(first - clean, second - clean, whole, torch.ones(count), filters).mean().item()

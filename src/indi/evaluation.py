@@ -25,7 +25,7 @@ from indi.metrics.perceptual import inception_features, prepare
 from indi.report import Strip, draw_curve, row_label, write_report
 from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
-from indi.walks import Walk
+from indi.walks import DEFAULT_REALISM, Walk
 
 log = logging.getLogger("indi")
 
@@ -76,8 +76,9 @@ class Evaluation:
         source: Where the pairs come from, in words or paths, for the report.
         task: Makes the degraded images, in its fixed form, seeded by file name; None where they are files.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
-        steps: Numbers of steps to compare; none are 1 for a model that draws, else ``STEPS``.
-        realism: Settings of the dial to compare, of a model that draws; none are ``DIAL``.
+        steps: Numbers of steps to compare; None is 1 for a model that draws, else ``STEPS``.
+        realism: Of a model that draws: settings of the dial to compare; None is ``DIAL``, or with ``steps`` what a
+            restoration takes when none is asked for.
         chosen: What to measure where it is not every number of steps at every realism.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats.
@@ -133,7 +134,10 @@ class Evaluation:
         steps = (1,) if once else tuple(sorted(set(self.steps or ((1,) if draws else STEPS))))
         if not isinstance(self.times, str):
             steps = (len(self.times) - 1,)
-        dial = tuple(sorted(set(self.realism or DIAL))) if draws else self.realism or (None,)
+        dial: tuple[float | None, ...] = self.realism or (None,)
+        if draws:
+            unasked = DIAL if self.steps is None else (DEFAULT_REALISM,)
+            dial = tuple(sorted(set(self.realism or unasked)))
         return tuple(Row(number, realism) for number in steps for realism in dial)
 
     def _walk(self, row: Row) -> Walk:
@@ -310,7 +314,8 @@ def evaluate(
         task: Makes the degraded images, in its fixed form.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
         steps: Numbers of steps to compare; None is 1 for a model that draws, else 1, 2, 5, 10 and 20.
-        realism: Settings of the dial to compare, of a model that draws; None is 0, 0.25, 0.5, 0.75 and 1.
+        realism: Of a model that draws: settings of the dial to compare; None is 0, 0.25, 0.5, 0.75 and 1, or with
+            ``steps`` what a restoration takes when none is asked for.
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
         times: As ``Restorer.restore``.

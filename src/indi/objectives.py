@@ -19,7 +19,8 @@ pairs that counts a draw with itself would be too small, and the draws would par
 
 D makes values out of images, and what is matched is what they see: pixels alone would match each pixel's distribution
 and leave the pixels next to each other independent. Here it is the image, and at three resolutions the responses to
-random filters of unit norm over all channels, new ones each iteration: a sliced energy score of patches.
+random filters of two sizes over all channels, of unit norm and without a mean, new ones each iteration: a sliced energy
+score of patches. Other choices, measured: docs/results.md.
 
 Sources:
     Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 102(477), 2007.
@@ -36,7 +37,7 @@ from torch.nn import functional
 
 from indi import process
 
-LEVELS, FILTERS, SIDE, STRIDE = 3, 24, 7, 2  # resolutions, filters at each, their side and their stride in pixels
+LEVELS, SIDES, FILTERS, STRIDE = 3, (7, 3), 16, 2  # resolutions; sides of filters, how many of each, their stride
 LEAST_ERROR, POSTERIOR = 0.25, 0.25  # shares of the crops with realism 0 and 1; the others lie between
 
 
@@ -122,20 +123,28 @@ def draw_realism(batch: int, generator: Generator) -> Tensor:
     return dial[torch.randperm(batch, generator=generator)]  # times are stratified too: neither may follow the other
 
 
-def draw_filters(channels: int, side: int, generator: Generator) -> list[Tensor]:
-    """Draw the filters of each resolution of an image, each (FILTERS, channels, k, k) of unit norm.
+def draw_filters(channels: int, side: int, generator: Generator) -> list[list[Tensor]]:
+    """Draw the filters of each resolution of an image whose shorter side is given, each (FILTERS, channels, k, k).
 
-    k is SIDE, or the image's shorter side where that is less; there are no levels below that size.
+    k is one of ``SIDES``, or the side of a smaller image. They are of unit norm and without a mean, but those of one
+    pixel, where a mean is all there is. There are no resolutions that the largest would not fit in.
     """
-    kernel = min(SIDE, side)
+    sides = sorted({min(each, side) for each in SIDES}, reverse=True)
     filters = []
     for _ in range(LEVELS):
-        weights = torch.randn((FILTERS, channels, kernel, kernel), generator=generator)
-        filters.append(weights / weights.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1))
+        filters.append([_filters_of(channels, each, generator) for each in sides])
         side //= 2
-        if side < kernel:
+        if side < sides[0]:
             break
     return filters
+
+
+def _filters_of(channels: int, side: int, generator: Generator) -> Tensor:
+    weights = torch.randn((FILTERS, channels * side**2), generator=generator)
+    if side > 1:
+        weights = weights - weights.mean(dim=1, keepdim=True)
+    unit: Tensor = weights / weights.norm(dim=1, keepdim=True)
+    return unit.reshape(FILTERS, channels, side, side)
 
 
 def spread_weight(realism: Tensor) -> Tensor:
@@ -143,7 +152,7 @@ def spread_weight(realism: Tensor) -> Tensor:
     return realism * (2 / (1 + realism.square())).sqrt()
 
 
-def score(first: Tensor, second: Tensor, twice: Tensor, realism: Tensor, filters: list[Tensor]) -> Tensor:
+def score(first: Tensor, second: Tensor, twice: Tensor, realism: Tensor, filters: list[list[Tensor]]) -> Tensor:
     """Return S_a of each crop, Eq. (5), estimated from one or two draws of it: (B,).
 
     Args:
@@ -162,12 +171,13 @@ def score(first: Tensor, second: Tensor, twice: Tensor, realism: Tensor, filters
     return torch.stack(scores).mean(dim=0)
 
 
-def features(image: Tensor, filters: list[Tensor]) -> Iterator[Tensor]:
-    """Yield D of (B, C, H, W) in parts of equal weight, each (B, values): the image, then each resolution's responses.
+def features(image: Tensor, filters: list[list[Tensor]]) -> Iterator[Tensor]:
+    """Yield D of (B, C, H, W) in parts of equal weight, each (B, values): the image, then responses to filters.
 
     D is linear: that of a difference is the difference.
     """
     yield image.flatten(1)
-    for level, weights in enumerate(filters):
+    for level, sizes in enumerate(filters):
         image = functional.avg_pool2d(image, 2) if level else image
-        yield functional.conv2d(image, weights.to(image.device), stride=STRIDE).flatten(1)
+        for weights in sizes:
+            yield functional.conv2d(image, weights.to(image.device), stride=STRIDE).flatten(1)

@@ -37,7 +37,7 @@ from torch.nn import functional
 
 from indi import process
 
-LEVELS, SIDES, FILTERS, STRIDE = 3, (7, 3), 16, 2  # resolutions; sides of filters, how many of each, their stride
+LEVELS, SIDES, FILTERS = 3, (7, 3), 16  # resolutions; sides of filters in pixels, how many of each
 LEAST_ERROR, POSTERIOR = 0.25, 0.25  # shares of the crops with realism 0 and 1; the others lie between
 
 
@@ -180,4 +180,5 @@ def features(image: Tensor, filters: list[list[Tensor]]) -> Iterator[Tensor]:
     for level, sizes in enumerate(filters):
         image = functional.avg_pool2d(image, 2) if level else image
         for weights in sizes:
-            yield functional.conv2d(image, weights.to(image.device), stride=STRIDE).flatten(1)
+            stride = (weights.shape[-1] + 1) // 2  # windows that overlap by half tell nearly all
+            yield functional.conv2d(image, weights.to(image.device), stride=stride).flatten(1)

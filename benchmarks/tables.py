@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from indi.report import counted, metric_text
+from indi.report.toy import exact_error
 from indi.shipped import shipped_models
 
 ROOT = Path(__file__).parent.parent
@@ -212,6 +213,9 @@ def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:
     sets = [values["set1"], values["set2"]]
     cells = [f"{part['regression']['mse']:.2f} | {part['regression']['hit']:.1%}" for part in sets]
     yield "| regression | " + " | ".join(cells) + " |"
+    draws = [(part["distributional"], exact_error(part)) for part in sets]
+    cells = [f"{drawn['mse']:.2f} ({error:.2f}) | {drawn['hit']:.1%} ({1:.1%})" for drawn, error in draws]
+    yield "| one call, drawn | " + " | ".join(cells) + " |"
     for rows in zip(*(part["rows"] for part in sets), strict=True):
         cells = [
             f"{row['mse']:.2f} ({row['mse_closed_form']:.2f}) | {row['hit']:.1%} ({row['hit_closed_form']:.1%})"

@@ -1,12 +1,15 @@
 """Problems whose exact answer is known: what the process and the samplers are held against."""
 
+import importlib
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -86,6 +89,14 @@ def write_pairs(folder: Path, count: int = 4, size: tuple[int, int] = (40, 48), 
             pixels = np.rint(image * scale).astype(np.uint8)
             write(folders[name] / f"{number}.png", Image(pixels, None, Metadata()))
     return folders
+
+
+def hide_perceptual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the packages of all perceptual metrics."""
+    module = importlib.import_module("indi.metrics.stlpips")
+    monkeypatch.setitem(sys.modules, "piq", None)
+    monkeypatch.setattr(module, "_PACKAGE", "no_such_package")
+    module.load.cache_clear()
 
 
 def ship(model: Model, name: str, folder: Path) -> None:

@@ -31,7 +31,7 @@ from indi.metrics import METRICS
 from indi.restoration import Restorer, load
 from indi.trainer import Trainer
 from indi.version import __version__
-from problems import ship, tiny_model, write_pairs
+from problems import hide_perceptual, ship, tiny_model, write_pairs
 
 COMMANDS = [name for name in cli.app if not name.startswith("-")]
 Captured = pytest.CaptureFixture[str]
@@ -344,7 +344,7 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert run("evaluate", "--model", model, *options) == 0
     shown = capfd.readouterr()
     header, degraded, one = shown.out.splitlines()
-    names = ["PSNR (dB)", "SSIM", "swd", "spectrum gap (dB)", "FRC (of Nyquist)"]
+    names = ["PSNR (dB)", "SSIM", "swd", "spectrum gap (dB)", "grain", "FRC (of Nyquist)"]
     assert re.split(r"  +", header.strip()) == ["steps", "calls", *names, "s/MP"]
     assert degraded.split()[0] == "degraded"
     assert one.split()[:2] == ["1", "1"]
@@ -413,7 +413,7 @@ def test_an_interrupted_comparison_says_how_to_go_on(
 def test_evaluate_with_perceptual_metrics_asks_for_their_extra(
     model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "piq", None)
+    hide_perceptual(monkeypatch)
     options = ["--clean", pairs["clean"], "--task", "jpeg", "--perceptual", "--out", tmp_path / "out"]
     assert run("evaluate", "--model", model, *options) == 2
     assert 'pip install "indi[perceptual]"' in capfd.readouterr().err

@@ -18,7 +18,7 @@ from indi.images import Image, from_unit, read, to_unit, write
 from indi.metrics import METRICS, PERCEPTUAL, SETS, measure, niqe
 from indi.restoration import Restorer
 from indi.test_pairs import find_test_pairs
-from problems import tiny_model, write_pairs
+from problems import hide_perceptual, tiny_model, write_pairs
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def stand_in(images: Tensor, *_: Any, data_range: float = 1.0) -> Tensor:
 def test_perceptual_metrics_where_they_are_asked_for(
     restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "prepare", lambda: None)
+    monkeypatch.setattr(evaluation, "available", lambda: (dict(PERCEPTUAL), dict(SETS)))
     monkeypatch.setattr(evaluation, "inception_features", lambda x, data_range: stand_in(x)[:, None] / data_range)
     for name, metric in PERCEPTUAL.items():
         monkeypatch.setitem(PERCEPTUAL, name, replace(metric, compute=stand_in))
@@ -148,14 +148,28 @@ def test_perceptual_metrics_where_they_are_asked_for(
     assert table["degraded"]["fid"] == pytest.approx(sum(row["lpips"] for row in degraded) - clean_sum)
 
 
-def test_a_missing_piq_is_said_before_anything_is_measured(
+def test_missing_packages_are_said_before_anything_is_measured(
     restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "piq", None)
+    hide_perceptual(monkeypatch)
     monkeypatch.setattr(evaluation, "load_pair", lambda *_, **__: pytest.fail("an image was read"))
     monkeypatch.setattr(evaluation, "load_test_pair", lambda *_, **__: pytest.fail("an image was read"))
-    with pytest.raises(MissingExtraError, match="piq"):
+    with pytest.raises(MissingExtraError, match=r"ST-LPIPS.*indi\[perceptual\]"):
         evaluate(restorer, **folders, steps=[1], perceptual=True)
+
+
+def test_stlpips_needs_no_other_package(
+    restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("stlpips_pytorch")
+    monkeypatch.setitem(sys.modules, "piq", None)
+    table = evaluate(restorer, **folders, steps=[1], perceptual=True)
+    assert set(table["rows"][0]) >= {"stlpips", "grain"}
+    assert not {"lpips", "fid"} & set(table["rows"][0])
+    assert table["degraded"]["stlpips"] == pytest.approx(
+        np.mean([row["stlpips"] for row in table["per_image"] if row["steps"] == 0])
+    )
+    assert "not measured: LPIPS, DISTS, FID, KID (piq cannot be imported" in caplog.text
 
 
 def test_a_task_is_measured_in_its_fixed_form(restorer: Restorer, folders: dict[str, Any]) -> None:

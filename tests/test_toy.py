@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -16,7 +16,22 @@ from torch import Tensor
 
 from indi import cli, process, toy
 from indi.errors import IndiError
-from indi.toy import DRAWS, SET1, SET2, STEPS, WITHOUT_NOISE, Problem, demonstrate, score, starts, states, train
+from indi.toy import (
+    DRAWS,
+    SET1,
+    SET2,
+    STEPS,
+    WITHOUT_NOISE,
+    Problem,
+    Sample,
+    demonstrate,
+    measure_sampler,
+    score,
+    starts,
+    states,
+    train,
+    train_sampler,
+)
 
 SETS = {"set1": SET1, "set2": SET2}
 POINTS = torch.tensor(list(product((-1.0, 1.0), repeat=2)))
@@ -144,6 +159,51 @@ def test_score_by_hand() -> None:
     assert score(restored, clean) == {"mse": 1.5, "hit": 0.5}
 
 
+# What is asked of one call of a sampler, and what must not pass for one
+
+
+def exact_draw(problem: Problem, normal: Callable[[Tensor], Tensor] = lambda noise: noise) -> Sample:
+    """Return a sampler of the closed form: a coordinate is +1 where its noise is below the quantile of its chance."""
+    return lambda degraded, noise: (
+        1 - 2 * (torch.special.ndtr(normal(noise)) > (1 + problem.predict(degraded, 1.0)) / 2).to(torch.float32)
+    )
+
+
+def check_draws(problem: Problem, measured: dict[str, Any], hit: float, off: float) -> None:
+    """Hold one call of a sampler against an exact draw, whose squared error is twice the least."""
+    clean, degraded = problem.draw(DRAWS, generator(1))
+    least = score(problem.predict(degraded, 1.0), clean)["mse"]
+    assert measured["network_calls"] == 1
+    assert measured["hit"] >= hit, "hits"
+    assert measured["mse"] == pytest.approx(2 * least, rel=0.05), "error"
+    assert measured["shares"] == [pytest.approx(0.25, abs=off)] * 4, "shares"
+    assert sum(measured["shares"]) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_an_exact_draw_passes_for_one(name: str) -> None:
+    measured = measure_sampler(SETS[name], exact_draw(SETS[name]), seed=0)
+    check_draws(SETS[name], measured, hit=1.0, off=0.012)  # four standard errors
+
+
+FAKES: dict[str, tuple[Problem, Sample, str]] = {
+    "set 1, deaf to its noise": (SET1, lambda degraded, noise: SET1.predict(degraded, 1.0), "hits"),
+    "set 2, deaf to its noise": (SET2, lambda degraded, noise: SET2.predict(degraded, 1.0), "hits"),
+    "set 1, the nearest point": (SET1, lambda degraded, noise: degraded.sign(), "error"),
+    "set 1, blind to the degraded": (SET1, lambda degraded, noise: noise.sign(), "error"),
+    "set 1, one coin for both": (SET1, exact_draw(SET1, lambda noise: noise[:, :1].expand_as(noise)), "shares"),
+    "set 2, one point of a side": (SET2, exact_draw(SET2, lambda noise: -noise.abs()), "shares"),
+}
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_nothing_else_passes_for_a_draw(name: str) -> None:
+    problem, fake, complaint = FAKES[name]
+    measured = measure_sampler(problem, fake, seed=0)
+    with pytest.raises(AssertionError, match=complaint):
+        check_draws(problem, measured, hit=0.8, off=0.04)
+
+
 # The trained networks
 
 
@@ -180,6 +240,11 @@ def test_each_point_is_reached_by_a_quarter(made: Made, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
+def test_one_call_of_the_sampler_is_a_draw(made: Made, name: str) -> None:
+    check_draws(SETS[name], made.table[name]["distributional"], hit={"set1": 0.85, "set2": 0.92}[name], off=0.04)
+
+
+@pytest.mark.parametrize("name", SETS)
 def test_regression_has_the_least_error_and_reaches_no_point(made: Made, name: str) -> None:
     regression = made.table[name]["regression"]
     assert regression["mse"] == pytest.approx(TARGETS[name][1][0], rel=0.05)
@@ -199,6 +264,7 @@ def test_the_files(made: Made) -> None:
     table = json.loads((made.out / "toy.json").read_text())
     assert table == made.table
     for name in SETS:
+        assert set(table[name]["distributional"]) == {"network_calls", "mse", "hit", "shares"}
         assert set(table[name]["regression"]) == {"mse", "hit"}
         for row in table[name]["rows"]:
             assert set(row) == {"steps", "mse", "hit", "mse_closed_form", "hit_closed_form"}
@@ -228,6 +294,10 @@ def test_one_seed_is_one_result() -> None:
     first, same, other = (train(SET1, iterations=15, seed=seed)(state, 0.5) for seed in (3, 3, 4))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+    noise = torch.randn(100, 2, 1, 1, generator=generator())
+    first, same, other = (train_sampler(SET1, iterations=5, seed=seed)(state, noise) for seed in (3, 3, 4))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before), "torch's own generator was touched"
 
 
@@ -249,8 +319,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
             del table[name]["settings"]["seconds"]
     assert tables[2] == tables[0], "one seed gave two results"
     lines = shown.out.splitlines()
-    assert len(lines) == 1 + 2 * (1 + len(STEPS))
+    assert len(lines) == 1 + 2 * (2 + len(STEPS))
     assert lines[0].split() == ["steps", "mse", "mse", "exact", "hit", "hit", "exact"]
+    assert [line.split()[:4] for line in lines if "drawn" in line] == [["set", n, "1", "drawn"] for n in "12"]
     assert str(second / "toy.png") in shown.err.replace("\n", "")
 
 

@@ -19,9 +19,9 @@ from indi.data import LARGEST_FLOAT, Pair, load_pair, load_test_pair
 from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
 from indi.images import from_unit, to_unit
-from indi.metrics import METRICS, PERCEPTUAL, SETS, Metric, Niqe, measure, with_niqe
+from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
 from indi.metrics.checks import inside
-from indi.metrics.perceptual import inception_features, prepare
+from indi.metrics.perceptual import inception_features
 from indi.report import Strip, draw_curve, row_label, write_report
 from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
@@ -86,7 +86,7 @@ class Evaluation:
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
         strength: As ``Restorer.restore``.
-        perceptual: Measure LPIPS, DISTS, FID and KID too, whose first use fetches weights from the network.
+        perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had.
     """
 
     restorer: Restorer
@@ -156,13 +156,11 @@ class Evaluation:
         The clean images are read twice: NIQE needs its model of all of them before the first measurement.
 
         Raises:
-            MissingExtraError: Perceptual metrics are asked for, and piq cannot be imported.
-            ModelError: They are asked for, and their weights could not be fetched.
+            MissingExtraError: Perceptual metrics are asked for, and none of their packages can be imported.
+            ModelError: They are asked for, and no weights of any could be had.
         """
-        if self.perceptual:
-            prepare()
-        listed = METRICS | PERCEPTUAL if self.perceptual else METRICS
-        metrics = with_niqe(listed, Niqe.fit(self._clean_images()))
+        perceptual, sets = available() if self.perceptual else ({}, {})
+        metrics = with_niqe(METRICS | perceptual, Niqe.fit(self._clean_images()))
         channels = self.restorer.card.channels
         # Over the whole set: neighbours are often of one scene.
         shown = {len(self.pairs) * number // _STRIPS for number in range(min(_STRIPS, len(self.pairs)))}
@@ -181,7 +179,7 @@ class Evaluation:
                     clean.max(),
                 )
             window = liveliest_window(clean, _CROP) if index in shown else None
-            measured = partial(self._measured, pair.name, clean, window, metrics)
+            measured = partial(self._measured, pair.name, clean, window, metrics, bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
                 self.restorer.restore(degraded, steps=1)
@@ -210,6 +208,7 @@ class Evaluation:
         clean: Pixels,
         window: Any,
         metrics: Mapping[str, Metric],
+        with_features: bool,
         image: Pixels,
         *,
         row: Row = _DEGRADED,
@@ -221,7 +220,7 @@ class Evaluation:
         values = {name: _finite(value[0]) for name, value in measured.items()}
         pixels = clean.shape[0] * clean.shape[1] / 1e6
         shown = None if window is None else (for_display(image[window]), for_display(clean[window]))
-        features = [inception_features(inside(part, self.border), data_range=peak) for part in both if self.perceptual]
+        features = [inception_features(inside(part, self.border), data_range=peak) for part in both if with_features]
         return Measurement(file, row, calls, seconds, pixels, values, shown, features)
 
     def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
@@ -263,7 +262,7 @@ class Evaluation:
     def _summary(self, row: Sequence[Measurement]) -> dict[str, float | None]:
         """Return the mean of each metric over the images, and the distances of their set from the clean one."""
         means = _means(row)
-        if not self.perceptual:
+        if not row[0].features:
             return means
         sets = [torch.cat(part) for part in zip(*(m.features for m in row), strict=True)]
         return means | {name: _finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
@@ -322,14 +321,14 @@ def evaluate(
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
         strength: As ``Restorer.restore``.
-        perceptual: Measure LPIPS, DISTS, FID and KID too. It needs ``indi[perceptual]``, and its first use fetches
-            standard weights from the network.
+        perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had. It needs
+            ``indi[perceptual]``; the first use of all but ST-LPIPS fetches standard weights from the network.
         out: Folder for metrics.json, curve.png and report.html.
 
     Raises:
         ConfigError, DataError, ImageError: The pairs or the options do not fit.
-        ModelError: There is no such model, or the weights of perceptual metrics could not be fetched.
-        MissingExtraError: Perceptual metrics are asked for, and piq cannot be imported.
+        ModelError: There is no such model, or no weights of any perceptual metric could be had.
+        MissingExtraError: Perceptual metrics are asked for, and none of their packages can be imported.
     """
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model

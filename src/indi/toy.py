@@ -18,6 +18,11 @@ get equal answers at any number of steps: it never splits. In between lie states
 so the network's own small error decides where a walk ends. Noise of strength epsilon = 0.25 in the process
 brings those states back: degraded enters the state as t (kept clean + epsilon n), and that is set 2.
 
+A walk without fresh noise turns one way from one start: on set 1 to the point nearest to it. A network that is given
+noise and trained by a scoring rule (objectives.py) draws instead, in one call: each point as often as it was the clean
+one behind such a degraded point. The squared error of an exact draw is twice the least: draw and clean then deviate
+from the closed form alike, and independently.
+
 Source: Delbracio and Milanfar, TMLR 2023, arXiv:2303.11435, Figure 1. Its settings are read off the figure.
 """
 
@@ -37,6 +42,7 @@ from indi.checkpoint import Card, write_text
 from indi.config import Config
 from indi.distributed import World
 from indi.images import write_atomic
+from indi.objectives import Draw
 from indi.report import ToyPanel, draw_toy_animation, draw_toy_figure
 from indi.samplers import Predict, walk
 from indi.trainer import Trainer
@@ -45,10 +51,15 @@ from indi.version import __version__
 STEPS = (1, 2, 3, 5, 10, 20, 50)
 DRAWS = 20_000
 ITERATIONS = 5000
-_SHORT = 4  # regression, and set 2 without noise, need so many times fewer iterations
+_SHORT = 4  # regression, set 2 without noise, and the sampler take so many times fewer iterations
 _BATCH = 512
+_BATCH_OF_SAMPLER = 2048  # its gradient is noisier: a quarter of the batch alone has realism 1
+_CALLS = 20  # of the sampler from each start of the figure
 _NEAR = 0.05  # a point is reached within so much in both coordinates
 _TEST = -1  # the number of the draws to measure on, which no iteration of training has
+_POINTS = torch.tensor([(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)])
+
+Sample = Callable[[Tensor, Tensor], Tensor]  # (degraded, standard normal noise of its shape) -> a draw of clean
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,8 @@ def demonstrate(
         The table that toy.json holds: for each set the regression and a row a number of steps, with ``mse``
         summed over the two coordinates, ``hit`` the share of draws with both coordinates within 0.05 of a
         point, and ``points`` the shares that reach each of the four, in the order (-, -), (-, +), (+, -), (+, +).
+        ``distributional`` is one call of the sampler; its ``shares`` are of the draws nearest to each point, and sum
+        to 1, so that they tell of the choice alone and not of how near the draws come.
 
     Raises:
         ConfigError: The seed is below 0.
@@ -112,11 +125,13 @@ def demonstrate(
         "set2 in one step": (SET2, "regression", short),
         "without noise": (WITHOUT_NOISE, "indi", short),
     }
-    total, done = sum(count for _, _, count in plan.values()), 0
+    sets = {"set1": SET1, "set2": SET2}
+    total = _BATCH * sum(count for _, _, count in plan.values()) + _BATCH_OF_SAMPLER * short * len(sets)
+    done = 0
 
-    def learned() -> None:
+    def learned(points: int) -> None:
         nonlocal done
-        done += 1
+        done += points
         if progress is not None:
             progress(done / total)
 
@@ -124,9 +139,14 @@ def demonstrate(
         name: train(problem, method=method, iterations=count, seed=seed, learned=learned)
         for name, (problem, method, count) in plan.items()
     }
-    sets = {"set1": SET1, "set2": SET2}
+    samplers = {
+        name: train_sampler(problem, iterations=short, seed=seed, learned=learned) for name, problem in sets.items()
+    }
     table: dict[str, Any] = {
-        name: _measured(problem, networks[name], networks[f"{name} in one step"], seed)
+        name: {
+            "distributional": measure_sampler(problem, samplers[name], seed),
+            **_measured(problem, networks[name], networks[f"{name} in one step"], seed),
+        }
         for name, problem in sets.items()
     }
     table["set2"]["without_noise"] = _without_noise(networks["without noise"], seed)
@@ -134,8 +154,8 @@ def demonstrate(
     for name in sets:
         table[name]["settings"] = settings
     write_text(out / "toy.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
-    write_atomic(out / "toy.png", draw_toy_figure(_panels(networks, seed), table))
-    write_atomic(out / "toy.gif", draw_toy_animation(_moving(networks, seed)))
+    write_atomic(out / "toy.png", draw_toy_figure(_panels(networks, samplers, seed), table))
+    write_atomic(out / "toy.gif", draw_toy_animation(_moving(networks, samplers, seed)))
     return table
 
 
@@ -145,7 +165,7 @@ def train(
     method: str = "indi",
     iterations: int = ITERATIONS,
     seed: int = 0,
-    learned: Callable[[], None] = lambda: None,
+    learned: Callable[[int], None] = lambda points: None,
 ) -> Predict:
     """Return F of a perceptron trained on pairs alone: squared error, no noise of the process.
 
@@ -154,31 +174,60 @@ def train(
         method: A row of the table of methods.
         iterations: Of training.
         seed: Of everything random.
-        learned: Called after each iteration.
+        learned: Called after each iteration, with how many points it had.
     """
-    training = {"iterations": iterations, "learning_rate": 0.02, "norm": 2, "average": 0.998}
-    config = Config.parse(
-        {
-            "method": {"name": method, "epsilon": 0.0, "share_at_one": 0.05},
-            "network": {"name": "mlp", "size": "tiny"},
-            "data": {"batch": _BATCH},
-            "training": {**training, "precision": "float32", "seed": seed},
-        },
-        source="toy",
-    )
-    card = Card(version=__version__, name="toy", method=config.method, network=config.network, channels=2)
-    trainer = Trainer(
-        config, card, Path("toy"), World(0, 1, torch.device("cpu"))
-    )  # it keeps no files, so the run is but a name
-    for number in range(iterations):
-        trainer.learn(*problem.draw(_BATCH, _generator(seed, number)))
-        learned()
+    trainer = _trained(problem, _config(method, 0.05, _BATCH, iterations, seed), learned)
     network = trainer.model().network.eval()
 
     def predict(state: Tensor, t: float) -> Tensor:
         return trainer.method.estimate(network, state, state, torch.full((len(state),), t))
 
     return predict
+
+
+def train_sampler(
+    problem: Problem, *, iterations: int, seed: int = 0, learned: Callable[[int], None] = lambda points: None
+) -> Sample:
+    """Return a perceptron trained to draw from all clean points behind a degraded one, in one call.
+
+    The arguments are those of ``train``. It is trained at t = 1 alone, where its one call is, and its learning rate
+    falls for longer: the choice between the points wanders as long as the rate is high.
+    """
+    config = _config("distributional", 1.0, _BATCH_OF_SAMPLER, iterations, seed, cooldown=0.8)
+    trainer = _trained(problem, config, learned)
+    network = trainer.model().network.eval()
+
+    def sample(degraded: Tensor, noise: Tensor) -> Tensor:
+        draw = Draw.of(degraded, 1.0, lambda: noise)
+        return trainer.method.estimate(network, degraded, degraded, torch.ones(len(degraded)), draw)
+
+    return sample
+
+
+def _config(method: str, share_at_one: float, batch: int, iterations: int, seed: int, **training: float) -> Config:
+    settings = {"iterations": iterations, "learning_rate": 0.02, "norm": 2, "average": 0.998, **training}
+    return Config.parse(
+        {
+            "method": {"name": method, "epsilon": 0.0, "share_at_one": share_at_one},
+            "network": {"name": "mlp", "size": "tiny"},
+            "data": {"batch": batch},
+            "training": {**settings, "precision": "float32", "seed": seed},
+        },
+        source="toy",
+    )
+
+
+def _trained(problem: Problem, config: Config, learned: Callable[[int], None]) -> Trainer:
+    card = Card(version=__version__, name="toy", method=config.method, network=config.network, channels=2)
+    trainer = Trainer(
+        config, card, Path("toy"), World(0, 1, torch.device("cpu"))
+    )  # it keeps no files, so the run is but a name
+    batch, iterations = config.data.batch, config.training.iterations
+    assert iterations is not None
+    for number in range(iterations):
+        trainer.learn(*problem.draw(batch, _generator(config.training.seed, number)))
+        learned(batch)
+    return trainer
 
 
 def states(predict: Predict, degraded: Tensor, times: list[float]) -> list[Tensor]:
@@ -204,6 +253,16 @@ def _measured(problem: Problem, predict: Predict, regression: Predict, seed: int
     return {"regression": score(regression(degraded, 1.0), clean), "rows": rows, "points": points}
 
 
+def measure_sampler(problem: Problem, sample: Sample, seed: int) -> dict[str, Any]:
+    """Return the scores of one call of a sampler, and the share of its draws that are nearest to each point."""
+    generator = _generator(seed, _TEST)
+    clean, degraded = problem.draw(DRAWS, generator)
+    drawn = sample(degraded, torch.randn(degraded.shape, generator=generator))
+    nearest = _distances(drawn).argmin(dim=1)
+    shares = torch.bincount(nearest, minlength=len(_POINTS)) / DRAWS
+    return {"network_calls": 1, **score(drawn, clean), "shares": [round(share, 5) for share in shares.tolist()]}
+
+
 def _without_noise(predict: Predict, seed: int) -> dict[str, Any]:
     """Return the scores of set 2 without noise at the most steps, and how many different answers there are."""
     clean, degraded = WITHOUT_NOISE.draw(DRAWS, _generator(seed, _TEST))
@@ -214,9 +273,12 @@ def _without_noise(predict: Predict, seed: int) -> dict[str, Any]:
 
 def _reached(restored: Tensor) -> list[float]:
     """Return the share of draws that reach each of the four points."""
-    points = torch.tensor([(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)])
-    distance = (restored.flatten(1)[:, None] - points).abs().amax(dim=2)
-    return (distance < _NEAR).float().mean(dim=0).tolist()
+    return (_distances(restored) < _NEAR).float().mean(dim=0).tolist()
+
+
+def _distances(restored: Tensor) -> Tensor:
+    """Return how far each of (B, 2, 1, 1) is from the four points, in the worse coordinate: (B, 4)."""
+    return (restored.flatten(1)[:, None] - _POINTS).abs().amax(dim=2)
 
 
 def _generator(seed: int, number: int) -> torch.Generator:
@@ -243,13 +305,14 @@ def starts(problem: Problem) -> Tensor:
     return points.reshape(-1, 2, 1, 1)
 
 
-def _panels(networks: dict[str, Predict], seed: int) -> list[ToyPanel]:
-    """Return the panels of the figure: the closed form and the network for each set, and set 2 without noise."""
+def _panels(networks: dict[str, Predict], samplers: dict[str, Sample], seed: int) -> list[ToyPanel]:
+    """Return the panels of the figure: the closed form and the networks for each set, and set 2 without noise."""
     panels = []
     for name, problem in (("set1", SET1), ("set2", SET2)):
-        regression = networks[f"{name} in one step"]
-        panels.append(_panel(problem, problem.predict, problem.predict, starts(problem), seed))
-        panels.append(_panel(problem, networks[name], regression, starts(problem), seed))
+        regression, begin = networks[f"{name} in one step"], starts(problem)
+        panels.append(_panel(problem, problem.predict, problem.predict, begin, seed))
+        drawn = _drawn(samplers[name], begin, _CALLS, _generator(seed, _TEST))
+        panels.append(replace(_panel(problem, networks[name], regression, begin, seed), drawn=drawn))
     only = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).reshape(2, 2, 1, 1)
     panels.append(_panel(WITHOUT_NOISE, networks["without noise"], networks["without noise"], only, seed))
     return panels
@@ -262,13 +325,21 @@ def _panel(problem: Problem, predict: Predict, regression: Predict, begin: Tenso
         return ToyPanel(_points([cloud])[0], _points(walked), _points([regression(begin, 1.0)])[0])
 
 
-def _moving(networks: dict[str, Predict], seed: int) -> list[ToyPanel]:
+def _moving(networks: dict[str, Predict], samplers: dict[str, Sample], seed: int) -> list[ToyPanel]:
     """Return a few hundred draws of each set on their way."""
     panels = []
     for name, problem in (("set1", SET1), ("set2", SET2)):
-        _, cloud = problem.draw(400, _generator(seed, _TEST))
-        panels.append(_panel(problem, networks[name], networks[f"{name} in one step"], cloud, seed))
+        generator = _generator(seed, _TEST)
+        _, cloud = problem.draw(300, generator)
+        panel = _panel(problem, networks[name], networks[f"{name} in one step"], cloud, seed)
+        panels.append(replace(panel, drawn=_drawn(samplers[name], cloud, 1, generator)))
     return panels
+
+
+def _drawn(sample: Sample, begin: Tensor, calls: int, generator: torch.Generator) -> Any:
+    """Return what so many calls of a sampler make of each start: (calls, K, 2)."""
+    noises = torch.randn((calls, *begin.shape), generator=generator)
+    return _points([sample(begin, noise) for noise in noises])
 
 
 def _points(images: Sequence[Tensor]) -> Any:

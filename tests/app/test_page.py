@@ -17,9 +17,11 @@ import tifffile
 from test_work import zipped
 
 from indi import shipped
+from indi.app import training
 from indi.checkpoint import save_model
 from indi.images import Image, write
 from indi.restoration import load
+from indi.walks import DEFAULT_REALISM
 from problems import tiny_model, write_pairs
 
 gradio = pytest.importorskip("gradio")
@@ -40,14 +42,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawing")
+    save_model(tiny_model(1, name="distributional"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(run: Path, drawing: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         from indi.app import page
 
         patch.setattr(page, "MOST_BYTES", 2_000_000)
         patch.setattr(shipped, "WEIGHTS", run / "none")
-        served = page.serve({"mine": run}, port=7899, show=False)
+        served = page.serve({"mine": run, "draws": drawing}, port=7899, show=False)
         yield served.local_url.rstrip("/")
         served.close()
 
@@ -113,6 +122,89 @@ def test_an_image_is_restored_and_comes_back_in_its_depth(page: Any, run: Path, 
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "back.tif"), load(run).restore(pixels, steps=3))
 
 
+def choose(page: Any, model: str) -> None:
+    """Choose a model in the tab that is open."""
+    page.get_by_label("Model").locator("visible=true").click()
+    page.get_by_role("option", name=model, exact=True).click()
+
+
+def test_a_model_that_draws_has_a_dial_in_place_of_steps(page: Any) -> None:
+    steps, realism = (page.get_by_label(f"number input for {name}") for name in ("Steps", "Realism"))
+    strength = page.get_by_label("number input for Strength")
+    page.get_by_role("button", name="More").click()
+    strength.wait_for()
+    assert steps.is_visible()
+    assert not realism.is_visible()
+    choose(page, "draws")
+    realism.wait_for()
+    assert realism.input_value() == "0.5"
+    assert page.get_by_label("number input for Samples").is_visible()
+    strength.wait_for(state="hidden")
+    assert not steps.is_visible()
+    choose(page, "mine")
+    steps.wait_for()
+    strength.wait_for()
+    assert not realism.is_visible()
+
+    page.get_by_role("tab", name="Measure").click()
+    page.get_by_label("Numbers of steps").wait_for()
+    choose(page, "draws")
+    page.get_by_text("measured at realism 0, 0.25, 0.5, 0.75, 1").wait_for()
+    assert not page.get_by_label("Numbers of steps").is_visible()
+
+
+@pytest.mark.parametrize("dial", [None, 0.85])
+def test_an_image_is_drawn_as_the_dial_says(page: Any, drawing: Path, tmp_path: Path, dial: float | None) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (60, 80), np.uint16)
+    write(tmp_path / "slide.tif", Image(pixels))
+    drop(page, 0, tmp_path / "slide.tif")
+    page.get_by_text("80 x 60 pixels").wait_for()
+    choose(page, "draws")
+    realism = page.get_by_label("number input for Realism")
+    realism.wait_for()
+    if dial is not None:
+        realism.fill(str(dial))
+        realism.press("Enter")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("done", exact=True).wait_for()
+    with page.expect_download() as download:
+        page.locator("a[download]").filter(has_text="KB").last.click()
+    download.value.save_as(tmp_path / "back.tif")
+    wanted = load(drawing).restore(pixels, realism=DEFAULT_REALISM if dial is None else dial)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "back.tif"), wanted)
+    assert not page.get_by_text("The walk, step by step").is_visible()
+
+
+def test_a_model_trained_to_draw_comes_with_its_dial(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_PREVIEW_EVERY", 5)
+    folders = write_pairs(tmp_path, count=6, size=(64, 64))
+    page.get_by_role("tab", name="Train").click()
+    drop_both(page, zipped(folders["clean"]), zipped(folders["degraded"]))
+    page.get_by_label("One call with a dial of realism").check()
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.get_by_text("Degraded, realism 0, realism 1, clean").wait_for()
+    page.get_by_role("button", name="Stop and keep").click()
+    page.get_by_text("done: choose “yours, 1”").wait_for()
+    page.get_by_role("tab", name="Restore").click()
+    page.get_by_label("number input for Realism").wait_for()
+    assert page.get_by_label("Model").locator("visible=true").input_value() == "yours, 1"
+    assert not page.get_by_label("number input for Steps").is_visible()
+
+
+@pytest.mark.parametrize("first", ["draws", "mine"])
+def test_the_model_that_is_chosen_at_first_has_its_own_dial(first: str, run: Path, drawing: Path) -> None:
+    from indi.app.page import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "WEIGHTS", run / "none")
+        laid_out = build({first: drawing if first == "draws" else run})
+    shown = {block["props"].get("label"): block["props"].get("visible") for block in laid_out.config["components"]}
+    assert shown["Realism"] == (first == "draws")
+    assert shown["Steps"] == shown["Strength"] == shown["Numbers of steps"] == (first == "mine")
+
+
 def test_a_broken_file_is_a_sentence(page: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot one")
     drop(page, 0, tmp_path / "broken.png")
@@ -152,6 +244,7 @@ def test_a_model_is_trained_chosen_and_measured(page: Any, browser: Any, address
     def train(page: Any) -> None:
         page.get_by_role("tab", name="Train").click()
         drop_both(page, clean, degraded)
+        page.get_by_label("Small steps (InDI)").locator("visible=true").check()
         page.get_by_role("button", name="Train", exact=True).click()
 
     train(page)
@@ -260,12 +353,12 @@ def test_fifty_visitors_at_once_are_served(address: str, run: Path, page: Any, t
     file = {"path": uploaded, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
     functions = json.loads(urllib.request.urlopen(f"{address}/config").read())["dependencies"]
     (load,) = (each["id"] for each in functions if each["targets"][0][1] == "load")
-    (restore,) = (each["id"] for each in functions if len(each["inputs"]) == 8)
+    (restore,) = (each["id"] for each in functions if len(each["inputs"]) == 9)
 
     def visit(number: int) -> bool:
         visitor = f"visitor{number}"
         asked(address, visitor, load, [])
-        return ">done<" in asked(address, visitor, restore, [None, file, "mine", 2, 1, 1, 1, 0])
+        return ">done<" in asked(address, visitor, restore, [None, file, "mine", 2, 0.5, 1, 1, 1, 0])
 
     with ThreadPoolExecutor(50) as pool:
         assert all(pool.map(visit, range(50)))

@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from indi.app import measuring, restoring, training
 from indi.app.session import Session, Task
 from indi.checkpoint import save_model
+from indi.config import MethodSettings
 from indi.errors import ConfigError, DataError, ImageError
 from indi.images import Image, Metadata, Resolution, read, write
 from indi.restoration import Restorer, load
@@ -34,9 +35,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawing")
+    save_model(tiny_model(1, name="distributional"), folder)
+    return folder
+
+
 @pytest.fixture
-def session(run: Path) -> Iterator[Session]:
-    session = Session({"mine": run})
+def session(run: Path, drawing: Path) -> Iterator[Session]:
+    session = Session({"mine": run, "draws": drawing})
     yield session
     session.close()
 
@@ -50,9 +58,8 @@ def zipped(folder: Path) -> Path:
 
 
 def restored(session: Session, upload: Path, **options: Any) -> list[restoring.Progress]:
-    return list(
-        restoring.restore(session, Task(), upload, "mine", **{"steps": 3, "samples": 1, "enlarged": 1, **options})
-    )
+    asked = {"model": "mine", "steps": 3, "samples": 1, "enlarged": 1, **options}
+    return list(restoring.restore(session, Task(), upload, **asked))
 
 
 def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: Path, tmp_path: Path) -> None:
@@ -98,6 +105,60 @@ def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tm
     brightest = np.quantile(spread, 0.999)
     np.testing.assert_allclose(read(picture).pixels[..., 0], (spread / brightest).clip(0, 1) * 255, atol=0.6)
     assert f"{brightest:.1%}" in legend
+
+
+@pytest.mark.parametrize("realism", [0.0, 0.6, None])
+def test_a_model_that_draws_is_restored_by_its_dial(
+    session: Session, drawing: Path, tmp_path: Path, realism: float | None
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (30, 41), np.uint16)
+    write(tmp_path / "a.tif", Image(pixels))
+    *steps, last = restored(session, tmp_path / "a.tif", model="draws", realism=realism, strength=0.5, seed=7)
+    wanted = load(drawing).restore(pixels, realism=realism, seed=7)  # one step at full strength, whatever they say
+    np.testing.assert_array_equal(read(last.files[0]).pixels, wanted)
+    assert {step.note for step in steps} == {"reading", "drawing", "writing"}
+    assert last.walk == ()
+
+
+def test_the_dial_changes_the_image_and_is_ignored_where_there_is_none(session: Session, tmp_path: Path) -> None:
+    write(tmp_path / "a.png", Image(np.random.default_rng(0).integers(0, 256, (30, 41), np.uint8)))
+
+    def at(model: str, realism: float | None) -> Any:
+        return read(restored(session, tmp_path / "a.png", model=model, realism=realism)[-1].files[0]).pixels
+
+    assert (at("draws", 0.0) != at("draws", 1.0)).any()
+    np.testing.assert_array_equal(at("mine", 1.0), at("mine", None))
+
+
+def test_samples_of_a_model_that_draws_are_drawn_as_the_dial_says(
+    session: Session, drawing: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41), np.uint8)
+    write(tmp_path / "a.png", Image(pixels))
+    *steps, last = restored(session, tmp_path / "a.png", model="draws", realism=0.6, samples=2)
+    for file, wanted in zip(last.files, load(drawing).restore(pixels, realism=0.6, samples=2), strict=False):
+        np.testing.assert_array_equal(read(file).pixels, wanted)
+    assert [file.name for file in last.files[:3]] == ["a_s01.png", "a_s02.png", "a_mean.png"]
+    assert {"drawing sample 1 of 2", "drawing sample 2 of 2"} <= {step.note for step in steps}
+    assert [text for _, text in last.samples] == ["sample 1", "sample 2"]
+    with pytest.raises(ConfigError, match="at realism 0 samples would all be equal"):
+        restored(session, tmp_path / "a.png", model="draws", realism=0.0, samples=2)
+
+
+def test_which_models_draw_is_known_without_their_weights(
+    session: Session, drawing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"no model")
+    served = {"file": drawing / "model.safetensors", "broken": tmp_path / "broken.safetensors", "gone": tmp_path / "x"}
+    other = Session(served)
+    monkeypatch.setattr(session, "restorer", None)
+    monkeypatch.setattr(other, "restorer", None)
+    assert [session.draws(name) for name in ("draws", "mine", "nobody's", None)] == [True, False, False, False]
+    assert [other.draws(name) for name in served] == [True, False, False]
+    for name in shipped_names():
+        assert session.draws(name) == load(name).method.draws
+    assert session.draws(session.add_model(drawing))
+    other.close()
 
 
 @pytest.mark.parametrize("held", range(1, 9))
@@ -165,6 +226,17 @@ def test_a_step_is_left_between_two_tiles(session: Session, tmp_path: Path, monk
     assert task.stopping.asked == 3  # of 16 tiles
 
 
+def test_a_draw_is_left_between_two_tiles(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    restorer = Restorer(tiny_model(1, name="distributional"), tile=16)
+    monkeypatch.setattr(session, "restorer", lambda name: restorer)
+    write(tmp_path / "a.png", Image(np.full((64, 64), 99, np.uint8)))
+    task = Task()
+    task.stopping = Impatient()
+    *_, last = restoring.restore(session, task, tmp_path / "a.png", "draws", steps=1, samples=2, enlarged=1)
+    assert last.note == "stopped while drawing sample 1 of 2"
+    assert not last.files
+
+
 def test_a_visitor_who_is_gone_is_not_worked_for(session: Session, tmp_path: Path) -> None:
     write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
     task = Task()
@@ -227,6 +299,10 @@ def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monke
     for options in ({"steps": 51}, {"samples": 9}, {"enlarged": 3}, {"steps": 0}):
         with pytest.raises(ConfigError, match="steps go from 1 to 50"):
             restored(session, good, **options)
+    for realism in (-0.1, 1.1, math.nan):
+        for model in ("mine", "draws"):
+            with pytest.raises(ConfigError, match="realism goes from 0 to 1"):
+                restored(session, good, model=model, realism=realism)
     monkeypatch.setattr(restoring, "MOST_PIXELS", 16 * 119)
     with pytest.raises(
         ConfigError, match=r"0\.0 megapixels once enlarged are too much here, 0 at most; take indi restore"
@@ -262,6 +338,23 @@ def test_a_model_is_trained_from_archives_for_its_visitor_alone(session: Session
     other.close()
     assert not other.folder.exists()
     assert session.folder.exists()
+
+
+@pytest.mark.parametrize("method", ["distributional", "indi"])
+def test_a_model_is_trained_by_the_method_that_is_chosen(session: Session, tmp_path: Path, method: str) -> None:
+    clean = zipped(write_pairs(tmp_path, count=6, size=(64, 64))["clean"])
+    *_, last = training.train(session, Task(), clean, None, "denoise", minutes=0.02, size="tiny", method=method)
+    assert session.restorer(last.model).card.method.name == method
+    assert session.draws(last.model) == (method == "distributional")
+    assert last.preview is not None
+
+
+def test_without_a_choice_it_is_trained_as_the_library_does(session: Session, tmp_path: Path) -> None:
+    clean = zipped(write_pairs(tmp_path, count=6, size=(64, 64))["clean"])
+    *_, last = training.train(session, Task(), clean, None, "denoise", minutes=0.02, size="tiny")
+    assert session.restorer(last.model).card.method.name == MethodSettings().name
+    with pytest.raises(ConfigError, match="unknown method 'magic'"):
+        list(training.train(session, Task(), clean, None, "denoise", minutes=0.02, size="tiny", method="magic"))
 
 
 def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) -> None:
@@ -317,3 +410,16 @@ def test_pairs_are_measured(session: Session, tmp_path: Path) -> None:
     assert [step.note for step in work] == ["stopped"]
     with pytest.raises(ConfigError, match="numbers of steps go from 1 to 50"):
         next(measuring.measure(session, task, "mine", clean, degraded, None, steps=(0,)))
+
+
+def test_a_model_that_draws_is_measured_over_its_dial(session: Session, tmp_path: Path) -> None:
+    folders = write_pairs(tmp_path, count=2, size=(64, 64))
+    clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
+    *steps, last = measuring.measure(session, Task(), "draws", clean, degraded, None, steps=None)
+    assert steps[-1].share == 1
+    assert last.table[0][:2] == ["steps", "realism"]
+    dial = [["1", "0"], ["1", "0.25"], ["1", "0.5"], ["1", "0.75"], ["1", "1"]]
+    assert [row[:2] for row in last.table[1:]] == [["degraded", ""], *dial]
+    assert last.curve is not None
+    assert last.report is not None
+    assert last.report.is_file()

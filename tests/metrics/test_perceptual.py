@@ -1,10 +1,14 @@
 """The way to piq and back, with a stand-in for it: what it is given, what comes of its answers, what is missing."""
 
+import hashlib
+import importlib
+import logging
 import math
 import sys
 import urllib.error
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +19,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from indi.errors import ConfigError, MissingExtraError, ModelError, ShapeError
-from indi.metrics import PERCEPTUAL, SETS, dists, fid, kid, lpips, perceptual
+from indi.metrics import PERCEPTUAL, SETS, available, dists, fid, kid, lpips, perceptual
 from indi.metrics.perceptual import inception_features, prepare
 
 
@@ -62,10 +66,14 @@ class SetDistance(nn.Module):
         return (x.mean() - y.mean()).abs()
 
 
+st_lpips: Any = importlib.import_module("indi.metrics.stlpips")  # the function has the same name
+
+
 @pytest.fixture(autouse=True)
 def _no_network_is_kept() -> Iterator[None]:
     yield
     perceptual._network.cache_clear()
+    st_lpips.load.cache_clear()
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def test_intensities_beyond_the_range_are_clipped() -> None:
 
 
 @pytest.mark.usefixtures("piq")
-@pytest.mark.parametrize("name", PERCEPTUAL)
+@pytest.mark.parametrize("name", [name for name in PERCEPTUAL if name != "stlpips"])  # it is not piq's
 def test_the_order_of_known_distortions_is_kept(name: str) -> None:
     _, clean = pair(1, 3, 64, 64)
     clean = clean.clamp(0, 1)
@@ -179,3 +187,76 @@ def test_weights_that_cannot_be_fetched_are_said(piq: Any, error: Exception) -> 
     with pytest.raises(ModelError, match=r"DISTS: no standard weights in .*fetches them from the network") as caught:
         prepare()
     assert "\n" not in str(caught.value)
+
+
+# What can be had
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for the package that brings the weights of ST-LPIPS."""
+    file = tmp_path / "brings_weights" / st_lpips._FILE
+    file.parent.mkdir(parents=True)
+    (tmp_path / "brings_weights" / "__init__.py").touch()
+    torch.save({}, file)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(st_lpips, "_PACKAGE", "brings_weights")
+    monkeypatch.setattr(st_lpips, "_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    st_lpips.load.cache_clear()
+
+
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(st_lpips, "_PACKAGE", "not_there")
+    st_lpips.load.cache_clear()
+
+
+@pytest.mark.usefixtures("piq", "weights")
+def test_all_can_be_had_and_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    images, sets = available()
+    assert (images, sets) == (PERCEPTUAL, SETS)
+    assert caplog.text == ""
+
+
+@pytest.mark.usefixtures("weights")
+def test_without_piq_there_is_one(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setitem(sys.modules, "piq", None)
+    images, sets = available()
+    assert list(images) == ["stlpips"]
+    assert sets == {}
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    said = record.getMessage()
+    assert said.startswith("warning: not measured: LPIPS, DISTS, FID, KID (piq cannot be imported")
+    assert 'pip install "indi[perceptual]"' in said
+    assert "\n" not in said
+
+
+@pytest.mark.usefixtures("piq", "no_weights")
+def test_what_piq_has_is_had_without_the_weights_of_another(caplog: pytest.LogCaptureFixture) -> None:
+    images, sets = available()
+    assert list(images) == ["lpips", "dists"]
+    assert sets == SETS
+    (record,) = caplog.records
+    assert "not measured: ST-LPIPS (not_there is not installed; pip install" in record.getMessage()
+
+
+@pytest.mark.usefixtures("weights")
+def test_weights_that_cannot_be_fetched_leave_the_others(piq: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise urllib.error.URLError("no route")
+
+    piq.LPIPS = piq.feature_extractors.InceptionV3 = fail
+    images, sets = available()
+    assert list(images) == ["stlpips", "dists"]
+    assert sets == {}
+    (record,) = caplog.records
+    assert "not measured: LPIPS, FID, KID (no standard weights in " in record.getMessage()
+    assert "DISTS" not in record.getMessage()
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_where_none_can_be_had_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "piq", None)
+    with pytest.raises(MissingExtraError, match=r"ST-LPIPS: not_there is not installed.*indi\[perceptual\]"):
+        available()

@@ -1,4 +1,4 @@
-"""Pairs from two uploaded archives, measured: what each number of steps buys."""
+"""Pairs from two uploaded archives, measured: what each number of steps, or each realism, buys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,14 +41,16 @@ def measure(
     degraded: Path | None,
     task: str | None,
     *,
-    steps: tuple[int, ...],
+    steps: tuple[int, ...] | None,
 ) -> Iterator[Progress]:
     """Unpack the archives and measure the model on their pairs; stop where the visitor asks to.
+
+    Without ``steps`` as ``Evaluation`` does: over the dial of realism with a model that draws.
 
     Raises:
         ConfigError, DataError, ImageError: The archives, the model or the options do not fit.
     """
-    if not steps or not all(1 <= number <= MOST_STEPS for number in steps):
+    if steps is not None and not (steps and all(1 <= number <= MOST_STEPS for number in steps)):
         raise ConfigError(f"numbers of steps go from 1 to {MOST_STEPS}")
     restorer = session.restorer(model)
     folder = session.new_folder("measuring")

@@ -87,20 +87,19 @@ def build(models: Mapping[str, Path]) -> Any:
     """
     gr = gradio()
     known = Session(models)
-    names = known.models()
-    known.close()
     with gr.Blocks(title="indi", analytics_enabled=False, delete_cache=(_DAY, _DAY)) as page:
         # Without a time to live: gradio counts that from the last write, and lets go an hour after the page is closed.
         session = gr.State(None, delete_callback=lambda kept: kept and kept.close())
         page.load(partial(Session, models), None, session, api_visibility="private")
-        gr.Markdown("# indi\nRestores images in small steps, towards one of the images they could have been.")
+        gr.Markdown("# indi\nRestores images, towards one of the images they could have been.")
         with gr.Tab("Restore"):
-            choice = restore_tab.lay_out(session, names)
+            choice = restore_tab.lay_out(session, known)
         with gr.Tab("Train", render_children=True):
             trained = train_tab.lay_out(session)
         with gr.Tab("Measure", render_children=True):
-            measured_choice = measure_tab.lay_out(session, names)
+            measured_choice = measure_tab.lay_out(session, known)
         trained.then(_offer, session, [choice, measured_choice], **QUIET)
+    known.close()
     return page
 
 

@@ -10,7 +10,7 @@ from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.images import READABLE_SUFFIXES
 from indi.shipped import best_steps
-from indi.walks import DEFAULT_STEPS
+from indi.walks import DEFAULT_REALISM, DEFAULT_STEPS
 
 _KIND = "restore"
 _BEGIN = "Drop an image to begin."
@@ -18,10 +18,12 @@ _DROP: dict[str, Any] = {"height": 140, "elem_classes": "drop"}
 _STRIP: dict[str, Any] = {"height": "auto", "elem_classes": "strip", "buttons": ["fullscreen"]}
 
 
-def lay_out(session: Any, names: list[str]) -> Any:
-    """Lay out the tab; return the choice of models."""
+def lay_out(session: Any, known: Session) -> Any:
+    """Lay out the tab for the models that are known at first; return the choice of models."""
     gr = gradio()
+    names = known.models()
     first = names[0] if names else None
+    draws = known.draws(first)
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
             upload = gr.File(
@@ -35,13 +37,27 @@ def lay_out(session: Any, names: list[str]) -> Any:
                 step=1,
                 label="Steps",
                 info="1: least error, a little soft. 10 and more: textures that look real, at some error.",
+                visible=not draws,
+            )
+            realism = gr.Slider(
+                0,
+                1,
+                DEFAULT_REALISM,
+                step=0.05,
+                label="Realism",
+                info="0: least error, a little soft. 1: detail that looks real, at some error.",
+                visible=draws,
             )
             with gr.Accordion("More", open=False):
-                samples = gr.Slider(
-                    1, restoring.MOST_SAMPLES, 1, step=1, label="Samples", info="several show where the model guesses"
-                )
+                samples = gr.Slider(1, restoring.MOST_SAMPLES, 1, step=1, label="Samples", info=_several(draws))
                 strength = gr.Slider(
-                    0.05, 1, 1, step=0.05, label="Strength", info="below 1 for mild damage: it changes less"
+                    0.05,
+                    1,
+                    1,
+                    step=0.05,
+                    label="Strength",
+                    info="below 1 for mild damage: it changes less",
+                    visible=not draws,
                 )
                 enlarged = gr.Radio([1, 2, 4], value=1, label="Enlarge first")
                 seed = gr.Number(0, precision=0, label="Seed", minimum=0)
@@ -67,8 +83,8 @@ def lay_out(session: Any, names: list[str]) -> Any:
     pictures = [slider, nothing, walk, several]
     upload.upload(guarded(6)(_look), [session, upload], [line, files, *pictures], **QUIET)
     upload.clear(_forget, session, [line, files, *pictures], queue=False, **QUIET)
-    model.change(_fit, model, [model, steps, enlarged], **QUIET)
-    inputs = [upload, model, steps, samples, strength, enlarged, seed]
+    model.change(_fit, [session, model], [model, steps, realism, samples, strength, enlarged], **QUIET)
+    inputs = [upload, model, steps, realism, samples, strength, enlarged, seed]
     outputs = [line, slider, walk, several, singles, spread, legend, files]
     connect(_KIND, _restore, session, start, stop, inputs, outputs, at_once=2)
     return model
@@ -82,7 +98,7 @@ def _look(session: Session, upload: str | None) -> Iterator[Updates]:
     hidden = gr.update(visible=False)
     yield status(0, "reading"), hidden, gr.skip(), gr.skip(), hidden, hidden
     before, height, width = restoring.look(session, Path(upload))
-    text = f"{width} x {height} pixels. Choose a model and steps, then restore."
+    text = f"{width} x {height} pixels. Choose a model, then restore."
     picture = gr.update(value=(str(before), str(before)), visible=True)
     yield status(0, text), hidden, picture, hidden, hidden, hidden
 
@@ -101,6 +117,7 @@ def _restore(
     upload: str | None,
     model: str | None,
     steps: int,
+    realism: float,
     samples: int,
     strength: float,
     enlarged: int,
@@ -120,6 +137,7 @@ def _restore(
         samples=int(samples),
         enlarged=int(enlarged or 1),
         strength=float(strength),
+        realism=float(realism),
         seed=int(seed or 0),
     ):
         walk = skip if len(now.walk) == shown else _strip(now.walk)
@@ -139,7 +157,15 @@ def _strip(pictures: tuple[restoring.Shown, ...]) -> Any:
     return gradio().update(value=[(str(path), text) for path, text in pictures], visible=bool(pictures))
 
 
-def _fit(name: str | None) -> Updates:
-    """Say what a model is for, and set what it expects."""
-    steps = best_steps(name or "") or DEFAULT_STEPS
-    return gradio().update(info=purpose(name)), steps, 4 if name == "super-resolve-4x" else 1
+def _fit(session: Session | None, name: str | None) -> Updates:
+    """Say what a model is for, set what it expects, and show its dial: realism where it draws, else steps."""
+    gr = gradio()
+    draws = session is not None and session.draws(name)
+    steps = gr.update(value=best_steps(name or "") or DEFAULT_STEPS, visible=not draws)
+    realism, samples, strength = gr.update(visible=draws), gr.update(info=_several(draws)), gr.update(visible=not draws)
+    return gr.update(info=purpose(name)), steps, realism, samples, strength, 4 if name == "super-resolve-4x" else 1
+
+
+def _several(draws: bool) -> str:
+    """Return what several samples are for."""
+    return f"several show where the model guesses{'; at realism 1 in full' if draws else ''}"

@@ -1,4 +1,4 @@
-"""One image, restored step by step, as a page shows it."""
+"""One image, restored step by step or drawn at once, as a page shows it."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -47,7 +47,7 @@ class Progress:
         note: What it is at, in words.
         before: The image as it was.
         after: What became of it, at the end.
-        walk: The liveliest part of it after each step of the first walk.
+        walk: The liveliest part of it after each step of the first walk; empty of a model that draws, which needs one.
         samples: The same part of each restoration.
         spread: How much they differ, brightest where most, and what the brightest stands for.
         files: What was written, at the end.
@@ -90,21 +90,29 @@ def restore(
     samples: int,
     enlarged: int,
     strength: float = 1.0,
+    realism: float | None = None,
     seed: int = 0,
 ) -> Iterator[Progress]:
     """Restore an uploaded image, and yield how far it is; stop where the visitor asks to.
 
-    The results are written in the format and bit depth of the upload, into a new folder of the session.
+    The results are written in the format and bit depth of the upload, into a new folder of the session. Steps and
+    strength are of models that walk, realism of those that draw: each ignores what is of the others.
 
     Raises:
         ConfigError, ImageError, ModelError, ShapeError: The file, the model or the options do not fit.
     """
     if not 1 <= steps <= MOST_STEPS or not 1 <= samples <= MOST_SAMPLES or enlarged not in (1, 2, 4):
         raise ConfigError(f"steps go from 1 to {MOST_STEPS}, samples from 1 to {MOST_SAMPLES}, enlarging to 4")
+    if realism is not None and not 0 <= realism <= 1:
+        raise ConfigError("realism goes from 0 to 1")
     yield Progress(0.0, "reading")
     restorer = session.restorer(model)
-    steps = 1 if restorer.method.one_step else steps
-    asked = Restoration(steps, samples if samples > 1 else None, seed, enlarged=enlarged, strength=strength)
+    several, draws = samples if samples > 1 else None, restorer.method.draws
+    if draws:
+        asked = Restoration(1, several, seed, enlarged=enlarged, realism=realism)
+    else:
+        steps = 1 if restorer.method.one_step else steps
+        asked = Restoration(steps, several, seed, enlarged=enlarged, strength=strength)
     image = asked.enlarge(_read(upload, enlarged))
     _check_together(image, samples)
     walks = _Walks(restorer, asked.how(restorer), image, session.new_folder("shown"), samples, seed)
@@ -115,7 +123,7 @@ def restore(
         yield replace(progress, note="writing")
         yield _finished(session, restorer, asked, upload, walks, progress)
     except _StoppedError:
-        yield replace(progress, note=f"stopped at {progress.note}")
+        yield replace(progress, note=f"stopped {'while' if draws else 'at'} {progress.note}")
 
 
 def _read(upload: Path, enlarged: int = 1) -> Image:
@@ -174,19 +182,26 @@ class _Walks:
         Raises:
             _StoppedError: The visitor asked to stop, and not all was done.
         """
-        progress, steps = Progress(0.0, "", self.before), self.how.steps
+        progress, draws = Progress(0.0, "", self.before), self.restorer.method.draws
         for sample in range(self.samples):
-            several = f", sample {sample + 1} of {self.samples}" if self.samples > 1 else ""
             begun = 0
             for share, state in self._advance(work, sample):
                 if state is not None:
                     last = state
-                    if sample == 0:
+                    if sample == 0 and not draws:
                         progress = replace(progress, walk=(*progress.walk, self._step(begun, state)))
                     begun += 1
-                progress = replace(progress, share=share, note=f"step {min(begun, steps)} of {steps}{several}")
+                progress = replace(progress, share=share, note=self._note(begun, sample))
                 yield progress
             self.restored.append(self.restorer.pixels(last.image, like=self.image.pixels))
+
+    def _note(self, begun: int, sample: int) -> str:
+        """Return what it is at in words: the step, where there are some, and the sample, where there are several."""
+        several = f"sample {sample + 1} of {self.samples}" if self.samples > 1 else ""
+        if self.restorer.method.draws:
+            return f"drawing {several}".strip()
+        steps = self.how.steps
+        return f"step {min(begun, steps)} of {steps}" + (f", {several}" if several else "")
 
     def _step(self, number: int, state: State) -> Shown:
         """Return a picture of the liveliest part as a walk leaves it."""

@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Event
 
-from indi.errors import ConfigError
+from indi.checkpoint import MODEL_FILE, read_card
+from indi.errors import ConfigError, ModelError
 from indi.restoration import Restorer, load
-from indi.shipped import shipped_names
+from indi.shipped import find_model, shipped_names
 
 _PATIENCE = 10  # seconds that new work waits for work of its kind that was dropped
 _NAME = re.compile(r"[^\w. -]")
@@ -78,6 +79,19 @@ class Session:
         if name not in self._models:
             raise ConfigError("choose a model first; train one if there is none")
         return _loaded(self._models[name])
+
+    def draws(self, name: str | None) -> bool:
+        """Return whether a model draws, and so has a dial of realism, without loading its weights.
+
+        One that cannot be chosen or read does not: ``restorer`` says what is wrong with it.
+        """
+        if name not in self._models:
+            return False
+        path = find_model(self._models[name])
+        try:
+            return read_card(path / MODEL_FILE if path.is_dir() else path).method.build().draws
+        except ModelError:
+            return False
 
     def ask(self, kind: str) -> bool:
         """Put work of a kind in line; return False where such work runs already."""

@@ -26,7 +26,7 @@ class Progress:
         share: Of the budget that is spent.
         note: What it is at, in words.
         losses: Iterations and their losses, smoothed and thinned.
-        preview: The newest picture of degraded, one step, several steps and clean.
+        preview: The newest picture of degraded, restored in two ways (previews.py), and clean.
         model: The name it can be chosen by, at the end.
         file: The weights, at the end.
     """
@@ -40,9 +40,19 @@ class Progress:
 
 
 def train(
-    session: Session, work: Task, clean: Path, degraded: Path | None, task: str | None, *, minutes: float, size: str
+    session: Session,
+    work: Task,
+    clean: Path,
+    degraded: Path | None,
+    task: str | None,
+    *,
+    minutes: float,
+    size: str,
+    method: str | None = None,
 ) -> Iterator[Progress]:
     """Unpack the archives, train on their pairs, and yield how far it is; where the visitor asks to stop, end early.
+
+    Without a ``method`` by the library's own choice.
 
     Raises:
         ConfigError, DataError, ImageError, TrainingError: The archives or the options do not fit.
@@ -61,6 +71,7 @@ def train(
         clean=folder / "clean",
         degraded=None if degraded is None else folder / "degraded",
         task=None if degraded is not None else task,
+        method=method,
         size=size,
         minutes=minutes,
         checkpoint_every=_PREVIEW_EVERY,

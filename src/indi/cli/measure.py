@@ -78,7 +78,8 @@ def evaluate(
         data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
         out: folder for the report
         resample: bring degraded images of a lower size to the clean grid
-        perceptual: LPIPS, DISTS, FID and KID too; needs indi[perceptual], fetches weights at its first use
+        perceptual: ST-LPIPS, LPIPS, DISTS, FID and KID too, those that can be had; needs indi[perceptual], and all but
+            the first fetch weights at their first use
     """
     set_threads(threads)
     restorer = load(model, device=device, precision=precision, tile=tile)

@@ -7,21 +7,28 @@ larger than the image) is NaN there. Everything is computed on the CPU, so that 
 the device or its rounding.
 
 ``METRICS`` lists those that need nothing but the images, with their units; ``measure`` computes them for a
-batch. ``PERCEPTUAL`` and ``SETS`` list those that need standard weights, and with them the extra ``perceptual``.
+batch. ``PERCEPTUAL`` and ``SETS`` list those that need standard weights, and with them the extra ``perceptual``;
+``available`` says which of them can be had here.
 """
 
+import logging
 import math
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
+from indi.errors import MissingExtraError, ModelError
 from indi.metrics.checks import checked, inside, undefined
 from indi.metrics.distortion import ms_ssim, psnr, psnr_y, ssim
+from indi.metrics.grain import grain
 from indi.metrics.niqe import Niqe
-from indi.metrics.perceptual import dists, fid, kid, lpips
+from indi.metrics.perceptual import dists, fid, kid, lpips, prepare
 from indi.metrics.spectra import frc, spectrum
+from indi.metrics.stlpips import load as load_stlpips
+from indi.metrics.stlpips import stlpips
 from indi.metrics.texture import swd
 
 __all__ = [
@@ -31,9 +38,11 @@ __all__ = [
     "SETS",
     "Metric",
     "Niqe",
+    "available",
     "dists",
     "fid",
     "frc",
+    "grain",
     "kid",
     "lpips",
     "measure",
@@ -42,9 +51,12 @@ __all__ = [
     "psnr_y",
     "spectrum",
     "ssim",
+    "stlpips",
     "swd",
     "with_niqe",
 ]
+
+log = logging.getLogger("indi")
 
 
 @dataclass(frozen=True)
@@ -80,10 +92,12 @@ METRICS: dict[str, Metric] = {  # add a metric here
     "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", higher_is_better=True),
     "swd": Metric(swd, "sliced Wasserstein distance x 1000", "", higher_is_better=False),
     "spectrum": Metric(spectrum, "spectrum gap", "dB", higher_is_better=False),
+    "grain": Metric(grain, "grain", "", higher_is_better=False),
     "frc": Metric(frc, "FRC", "of Nyquist", higher_is_better=True),
     "niqe": Metric(_without_model, "NIQE", "", higher_is_better=False),  # with_niqe gives it its model
 }
 PERCEPTUAL: dict[str, Metric] = {
+    "stlpips": Metric(stlpips, "ST-LPIPS", "", higher_is_better=False),
     "lpips": Metric(lpips, "LPIPS", "", higher_is_better=False),
     "dists": Metric(dists, "DISTS", "", higher_is_better=False),
 }
@@ -93,6 +107,43 @@ SETS: dict[str, Metric] = {  # of the features of two sets of images, one value 
 }
 # Whatever a table can hold, rows that are added later too. Those of METRICS come first: it counts from the last.
 EVERY_METRIC: Mapping[str, Metric] = ChainMap(SETS, PERCEPTUAL, METRICS)
+
+# What has to be loaded for them, and which it is for.
+_LOADED: dict[Callable[[], object], tuple[str, ...]] = {
+    load_stlpips: ("stlpips",),
+    partial(prepare, "LPIPS"): ("lpips",),
+    partial(prepare, "DISTS"): ("dists",),
+    partial(prepare, "InceptionV3"): ("fid", "kid"),
+}
+
+
+def available() -> tuple[dict[str, Metric], dict[str, Metric]]:
+    """Return those of ``PERCEPTUAL`` and those of ``SETS`` that can be had here; their networks are then loaded.
+
+    What cannot be had is named in one line of the log, with the reason and what to do about it. Features of
+    ``inception_features`` are there exactly where the second is not empty.
+
+    Raises:
+        MissingExtraError, ModelError: none can be had, and this is why not the first of them.
+    """
+    missing: dict[str, str] = {}
+    errors = []
+    for load_network, names in _LOADED.items():
+        try:
+            load_network()
+        except (MissingExtraError, ModelError) as error:
+            errors.append(error)
+            missing |= dict.fromkeys(names, str(error).partition(": ")[2])  # it begins with what is missing
+    found = tuple({name: row for name, row in table.items() if name not in missing} for table in (PERCEPTUAL, SETS))
+    if errors and not any(found):
+        raise errors[0]
+    if missing:
+        reasons = [
+            f"{', '.join(EVERY_METRIC[name].label for name in missing if missing[name] == reason)} ({reason})"
+            for reason in dict.fromkeys(missing.values())
+        ]
+        log.warning("warning: not measured: %s", "; ".join(reasons))
+    return found[0], found[1]
 
 
 def with_niqe(metrics: Mapping[str, Metric], model: Niqe | None) -> dict[str, Metric]:

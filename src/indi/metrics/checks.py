@@ -7,6 +7,8 @@ from torch import Tensor
 
 from indi.errors import ConfigError, ShapeError
 
+LEAST_SIDE = 32  # px that a network of perception is shown; they halve their images four times and more
+
 
 def checked(restored: Tensor, clean: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
     """Return two (B, C, H, W) images on the CPU in one type, float32 or float64.
@@ -50,6 +52,16 @@ def checked_alone(images: Tensor, data_range: float) -> Tensor:
 def undefined(images: Tensor) -> Tensor:
     """Return NaN for each image: the metric has no meaning for them."""
     return torch.full((len(images),), math.nan, dtype=torch.float64)
+
+
+def visible(images: Tensor) -> bool:
+    """Return whether networks of perception can be shown (B, C, H, W) images: gray or RGB, and not too small."""
+    return images.shape[1] in (1, 3) and min(images.shape[-2:]) >= LEAST_SIDE
+
+
+def rgb(images: Tensor, data_range: float) -> Tensor:
+    """Return (B, 1 or 3, H, W) images as networks of perception want them: float32 RGB, clipped to [0, 1]."""
+    return (images.float() / data_range).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def inside(images: Tensor, border: int) -> Tensor:

@@ -22,9 +22,7 @@ import torch
 from torch import Tensor
 
 from indi.errors import MissingExtraError, ModelError
-from indi.metrics.checks import checked, checked_alone, undefined
-
-LEAST_SIDE = 32  # px; the networks halve their images four times and more
+from indi.metrics.checks import checked, checked_alone, rgb, undefined, visible
 
 
 def lpips(restored: Tensor, clean: Tensor, *, data_range: float = 1.0) -> Tensor:
@@ -67,10 +65,10 @@ def inception_features(images: Tensor, *, data_range: float = 1.0) -> Tensor:
         ModelError: the weights are not here and could not be fetched.
     """
     images = checked_alone(images, data_range)
-    if not _visible(images):
+    if not visible(images):
         return torch.empty(0, 2048)
     with _as_a_guest():
-        return torch.cat([_network("InceptionV3")(_rgb(image[None], data_range))[0].flatten(1) for image in images])
+        return torch.cat([_network("InceptionV3")(rgb(image[None], data_range))[0].flatten(1) for image in images])
 
 
 def fid(restored: Tensor, clean: Tensor) -> Tensor:
@@ -105,14 +103,17 @@ def kid(restored: Tensor, clean: Tensor) -> Tensor:
     return _set_distance("KID", restored, clean)
 
 
-def prepare() -> None:
-    """Load all networks, so that what is missing is said now.
+def prepare(*names: str) -> None:
+    """Load networks by name, or all, so that what is missing is said now.
+
+    Args:
+        names: Of LPIPS, DISTS and InceptionV3, which is for FID and KID.
 
     Raises:
         MissingExtraError: piq is not installed, or cannot be imported.
         ModelError: weights are not here and could not be fetched.
     """
-    for name in _NETWORKS:
+    for name in names or _NETWORKS:
         _network(name)
 
 
@@ -164,10 +165,10 @@ def _as_a_guest() -> Iterator[None]:
 def _distances(name: str, restored: Tensor, clean: Tensor, data_range: float) -> Tensor:
     restored, clean = checked(restored, clean, data_range)
     values = undefined(restored)
-    if _visible(restored):
+    if visible(restored):
         with _as_a_guest():
             for index in range(len(restored)):  # one by one: activations of a batch of large images are larger still
-                pair = (_rgb(images[index : index + 1], data_range) for images in (restored, clean))
+                pair = (rgb(images[index : index + 1], data_range) for images in (restored, clean))
                 values[index] = _network(name)(*pair).item()
     return values
 
@@ -178,14 +179,6 @@ def _set_distance(name: str, restored: Tensor, clean: Tensor) -> Tensor:
     with _as_a_guest():
         value: Tensor = getattr(_piq(), name)()(restored.double(), clean.double())
     return value.double()
-
-
-def _visible(images: Tensor) -> bool:
-    return images.shape[1] in (1, 3) and min(images.shape[-2:]) >= LEAST_SIDE
-
-
-def _rgb(images: Tensor, data_range: float) -> Tensor:
-    return (images.float() / data_range).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def _one_line(error: Exception) -> str:

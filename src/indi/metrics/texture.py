@@ -42,14 +42,14 @@ def swd(restored: Tensor, clean: Tensor, *, data_range: float = 1.0) -> Tensor:
     directions /= directions.norm(dim=1, keepdim=True)
     kernels = directions.reshape(SWD_DIRECTIONS, channels, SWD_WINDOW, SWD_WINDOW)
     values = [
-        np.mean([_sliced_distance(*bands, kernels) for bands in zip(_bands(r), _bands(c), strict=True)])
+        np.mean([_sliced_distance(*level, kernels) for level in zip(bands(r), bands(c), strict=True)])
         for r, c in zip(restored.float(), clean.float(), strict=True)
     ]
     # The distance scales with the intensities, so the scaling to [0, 1] can wait until here.
     return torch.tensor(values, dtype=torch.float64) * (1000 / data_range)
 
 
-def _bands(image: Tensor) -> Iterator[Tensor]:
+def bands(image: Tensor) -> Iterator[Tensor]:
     """Yield the band-pass levels of the Laplacian pyramid of (C, H, W) as (1, C, h, w), finest first."""
     image = image[None]
     for _ in range(SWD_LEVELS):

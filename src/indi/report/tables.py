@@ -9,9 +9,12 @@ from indi.metrics import EVERY_METRIC
 # What a reader of a page needs to know of the metrics in its table.
 EXPLAINED = """PSNR and SSIM measure error, where few steps do well: they answer with the average of all plausible
 images. <code>swd</code> and the gap between power spectra compare the texture of restored and clean, which that
-average lacks. NIQE asks how unlike these clean images a restored one is. For those three, lower looks more real. FRC,
-the Fourier ring correlation, tells up to which share of the finest frequencies restored and clean agree."""
-_DIGITS = {"ssim": 4, "ms_ssim": 4}  # two for all others
+average lacks. NIQE asks how unlike these clean images a restored one is. For those three, lower looks more real,
+but <code>swd</code> and the spectrum take noise of the right strength for detail. Grain does not: it is the share of
+local fine structure, from 0 to 1, that is beyond what the clean image has at that place. ST-LPIPS, where it is
+measured, asks a network that people taught how unlike restored and clean look; lower is better. FRC, the Fourier ring
+correlation, tells up to which share of the finest frequencies restored and clean agree."""
+_DIGITS = {"ssim": 4, "ms_ssim": 4, "grain": 3, "stlpips": 3}  # two for all others
 Rows = Sequence[Mapping[str, Any]]
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Points = NDArray[np.float32]
 _WALK = "#0e7490"
+_DRAWN = "#4d7c0f"
 _ENDS = ("#0e7490", "#7c3aed", "#c2410c", "#4d7c0f")  # of the four clean points, in the animation
 _LIMITS = ((3.4, 3.4), (2.8, 1.6))  # of the two sets: half the width and half the height that is shown
 _CLEAN = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
@@ -30,11 +31,13 @@ class ToyPanel:
         cloud: Degraded points, (N, 2).
         walks: The states of K walks, (moments, K, 2), from degraded to restored.
         regression: Where one step leads from the K starts, (K, 2).
+        drawn: Where calls of a sampler lead from them, (calls, K, 2), if there is one.
     """
 
     cloud: Points
     walks: Points
     regression: Points
+    drawn: Points | None = None
 
 
 def toy_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -43,10 +46,19 @@ def toy_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, title in _SETS.items():
         regression = table[name]["regression"]
         yield [title, "regression", f"{regression['mse']:.2f}", "-", f"{100 * regression['hit']:.1f} %", "-"]
+        drawn = table[name]["distributional"]
+        errors = [f"{error:.2f}" for error in (drawn["mse"], exact_error(table[name]))]
+        yield [title, "1 drawn", *errors, f"{100 * drawn['hit']:.1f} %", f"{100:.1f} %"]
         for row in table[name]["rows"]:
             errors = [f"{row[key]:.2f}" for key in ("mse", "mse_closed_form")]
             hits = [f"{100 * row[key]:.1f} %" for key in ("hit", "hit_closed_form")]
             yield [title, str(row["steps"]), *errors, *hits]
+
+
+def exact_error(part: Mapping[str, Any]) -> float:
+    """Return the squared error of an exact draw, twice the least, from one set's part of toy.json."""
+    least: float = part["rows"][0]["mse_closed_form"]  # of one step
+    return 2 * least
 
 
 def draw_toy_figure(panels: Sequence[ToyPanel], table: Mapping[str, Any]) -> bytes:
@@ -59,33 +71,39 @@ def draw_toy_figure(panels: Sequence[ToyPanel], table: Mapping[str, Any]) -> byt
 
     def draw(figure: "Figure") -> None:
         figure.suptitle(
-            "One step answers with the average of what could be behind it. Small steps walk to one of them.",
+            "One step averages all that fits. Small steps walk to one of them; a sampler draws one in a single call.",
             x=0.012,
             ha="left",
             fontsize=13,
             fontweight="bold",
         )
-        cells = figure.add_gridspec(2, 3, height_ratios=(1, 0.68))
-        titles = (
-            "Set 1, noise added: exact answer",
-            "Set 1: trained network",
-            "Set 2, height lost, then noise: exact answer",
-            "Set 2: trained network",
-            "Set 2 without noise: one start, one end",
-        )
-        for number, (panel, title) in enumerate(zip(panels, titles, strict=True)):
-            row, column = divmod(number, 2) if number < 4 else (1, 2)
-            axes = figure.add_subplot(cells[row, column])
-            _plane(axes, row, title)
-            _draw_walks(axes, panel)
-        figure.axes[-1].text(0, 0.5, "every draw of a side\ngoes the same way", ha="center", va="center", color=PALE)
-        _draw_hits(figure, cells[0, 2], table)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
+        cells = figure.add_gridspec(3, 3, height_ratios=(1, 0.62, 0.62))
+        titles = ("Set 1, noise added", "Set 2, height lost, then noise")
+        for row, (exact, trained) in enumerate((panels[:2], panels[2:4])):
+            assert trained.drawn is not None
+            drawn = f"Set {row + 1}: a sampler, {len(trained.drawn)} calls from each start"
+            ways = {
+                f"{titles[row]}: exact answer": (_draw_walks, exact),
+                f"Set {row + 1}: trained network": (_draw_walks, trained),
+                drawn: (_draw_calls, trained),
+            }
+            for column, (title, (draw_panel, panel)) in enumerate(ways.items()):
+                axes = figure.add_subplot(cells[row, column])
+                _plane(axes, row, title)
+                draw_panel(axes, panel)
+        axes = figure.add_subplot(cells[2, 0])
+        _plane(axes, 1, "Set 2 without noise: one start, one end")
+        _draw_walks(axes, panels[4])
+        axes.text(0, 0.5, "every draw of a side\ngoes the same way", ha="center", va="center", color=PALE)
+        _draw_hits(figure, cells[2, 1:], table)
+        found = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+        found |= dict(zip(*reversed(figure.axes[2].get_legend_handles_labels()), strict=True))
+        labels, handles = list(found), list(found.values())
         place: Any = {"loc": "outside lower center", "ncols": len(labels), "handletextpad": 0.4}
         legend = figure.legend(handles, labels, frameon=False, **place)
         legend.get_lines()[0].set_alpha(0.7)  # one pale point alone would not be seen
 
-    return picture(draw, 12, 8.2)
+    return picture(draw, 12, 10.6)
 
 
 def _plane(axes: "Axes", row: int, title: str) -> None:
@@ -98,13 +116,34 @@ def _plane(axes: "Axes", row: int, title: str) -> None:
 
 
 def _draw_walks(axes: "Axes", panel: ToyPanel) -> None:
-    dots: Any = {"linestyle": "none", "markeredgewidth": 0}
-    axes.plot(*panel.cloud.T, marker="o", markersize=3, color=PALE, alpha=0.22, label="degraded", **dots)
-    axes.plot(*panel.walks[0].T, marker="o", markersize=4.5, color=INK, label="20 starts", **dots)
+    _draw_starts(axes, panel)
     for number, walk in enumerate(panel.walks.swapaxes(0, 1)):
         label = "small steps" if number == 0 else None
         axes.plot(*walk.T, marker="o", markersize=2.2, color=_WALK, linewidth=0.9, alpha=0.85, label=label)
+    dots: Any = {"linestyle": "none", "markeredgewidth": 0}
     axes.plot(*panel.regression.T, marker="o", markersize=5.5, color=ACCENT, zorder=4, label="one step", **dots)
+    _draw_clean(axes)
+
+
+def _draw_calls(axes: "Axes", panel: ToyPanel) -> None:
+    """Draw a line from each start to each of its draws: where there are many, they grow dark."""
+    assert panel.drawn is not None
+    _draw_starts(axes, panel)
+    for draws in panel.drawn:
+        lines = np.stack([panel.walks[0], draws])
+        axes.plot(lines[..., 0], lines[..., 1], color=_DRAWN, linewidth=0.9, alpha=0.16)
+    dots: Any = {"linestyle": "none", "markeredgewidth": 0}
+    axes.plot(*panel.drawn.reshape(-1, 2).T, marker="o", markersize=4, color=_DRAWN, label="one call, drawn", **dots)
+    _draw_clean(axes)
+
+
+def _draw_starts(axes: "Axes", panel: ToyPanel) -> None:
+    dots: Any = {"linestyle": "none", "markeredgewidth": 0}
+    axes.plot(*panel.cloud.T, marker="o", markersize=3, color=PALE, alpha=0.22, label="degraded", **dots)
+    axes.plot(*panel.walks[0].T, marker="o", markersize=4.5, color=INK, label="20 starts", **dots)
+
+
+def _draw_clean(axes: "Axes") -> None:
     axes.plot(
         *_CLEAN.T,
         marker="o",
@@ -120,22 +159,27 @@ def _draw_walks(axes: "Axes", panel: ToyPanel) -> None:
 
 def _draw_hits(figure: "Figure", cell: Any, table: Mapping[str, Any]) -> None:
     """Draw what each number of steps buys, and its price, over one axis of steps."""
-    upper, lower = cell.subgridspec(2, 1, hspace=0.12).subplots(sharex=True)
+    left, right = cell.subgridspec(1, 2).subplots()
     for (name, title), colour in zip(_SETS.items(), (_WALK, "#7c3aed"), strict=True):
         rows = table[name]["rows"]
         places = range(len(rows))
-        for axes, key, scale in ((upper, "hit", 100), (lower, "mse", 1)):
+        for axes, key, scale in ((left, "hit", 100), (right, "mse", 1)):
             axes.plot(places, [scale * row[f"{key}_closed_form"] for row in rows], color=colour, alpha=0.45)
             values = [scale * row[key] for row in rows]
             axes.plot(places, values, marker="o", linestyle="none", color=colour, label=title)
-    upper.set_title("Steps reach the clean points (%) …", loc="left", fontsize=10.5)
-    lower.set_title("… at the price of squared error", loc="left", fontsize=10.5)
-    lower.set_xticks(range(len(rows)), [str(row["steps"]) for row in rows])
-    lower.set_xlabel("steps (line: exact answer, dots: trained network)")
-    lower.set_ylim(0, 2.2)
-    upper.set_ylim(-4, 104)
-    upper.legend(frameon=False, loc="lower right")
-    for axes in (upper, lower):
+            drawn = scale * table[name]["distributional"][key]
+            label = f"{title}: one call, drawn"
+            axes.plot(
+                0, drawn, marker="D", markersize=8, linestyle="none", markerfacecolor="none", color=colour, label=label
+            )
+    left.set_title("Steps reach the clean points (%) …", loc="left", fontsize=10.5)
+    right.set_title("… at the price of squared error", loc="left", fontsize=10.5)
+    left.set_ylim(-4, 108)
+    right.set_ylim(0, 3)
+    left.legend(frameon=False, loc="lower right")
+    for axes in (left, right):
+        axes.set_xticks(range(len(rows)), [str(row["steps"]) for row in rows])
+        axes.set_xlabel("steps (line: exact answer, dots: trained network)")
         grid(axes)
         axes.tick_params(length=0)
 
@@ -152,19 +196,29 @@ def draw_toy_animation(panels: Sequence[ToyPanel]) -> bytes:
     from PIL import Image
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 5.8), dpi=100, layout="constrained")
+        figure = Figure(figsize=(8.8, 5.4), dpi=100, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         ratios = [height / width for width, height in _LIMITS]
-        planes = figure.subplots(2, 2, height_ratios=ratios)
-        figure.suptitle("One step answers with an average. Small steps choose.", fontsize=12, fontweight="bold")
+        planes = figure.subplots(2, 3, height_ratios=ratios)
+        figure.suptitle(
+            "One step answers with an average. Small steps choose, and a sampler draws in one call.",
+            fontsize=12,
+            fontweight="bold",
+        )
         moving = []
         for row, panel in enumerate(panels):
-            ways = {"one step": np.stack([panel.walks[0], panel.regression]), "small steps": panel.walks}
-            for axes, (title, path) in zip(planes[row], ways.items(), strict=True):
+            assert panel.drawn is not None
+            one_step, drawn = (np.stack([panel.walks[0], ends]) for ends in (panel.regression, panel.drawn[0]))
+            ways = {  # and what the colours tell: where it ends, or where small steps would
+                "one step": (one_step, panel.walks),
+                "small steps": (panel.walks, panel.walks),
+                "one call, drawn": (drawn, drawn),
+            }
+            for axes, (title, (path, told)) in zip(planes[row], ways.items(), strict=True):
                 _plane(axes, row, f"Set {row + 1}: {title}")
                 axes.plot(*panel.cloud.T, "o", markersize=3, markeredgewidth=0, color=PALE, alpha=0.15)
                 axes.plot(*_CLEAN.T, "o", markersize=15, markerfacecolor="none", markeredgecolor=INK, zorder=5)
-                ends = np.abs(panel.walks[-1][:, None] - _CLEAN).sum(axis=2).argmin(axis=1)
+                ends = np.abs(told[-1][:, None] - _CLEAN).sum(axis=2).argmin(axis=1)
                 colours = [_ENDS[end] for end in ends]
                 dots = axes.scatter(*path[0].T, s=14, c=colours, alpha=0.8, linewidths=0, animated=True)
                 moving.append((axes, dots, path))

@@ -39,6 +39,7 @@ from indi.distributed import World
 from indi.errors import MissingExtraError
 from indi.images import to_unit
 from indi.metrics import METRICS, PERCEPTUAL, measure
+from indi.report import counted
 from indi.restoration import Restorer
 from indi.test_pairs import find_test_pairs
 from indi.trainer import Trainer
@@ -106,7 +107,7 @@ def ways() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield each way of restoring: its name, the method, and options of ``Restorer.restore``."""
     yield "regression", "regression", {}
     for steps in STEPS:
-        yield f"indi, {steps} steps", "indi", {"steps": steps}
+        yield f"InDI, {counted(steps, 'step')}", "indi", {"steps": steps}
     for realism in DIAL:
         yield f"one call, realism {realism:g}", "distributional", {"realism": realism}
     yield "5 calls, realism 1", "distributional", {"realism": 1.0, "steps": 5}
@@ -227,7 +228,7 @@ def main() -> int:
     cost = results["seconds_an_iteration"]
     iterations = {method: round(options.iterations * cost["indi"] / cost[method]) for method in METHODS}
     say(f"iterations in equal time: {iterations}")
-    keep(settings={name: str(value) for name, value in vars(options).items()}, iterations=iterations)
+    keep(settings={name: getattr(options, name) for name in ("task", "size", "seed")}, iterations=iterations)
     runs = {
         method: trained(method, iterations[method], options) for method in METHODS if options.only in (None, method)
     }

@@ -9,7 +9,9 @@ a part of the ablations.json of ``ablations.py``. ``<!-- across NAME,NAME CALLS 
 for each of several files, without their .json. ``<!-- ways FILE METRIC METRIC -->`` has a column for each channel of
 the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of its intervals,
 ``<!-- strength FILE -->`` is for a strength-TASK.json of ``strength.py`` and ``<!-- scale FILE -->`` for the JSON of
-``memory.py``. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for
+``memory.py``. ``<!-- dial FILE METRIC METRIC -->`` has a row for each way of restoring of a distributional.json of
+``distributional.py``, and ``<!-- draws FILE FILE -->`` a column for each of several: what its draws and their intervals
+are worth. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for
 each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
@@ -17,7 +19,7 @@ A test holds the documents to the files.
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md", "docs/scale.md")
 _STEPS, _CORES = (1, 5, 10), 64  # what a terapixel is reckoned for
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
-_OTHERS = re.compile(r"(<!-- (ways|coverage|strength|scale) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_OTHERS = re.compile(r"(<!-- (ways|coverage|strength|scale|dial) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_DRAWS = re.compile(r"(<!-- draws ((?:\S+\.json ?)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -57,10 +60,16 @@ def filled(text: str, folder: Path) -> str:
         lines = {
             "ways": lambda: _ways_lines(values, found[4].split()),
             "coverage": lambda: _coverage_lines(values["coverage"]),
+            "dial": lambda: _dial_lines(values, found[4].split()),
             "strength": lambda: _strength_lines(values),
             "scale": lambda: _scale_lines(values),
         }[found[2]]()
         return found[1] + "\n".join(lines) + "\n" + found[5]
+
+    def draws(found: re.Match[str]) -> str:
+        names = found[2].split()
+        files = {name: json.loads((folder / name).read_text(encoding="utf-8")) for name in names}
+        return found[1] + "\n".join(_draws_lines(files)) + "\n" + found[3]
 
     def models(found: re.Match[str]) -> str:
         steps = [int(number) for number in found[2].split(",")]
@@ -73,6 +82,7 @@ def filled(text: str, folder: Path) -> str:
         (_TABLE, table),
         (_ACROSS, across),
         (_OTHERS, others),
+        (_DRAWS, draws),
         (_MODELS, models),
         (_CARDS, cards),
     ):
@@ -205,6 +215,53 @@ def _scale_lines(values: Mapping[str, Any]) -> Iterator[str]:
     yield "| hours of one core | " + " | ".join(f"{hours:,.0f}" for hours in hours_of_core) + " |"
     days = [hours / 24 / _CORES for hours in hours_of_core]
     yield f"| days of a machine of {_CORES} cores | " + " | ".join(f"{each:.1f}" for each in days) + " |"
+
+
+def _dial_lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
+    metrics = [name for name in metrics if any(name in row for row in values["quality"].values())]
+    yield "| | " + " | ".join(metrics) + " |"
+    yield "|---" * (1 + len(metrics)) + "|"
+    for name, row in values["quality"].items():
+        yield f"| {name} | " + " | ".join(metric_text(metric, row.get(metric)) for metric in metrics) + " |"
+
+
+def _draws_lines(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what draws are worth, a column a file."""
+    yield "| | " + " | ".join(Path(name).stem.removeprefix("distributional-") for name in files) + " |"
+    yield "|---" * (1 + len(files)) + "|"
+
+    def line(name: str, text: Callable[[Mapping[str, Any]], str]) -> str:
+        return f"| {name} | " + " | ".join(map(text, files.values())) + " |"
+
+    def cost(values: Mapping[str, Any]) -> str:
+        seconds = values["seconds_an_iteration"]
+        return f"{seconds['distributional'] / seconds['indi']:.2f}"
+
+    def width(method: str, kind: str) -> Callable[[Mapping[str, Any]], str]:
+        def text(values: Mapping[str, Any]) -> str:
+            found = values["intervals"][method][f"{kind}_half_width"]
+            return "-" if found is None else f"{found:.2f}"
+
+        return text
+
+    def flat(*names: str) -> Callable[[Mapping[str, Any]], str]:
+        return lambda values: " / ".join(f"{values['flat'][n]:.2f}" if values["flat"] else "-" for n in names)
+
+    yield line(
+        "iterations of InDI / in the same time",
+        lambda v: f"{v['iterations']['indi']:,} / {v['iterations']['distributional']:,}",
+    )
+    yield line("an iteration, in those of InDI", cost)
+    yield line("spread over skill of 19 draws (1: honest)", lambda v: f"{v['honesty']['spread_over_skill']:.2f}")
+    yield line("their range holds the clean value (nominal 90 %)", lambda v: f"{v['honesty']['coverage']:.1%}")
+    yield line("half width of plain 90 % intervals, InDI's ten steps", width("indi", "plain"))
+    yield line("the same of draws, in 255ths", width("distributional", "plain"))
+    yield line("with the guarantee, InDI's ten steps", width("indi", "guaranteed"))
+    yield line("the same of draws", width("distributional", "guaranteed"))
+    ways = ("InDI, 1 step", "InDI, 10 steps")
+    yield line("left on flat images, in 255ths: InDI, 1 / 10 steps", flat(*ways))
+    dial = ("one call, realism 0", "one call, realism 0.5", "one call, realism 1")
+    yield line("realism 0 / 0.5 / 1", flat(*dial))
 
 
 def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:

@@ -9,8 +9,8 @@
    ``perceptual`` is there.
 4. Of 19 draws at realism 1: how often their range holds the clean value (nominally 18 of 20), and their spread over
    their skill, the root of the mean variance over the root mean square error of their mean, both corrected for so few.
-5. Intervals of eight samples as ``indi calibrate`` makes them, of InDI's ten steps and of draws.
-6. With a task: what is left on flat images, as a deviation in 255ths.
+5. Of pairs: intervals of eight samples as ``indi calibrate`` makes them, of InDI's ten steps and of draws.
+6. Of a task: what is left on flat images, as a deviation in 255ths.
 
 ``distributional.json`` in the folder holds the figures, as far as it has come; what is trained is kept.
 """
@@ -211,6 +211,7 @@ def main() -> int:
     parser.add_argument("--size", default="tiny", help="of the network (default: tiny)")
     parser.add_argument("--iterations", type=int, default=5850, help="of InDI (default: 5850, 5 min on two cores)")
     parser.add_argument("--only", choices=METHODS, help="train this one and stop")
+    parser.add_argument("--images", type=int, help="measure on about so many of the test images, evenly taken")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="default: all cores")
     options = parser.parse_args()
@@ -229,8 +230,9 @@ def main() -> int:
     iterations = {method: round(options.iterations * cost["indi"] / cost[method]) for method in METHODS}
     say(f"iterations in equal time: {iterations}")
     keep(settings={name: getattr(options, name) for name in ("task", "size", "seed")}, iterations=iterations)
+    methods = [method for method in METHODS if method != "regression" or options.task is None]
     runs = {
-        method: trained(method, iterations[method], options) for method in METHODS if options.only in (None, method)
+        method: trained(method, iterations[method], options) for method in methods if options.only in (None, method)
     }
     if options.only:
         return 0
@@ -239,11 +241,11 @@ def main() -> int:
         found = find_test_pairs(None, clean=options.test_clean, degraded=None, task=options.task)
     else:
         found = find_test_pairs(runs["indi"], clean=None, degraded=None, task=None)
-    pairs = list(found.pairs)
+    pairs = list(found.pairs[:: max(1, len(found.pairs) // options.images)]) if options.images else list(found.pairs)
     works: dict[str, Callable[[], Any]] = {
         "quality": lambda: quality(restorers, pairs, options.task),
         "honesty": lambda: honesty(restorers["distributional"], pairs, options.task),
-        "intervals": lambda: intervals(restorers, pairs, options.task, options.group),
+        "intervals": lambda: {} if options.task else intervals(restorers, pairs, None, options.group),
         "flat": lambda: flat(restorers, options.task) if options.task else {},
     }
     for name, work in works.items():

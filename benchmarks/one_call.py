@@ -32,7 +32,7 @@ from indi.data import Crops as Stream
 from indi.data import match_pairs, split_pairs
 from indi.devices import set_threads
 from indi.distributed import World
-from indi.objectives import Answer, Crops, Objective
+from indi.objectives import OBJECTIVES, Answer, Crops, Objective
 from indi.process import loss, uniform_times
 from indi.samplers import walk
 from indi.trainer import Trainer
@@ -95,7 +95,8 @@ def taught(way: str, options: argparse.Namespace) -> Path:
 
     student = trainer()
     objective = reflow(trainer(), options.steps) if way == "reflow" else consistency(student)
-    student.method = replace(student.method, objective=objective)
+    OBJECTIVES[way] = objective
+    student.method = replace(student.method, objective=way)
     data = config.data
     report = match_pairs(Path(str(data.clean)), None if data.degraded is None else Path(data.degraded))
     pairs, _ = split_pairs(report.pairs, validation=data.validation, seed=config.split_seed, group=data.group)

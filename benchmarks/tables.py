@@ -239,7 +239,7 @@ def _draws_lines(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
     def width(method: str, kind: str) -> Callable[[Mapping[str, Any]], str]:
         def text(values: Mapping[str, Any]) -> str:
-            found = values["intervals"][method][f"{kind}_half_width"]
+            found = values["intervals"].get(method, {}).get(f"{kind}_half_width")
             return "-" if found is None else f"{found:.2f}"
 
         return text

@@ -185,9 +185,12 @@ def test_what_the_network_sees(name: str, conditioned: bool) -> None:
 
     state, degraded = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
     this.estimate(network, state, degraded, at(0.5))
-    sees_degraded = {"diffusion": True, "regression": False}.get(name, conditioned)
+    sees_degraded = {"diffusion": True, "distributional": True, "regression": False}.get(name, conditioned)
     assert this.conditioned == sees_degraded
-    assert torch.equal(seen[0], torch.cat([state, degraded], dim=1) if sees_degraded else state)
+    wanted = torch.cat([state, degraded], dim=1) if sees_degraded else state
+    if this.draws:  # noise and the dial besides, both 0 where no draw is asked for
+        wanted = torch.cat([wanted, torch.zeros(1, 2, 2, 2)], dim=1)
+    assert torch.equal(seen[0], wanted)
 
 
 def test_the_image_is_never_rounded_to_the_networks_precision() -> None:

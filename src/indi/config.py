@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from indi.devices import Precision
 from indi.errors import ConfigError
-from indi.methods import METHODS, Method
+from indi.methods import METHODS, SHARES_AT_ONE, Method
 from indi.networks import NETWORKS
 from indi.process import Noise
 
@@ -54,7 +54,14 @@ class MethodSettings(Settings):
         description="the network sees the degraded image beside the state; diffusion and distributional always, "
         "regression never",
     )
-    share_at_one: Share = Field(0.5, description="weight of the point mass at t = 1 in training")
+    share_at_one: Share = Field(0.5, description="weight of the point mass at t = 1 in training; of distributional 0.9")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("name") in SHARES_AT_ONE:
+            return {"share_at_one": SHARES_AT_ONE[values["name"]]} | values
+        return values
 
     @model_validator(mode="after")
     def _known(self) -> Self:

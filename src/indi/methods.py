@@ -26,7 +26,7 @@ from torch import Tensor, cat
 
 from indi import process
 from indi.errors import ConfigError
-from indi.objectives import Draw, Objective, energy, error
+from indi.objectives import Draw
 from indi.process import Coefficient, Noise, Path
 
 Network = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
@@ -73,7 +73,7 @@ class Method:
         conditioned: Whether the network sees the degraded image beside the state.
         share_at_one: The weight of the point mass at t = 1 in p(t), Eq. (2).
         one_step: Whether it knows t = 1 alone, so that only one step makes sense.
-        objective: What training asks of the answers.
+        objective: What training asks of the answers: a row of the table of objectives.
         draws: Whether the network is given noise and the dial of realism (``Draw``), so that an answer is a draw.
     """
 
@@ -82,7 +82,7 @@ class Method:
     share_at_one: float
     asked: Asked = _CLEAN
     one_step: bool = False
-    objective: Objective = error
+    objective: str = "error"
     draws: bool = False
 
     def inputs(self, channels: int) -> int:
@@ -184,7 +184,11 @@ def _distributional(epsilon: float, noise: Noise, conditioned: bool, share_at_on
     # Its noise is an input of the network, so its path has none, whatever epsilon. It sees the degraded image at every
     # time: only of all that is known can it draw from what is still open, and so more steps have the law of one.
     _constant(noise, "distributional")
-    return Method(process.indi(0.0), conditioned=True, share_at_one=share_at_one, objective=energy, draws=True)
+    return Method(process.indi(0.0), conditioned=True, share_at_one=share_at_one, objective="energy", draws=True)
+
+
+# The share of t = 1 in training, where it is not one half. One call is what a network that draws is for.
+SHARES_AT_ONE = {"distributional": 0.9}
 
 
 def _constant(noise: Noise, method: str) -> None:

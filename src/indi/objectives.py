@@ -18,9 +18,9 @@ its gradient are unbiased; both also take the place of F in the first term, whic
 pairs that counts a draw with itself would be too small, and the draws would part too far.)
 
 D makes values out of images, and what is matched is what they see: pixels alone would match each pixel's distribution
-and leave the pixels next to each other independent. Here it is the image, and at three resolutions the responses to
-random filters of two sizes over all channels, of unit norm and without a mean, new ones each iteration: a sliced energy
-score of patches. Other choices, measured: docs/results.md.
+and leave the pixels next to each other independent. Here it is the image, and of each band of its Laplacian pyramid and
+what is left the responses to random filters of two sizes over all channels, of unit norm, new ones each iteration: a
+sliced energy score of patches, where fine detail counts beside coarse. Other choices, measured: docs/results.md.
 
 Sources:
     Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 102(477), 2007.
@@ -37,7 +37,7 @@ from torch.nn import functional
 
 from indi import process
 
-LEVELS, SIDES, FILTERS = 3, (7, 3), 8  # resolutions; sides of filters in pixels, how many of each
+BANDS, SIDES, FILTERS = 3, (7, 3), 8  # of the pyramid; sides of filters in pixels, how many of each
 LEAST_ERROR, POSTERIOR = 0.375, 0.25  # shares of the crops with realism 0 and 1; the others lie between
 
 
@@ -124,27 +124,23 @@ def draw_realism(batch: int, generator: Generator) -> Tensor:
 
 
 def draw_filters(channels: int, side: int, generator: Generator) -> list[list[Tensor]]:
-    """Draw the filters of each resolution of an image whose shorter side is given, each (FILTERS, channels, k, k).
+    """Draw the filters of each part of the pyramid of an image whose shorter side is given, the finest band first.
 
-    k is one of ``SIDES``, or the side of a smaller image. They are of unit norm and without a mean, but those of one
-    pixel, where a mean is all there is. There are no resolutions that the largest would not fit in.
+    Each are (FILTERS, channels, k, k) of unit norm; k is one of ``SIDES``, or the side of a smaller image. There are
+    fewer bands where the largest filters would not fit into what is left of the image.
     """
     sides = sorted({min(each, side) for each in SIDES}, reverse=True)
-    filters = []
-    for _ in range(LEVELS):
+    filters: list[list[Tensor]] = []
+    while len(filters) < BANDS and side // 2 >= sides[0]:
         filters.append([_filters_of(channels, each, generator) for each in sides])
         side //= 2
-        if side < sides[0]:
-            break
-    return filters
+    return [*filters, [_filters_of(channels, each, generator) for each in sides]]
 
 
 def _filters_of(channels: int, side: int, generator: Generator) -> Tensor:
-    weights = torch.randn((FILTERS, channels * side**2), generator=generator)
-    if side > 1:
-        weights = weights - weights.mean(dim=1, keepdim=True)
-    unit: Tensor = weights / weights.norm(dim=1, keepdim=True)
-    return unit.reshape(FILTERS, channels, side, side)
+    weights = torch.randn((FILTERS, channels, side, side), generator=generator)
+    unit: Tensor = weights / weights.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+    return unit
 
 
 def spread_weight(realism: Tensor) -> Tensor:
@@ -177,8 +173,12 @@ def features(image: Tensor, filters: list[list[Tensor]]) -> Iterator[Tensor]:
     D is linear: that of a difference is the difference.
     """
     yield image.flatten(1)
-    for level, sizes in enumerate(filters):
-        image = functional.avg_pool2d(image, 2) if level else image
+    for sizes in filters:
+        band = image
+        if sizes is not filters[-1]:
+            height, width = image.shape[2:]
+            image = functional.avg_pool2d(image, 2, ceil_mode=True)
+            band = band - functional.interpolate(image, scale_factor=2, mode="bilinear")[..., :height, :width]
         for weights in sizes:
             stride = (weights.shape[-1] + 1) // 2  # windows that overlap by half tell nearly all
-            yield functional.conv2d(image, weights.to(image.device), stride=stride).flatten(1)
+            yield functional.conv2d(band, weights.to(image.device), stride=stride).flatten(1)

@@ -103,7 +103,7 @@ class Trainer:
         state = self.method.path.state(clean, degraded, t, noise)
         wanted = self.method.wanted(clean, degraded, noise, t)
         crops = objectives.Crops(state, degraded, wanted, t, batch, ours)
-        loss = self.method.objective(self._answer, crops, training.norm, generator)
+        loss = objectives.OBJECTIVES[self.method.objective](self._answer, crops, training.norm, generator)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         loss = self.world.mean(loss)

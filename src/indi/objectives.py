@@ -8,10 +8,10 @@ realism a from 0 to 1. Two draws F and F' of each crop are scored together:
 
     (5)  S_a = E|D(F - x)| - lambda(a) / 2 E|D(F - F')|,    lambda(a) = a sqrt(2 / (1 + a^2))
 
-The first term draws both to the clean image, the second parts them. At a = 0 it is Eq. (2) with p = 1. At a = 1 it is
-the energy score, of one value the CRPS: over all distributions of F it is least at that of the clean image given what
-the network sees, as far as D can tell them apart. In between, lambda is such that the draws of a Gaussian deviate by
-the share a of its standard deviation, and so their squared error is 1 + a^2 times the least.
+The first term draws both to the clean image, the second parts them. At a = 0 it is Eq. (2) with p = 1, of D. At a = 1
+it is the energy score, of one value the CRPS: over all distributions of F it is least at that of the clean image given
+what the network sees, as far as D can tell them apart. In between, lambda is such that the draws of a Gaussian deviate
+by the share a of its standard deviation, and so their squared error is 1 + a^2 times the least.
 
 Two draws are enough, and fair: E|F - F'| over independent draws is what its one pair is in expectation, so the loss and
 its gradient are unbiased; both also take the place of F in the first term, which halves its variance. (An average over

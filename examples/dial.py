@@ -17,7 +17,7 @@ from indi.devices import set_threads
 from indi.display import for_display, liveliest_window, sheet
 from indi.images import Image, from_unit, to_unit, write
 
-DIAL = (0.0, 0.5)
+DIAL = (0.0, 0.6)
 SIDE = 128  # pixels of what is shown, drawn twice as large
 
 

@@ -69,7 +69,7 @@ def test_one_call_is_what_nobody_says_otherwise(gray: Restorer) -> None:
     image = picture(16, 24)
     (_, last) = gray.trajectory(image, gray.walk(None, samples=None, times="uniform", sampler=None))
     assert last.network_calls == 1
-    np.testing.assert_array_equal(gray.restore(image), gray.restore(image, realism=0.5, steps=1))
+    np.testing.assert_array_equal(gray.restore(image), gray.restore(image, realism=0.6, steps=1))
     np.testing.assert_array_equal(gray.restore(image, samples=1)[0], gray.restore(image, realism=1))
 
 
@@ -191,7 +191,7 @@ def test_each_number_of_steps_meets_each_realism(run: Path) -> None:
     rows = [(row["steps"], row["realism"], row["network_calls"]) for row in table["rows"]]
     assert rows == [(1, 0, 1), (1, 1, 1), (2, 0, 2), (2, 1, 2)]
     unasked = [(row["steps"], row["realism"]) for row in evaluate(run, steps=[2, 1])["rows"]]
-    assert unasked == [(1, 0.5), (2, 0.5)]  # as restore does, where nothing is said of it
+    assert unasked == [(1, 0.6), (2, 0.6)]  # as restore does, where nothing is said of it
     found = find_test_pairs(run, clean=None, degraded=None, task=None)
     only = Evaluation(indi.load(run), *found, chosen=(Row(1, 0.3),))
     assert only.rows() == (Row(1, 0.3),)
@@ -218,7 +218,7 @@ def test_a_finished_folder_is_drawn_again_only_at_another_realism(tmp_path: Path
         write(tmp_path / "in" / f"{number}.png", Image(RANDOM.integers(0, 256, (20, 20), np.uint8)))
     jobs = plan([tmp_path / "in"], tmp_path / "out")
     kept = [
-        sum(outcome.kept for outcome in restore_files(gray, jobs, realism=realism)) for realism in (0.5, 0.5, None, 0.6)
+        sum(outcome.kept for outcome in restore_files(gray, jobs, realism=realism)) for realism in (0.6, 0.6, None, 0.5)
     ]
     assert kept == [0, 2, 2, 0]
 
@@ -268,7 +268,7 @@ def test_it_goes_to_the_hub_and_back(tmp_path: Path, gray: Restorer) -> None:
     image = picture(20, 20)
     np.testing.assert_array_equal(back.restore(image, realism=0.4), gray.restore(image, realism=0.4))
     readme = (tmp_path / "folder" / "README.md").read_text()
-    assert "--realism 0.5" in readme
+    assert "--realism 0.6" in readme
     assert "--steps" not in readme
 
 

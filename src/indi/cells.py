@@ -18,9 +18,10 @@ from indi.report import Strip, row_label
 from indi.restoration import Restorer
 from indi.test_pairs import find_test_pairs
 from indi.training import CONFIG_FILE, train
+from indi.walks import DEFAULT_REALISM
 
 _FILE = "cell.json"
-_DIAL = (0.0, 0.5)  # of realism, beside 1
+_DIAL = (0.0, DEFAULT_REALISM)  # of realism, beside 1
 
 
 class Result(NamedTuple):

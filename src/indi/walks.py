@@ -8,7 +8,7 @@ from indi.process import TIMES, check_times
 from indi.samplers import SAMPLERS
 
 DEFAULT_STEPS, DEFAULT_SAMPLER = 10, "euler"
-DEFAULT_REALISM = 0.5  # of a network that draws, where a single image is asked for
+DEFAULT_REALISM = 0.6  # of a network that draws, where a single image is asked for
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_a_model_that_draws_has_a_dial_in_place_of_steps(page: Any) -> None:
     assert not realism.is_visible()
     choose(page, "draws")
     realism.wait_for()
-    assert realism.input_value() == "0.5"
+    assert realism.input_value() == "0.6"
     assert page.get_by_label("number input for Samples").is_visible()
     strength.wait_for(state="hidden")
     assert not steps.is_visible()

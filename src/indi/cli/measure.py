@@ -73,7 +73,7 @@ def evaluate(
         clean: folder of clean images; without any folder, the pairs that the run kept from training
         degraded: folder of degraded images, with the names of the clean ones
         steps: numbers of steps to compare, with commas; by default 1 for a model that draws, 1,2,5,10,20 for others
-        realism: settings of the dial of a model that draws, with commas; by default 0,0.25,0.5,0.75,1, with steps 0.5
+        realism: settings of the dial of a model that draws, with commas; by default 0,0.25,0.5,0.75,1, with steps 0.6
         border: pixels left out on each side
         data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
         out: folder for the report

@@ -237,9 +237,9 @@ def _draws_lines(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         seconds = values["seconds_an_iteration"]
         return f"{seconds['distributional'] / seconds['indi']:.2f}"
 
-    def width(method: str, kind: str) -> Callable[[Mapping[str, Any]], str]:
+    def width(method: str) -> Callable[[Mapping[str, Any]], str]:
         def text(values: Mapping[str, Any]) -> str:
-            found = values["intervals"].get(method, {}).get(f"{kind}_half_width")
+            found = values["intervals"].get(method, {}).get("plain_half_width")
             return "-" if found is None else f"{found:.2f}"
 
         return text
@@ -254,14 +254,12 @@ def _draws_lines(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield line("an iteration, in those of InDI", cost)
     yield line("spread over skill of 19 draws (1: honest)", lambda v: f"{v['honesty']['spread_over_skill']:.2f}")
     yield line("their range holds the clean value (nominal 90 %)", lambda v: f"{v['honesty']['coverage']:.1%}")
-    yield line("half width of plain 90 % intervals, InDI's ten steps", width("indi", "plain"))
-    yield line("the same of draws, in 255ths", width("distributional", "plain"))
-    yield line("with the guarantee, InDI's ten steps", width("indi", "guaranteed"))
-    yield line("the same of draws", width("distributional", "guaranteed"))
+    yield line("half width of plain 90 % intervals in 255ths, InDI's ten steps", width("indi"))
+    yield line("the same of draws", width("distributional"))
     ways = ("InDI, 1 step", "InDI, 10 steps")
     yield line("left on flat images, in 255ths: InDI, 1 / 10 steps", flat(*ways))
-    dial = ("one call, realism 0", "one call, realism 0.5", "one call, realism 1")
-    yield line("realism 0 / 0.5 / 1", flat(*dial))
+    dial = ("one call, realism 0", "one call, realism 0.6", "one call, realism 1")
+    yield line("the same of one call, realism 0 / 0.6 / 1", flat(*dial))
 
 
 def _toy_lines(values: Mapping[str, Any]) -> Iterator[str]:

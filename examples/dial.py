@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import indi
-from gallery import Pixels, titled
 from indi.data import Pair, load_test_pair
 from indi.devices import set_threads
-from indi.display import for_display, liveliest_window, sheet
+from indi.display import Pixels, for_display, liveliest_window, sheet, titled
 from indi.images import Image, from_unit, to_unit, write
 
 DIAL = (0.0, 0.6)

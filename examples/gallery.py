@@ -12,15 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import skimage.data
 from numpy.typing import NDArray
-from PIL import Image as Drawing
-from PIL import ImageDraw, ImageFont
 
 import indi
 from indi.devices import set_threads
-from indi.display import sheet
+from indi.display import sheet, titled
 from indi.files import degrade_files, plan
 from indi.images import Image, read, write
 from indi.shipped import shipped_names
@@ -38,7 +35,6 @@ SHOWN = {
 SIDE = 160  # pixels of what is shown, drawn twice as large
 STEPS = (1, 10)
 HEADINGS = ("degraded", *(f"{n} step{'s' * (n > 1)}" for n in STEPS), "clean")
-_TEXT, _GAP = 34, 8  # pixels of a line of text, and between it and what it is of
 
 
 def row(task: str, folder: Path) -> list[Pixels]:
@@ -54,24 +50,6 @@ def row(task: str, folder: Path) -> list[Pixels]:
     restorer = indi.load(task)
     images = [degraded, *(restorer.restore(degraded, steps=steps) for steps in STEPS), clean]
     return [image[top : top + SIDE, left : left + SIDE] for image in images]
-
-
-def titled(picture: Pixels, headings: tuple[str, ...], tasks: list[str]) -> Pixels:
-    """Return the sheet with a heading over each column and the task beside each row."""
-    font = ImageFont.load_default(24)
-    height, width = picture.shape[:2]
-    page = np.full((height + _TEXT + _GAP, width + _TEXT + _GAP, 3), 255, dtype=np.uint8)
-    page[_TEXT + _GAP :, _TEXT + _GAP :] = picture
-    drawn = Drawing.fromarray(page)
-    pen = ImageDraw.Draw(drawn)
-    for column, heading in enumerate(headings):
-        middle = _TEXT + _GAP + (column + 0.5) * width / len(headings)
-        pen.text((middle, _TEXT / 2), heading, fill="black", font=font, anchor="mm")
-    for line, task in enumerate(tasks):
-        strip = Drawing.new("RGB", (height // len(tasks), _TEXT), "white")
-        ImageDraw.Draw(strip).text((strip.width / 2, _TEXT / 2), task, fill="black", font=font, anchor="mm")
-        drawn.paste(strip.rotate(90, expand=True), (0, _TEXT + _GAP + line * height // len(tasks)))
-    return np.asarray(drawn)
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ import reference
 import tables
 from documents import DOCUMENTS, NAMES, RECIPES, ROOT, blocks, run, shell_lines
 from indi import objectives, process
+from indi.checkpoint import save_model
 from indi.cli import app
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
@@ -28,7 +29,7 @@ from indi.methods import METHODS
 from indi.metrics import METRICS
 from indi.networks import NETWORKS
 from indi.samplers import SAMPLERS
-from problems import write_pairs
+from problems import tiny_model, write_pairs
 
 TABLES: tuple[dict[str, Any], ...] = (DEGRADATIONS, NETWORKS, SAMPLERS, METHODS, METRICS)
 
@@ -63,6 +64,15 @@ def test_python_of_the_readme_runs(prepared: dict[str, Any]) -> None:
     assert prepared["samples"].shape == (8, 20, 30, 3)
     assert [row["steps"] for row in prepared["table"]["rows"]] == [1, 5, 20]
     assert list(prepared["methods"]["methods"]) == list(METHODS)
+
+
+def test_python_of_the_dial_runs(prepared: dict[str, Any]) -> None:
+    (code,) = blocks(ROOT / "docs" / "realism.md", "python")
+    save_model(tiny_model(3, name="distributional"), Path("runs/draws"))
+    exec(code, prepared)
+    assert prepared["restored"].shape == (20, 30, 3)
+    assert prepared["draws"].shape == (8, 20, 30, 3)
+    assert [row["realism"] for row in prepared["table"]["rows"]] == [0, 0.5, 1]
 
 
 @pytest.fixture
@@ -186,7 +196,7 @@ def test_the_microscopists_page_works(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_no_code_of_a_document_is_left_untried() -> None:
-    tried = {"README.md", "docs/extending.md", "docs/export.md"}  # the last: test_export.py
+    tried = {"README.md", "docs/extending.md", "docs/realism.md", "docs/export.md"}  # the last: test_export.py
     assert {name for name, file in zip(NAMES, DOCUMENTS, strict=True) if blocks(file, "python")} == tried
 
 

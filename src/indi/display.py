@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Drawing
+from PIL import ImageDraw, ImageFont
 
 from indi.images import from_unit, to_unit
 
 Pixels = NDArray[np.generic]
 
 _GAP = 4  # white pixels between panels
+_TEXT, _MARGIN = 34, 8  # pixels of a line of text, and between it and what it is of
 
 
 def for_display(image: Pixels) -> Pixels:
@@ -47,3 +50,21 @@ def sheet(rows: Sequence[Sequence[Pixels]], *, enlarge: int = 1) -> Pixels:
             top, left = y * height, x * width
             picture[top : top + image.shape[0], left : left + image.shape[1]] = image
     return picture
+
+
+def titled(picture: Pixels, headings: Sequence[str], sides: Sequence[str]) -> Pixels:
+    """Return a sheet with a heading over each column and words beside each row."""
+    font = ImageFont.load_default(24)
+    height, width = picture.shape[:2]
+    page = np.full((height + _TEXT + _MARGIN, width + _TEXT + _MARGIN, 3), 255, dtype=np.uint8)
+    page[_TEXT + _MARGIN :, _TEXT + _MARGIN :] = picture
+    drawn = Drawing.fromarray(page)
+    pen = ImageDraw.Draw(drawn)
+    for column, heading in enumerate(headings):
+        middle = _TEXT + _MARGIN + (column + 0.5) * width / len(headings)
+        pen.text((middle, _TEXT / 2), heading, fill="black", font=font, anchor="mm")
+    for line, side in enumerate(sides):
+        strip = Drawing.new("RGB", (height // len(sides), _TEXT), "white")
+        ImageDraw.Draw(strip).text((strip.width / 2, _TEXT / 2), side, fill="black", font=font, anchor="mm")
+        drawn.paste(strip.rotate(90, expand=True), (0, _TEXT + _MARGIN + line * height // len(sides)))
+    return np.asarray(drawn)

@@ -126,11 +126,11 @@ def test_a_picture_that_memory_does_not_hold_is_drawn_the_same(
 
 def test_models_without_a_dial_refuse_it_and_others_refuse_what_makes_no_sense(gray: Restorer) -> None:
     image = picture(16, 16)
-    with pytest.raises(ConfigError, match="trained by indi, which has no dial of realism; leave realism out"):
+    with pytest.raises(ConfigError, match="of the method indi, which has no dial of realism; use steps instead"):
         Restorer(tiny_model(1)).restore(image, realism=0.5)
-    for realism in (-0.1, 1.5, float("nan")):
+    for realism in (-0.1, 1.5, float("nan"), "0.6", [0, 1], True):
         with pytest.raises(ConfigError, match=r"realism is .*; give 0, the least error, to 1"):
-            gray.restore(image, realism=realism)
+            gray.restore(image, realism=realism)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at realism 0 samples would all be equal"):
         gray.restore(image, realism=0, samples=2)
     with pytest.raises(ConfigError, match="draws anew in each call; use euler"):

@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -202,13 +203,15 @@ class Restorer:
         if not self.method.draws:
             if realism is not None:
                 name = self.card.method.name
-                raise ConfigError(f"this model was trained by {name}, which has no dial of realism; leave realism out")
+                raise ConfigError(
+                    f"this model is of the method {name}, which has no dial of realism; use steps instead"
+                )
             return None
         if realism is None:
             return DEFAULT_REALISM if samples is None else 1.0
-        if not 0 <= realism <= 1:
-            raise ConfigError(f"realism is {realism:g}; give 0, the least error, to 1, a draw from all that fits")
-        return realism
+        if isinstance(realism, bool) or not isinstance(realism, Real) or not 0 <= realism <= 1:
+            raise ConfigError(f"realism is {realism!r}; give 0, the least error, to 1, a draw from all that fits")
+        return float(realism)
 
     def trajectory(
         self,

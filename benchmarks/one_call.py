@@ -28,11 +28,10 @@ from torch import Generator, Tensor
 import indi
 from indi.checkpoint import load_model, save_model, write_text
 from indi.config import Config, merged
-from indi.data import Crops as Stream
-from indi.data import match_pairs, split_pairs
+from indi.data import Crops, match_pairs, split_pairs
 from indi.devices import set_threads
 from indi.distributed import World
-from indi.objectives import OBJECTIVES, Answer, Crops, Objective
+from indi.objectives import OBJECTIVES, Answer, Examples, Objective
 from indi.process import loss, uniform_times
 from indi.samplers import walk
 from indi.trainer import Trainer
@@ -44,13 +43,15 @@ def reflow(teacher: Trainer, steps: int) -> Objective:
     """Return the objective that asks for the end of the teacher's walk from where this one starts."""
     network, path = teacher.average.network.eval(), teacher.method.path
 
-    def objective(answer: Answer, crops: Crops, norm: int, generator: Generator) -> Tensor:
+    def objective(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
         def predict(state: Tensor, time: float) -> Tensor:
-            return teacher.method.estimate(network, state, crops.degraded, torch.full((len(state),), time))
+            return teacher.method.estimate(network, state, examples.degraded, torch.full((len(state),), time))
 
         # The state at t = 1 has its noise already: a walk of a path without any goes on from there.
-        *_, last = walk(predict, replace(path, c=lambda t: 0.0 * t), crops.state, uniform_times(steps), draw=no_noise)
-        return loss(answer(crops.state, crops.degraded, crops.t, None), last.image, norm)
+        *_, last = walk(
+            predict, replace(path, c=lambda t: 0.0 * t), examples.state, uniform_times(steps), draw=no_noise
+        )
+        return loss(answer(examples.state, examples.degraded, examples.t, None), last.image, norm)
 
     return objective
 
@@ -58,17 +59,17 @@ def reflow(teacher: Trainer, steps: int) -> Objective:
 def consistency(student: Trainer) -> Objective:
     """Return the objective that asks for the averaged network's answer one time of the grid earlier."""
 
-    def objective(answer: Answer, crops: Crops, norm: int, generator: Generator) -> Tensor:
-        t = (crops.t * GRID).ceil().clamp(min=1) / GRID
+    def objective(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
+        t = (examples.t * GRID).ceil().clamp(min=1) / GRID
         s = t - 1 / GRID
         share = (s / t).reshape(-1, 1, 1, 1)
-        noise = torch.randn(crops.state.shape, generator=generator)
-        state = student.method.path.state(crops.wanted, crops.degraded, t, noise)
-        earlier = share * state + (1 - share) * crops.wanted  # the move of the path, with the clean image itself
+        noise = torch.randn(examples.state.shape, generator=generator)
+        state = student.method.path.state(examples.wanted, examples.degraded, t, noise)
+        earlier = share * state + (1 - share) * examples.wanted  # the move of the path, with the clean image itself
         with torch.no_grad():
-            target = student.method.estimate(student.average.network, earlier, crops.degraded, s)
-        target = torch.where((s <= 1e-6).reshape(-1, 1, 1, 1), crops.wanted, target)
-        return loss(answer(state, crops.degraded, t, None), target, norm)
+            target = student.method.estimate(student.average.network, earlier, examples.degraded, s)
+        target = torch.where((s <= 1e-6).reshape(-1, 1, 1, 1), examples.wanted, target)
+        return loss(answer(state, examples.degraded, t, None), target, norm)
 
     return objective
 
@@ -100,7 +101,7 @@ def taught(way: str, options: argparse.Namespace) -> Path:
     data = config.data
     report = match_pairs(Path(str(data.clean)), None if data.degraded is None else Path(data.degraded))
     pairs, _ = split_pairs(report.pairs, validation=data.validation, seed=config.split_seed, group=data.group)
-    crops = Stream(pairs, crop=data.crop, channels=card.channels, seed=config.training.seed, task=data.task)
+    crops = Crops(pairs, crop=data.crop, channels=card.channels, seed=config.training.seed, task=data.task)
     for number, batch in crops.stream(0, data.batch):
         if number == options.iterations:
             break

@@ -14,7 +14,7 @@ from indi import objectives, process
 from indi.checkpoint import Card
 from indi.config import Config
 from indi.distributed import World
-from indi.objectives import Crops, Draw, draw_filters, draw_realism, energy, score, spread_weight
+from indi.objectives import Draw, Examples, draw_filters, draw_realism, energy, score, spread_weight
 from indi.process import uniform_times
 from indi.samplers import walk
 from indi.trainer import Trainer
@@ -80,7 +80,7 @@ def test_at_realism_0_it_is_the_error_and_asks_for_one_answer() -> None:
         assert not draw.inputs()[draw.realism == 0].any()  # no noise where it has no effect, and the dial at 0
         return state
 
-    crops = Crops(state, state, clean, torch.ones(batch), batch, slice(0, batch))
+    crops = Examples(state, state, clean, torch.ones(batch), batch, slice(0, batch))
     energy(answer, crops, 1, generator())
     dial = draw_realism(batch, generator())
     assert asked == [batch + int((dial > 0).sum())] == [13]  # a second answer for those above 0 alone, in one call
@@ -136,7 +136,7 @@ def test_the_random_numbers_of_an_iteration_are_shared_by_processes(conditioned:
             assert draw is not None
             return state + draw.inputs()[:, :1]
 
-        part = Crops(state[share], state[share], clean[share], torch.ones(4)[share], 4, share)
+        part = Examples(state[share], state[share], clean[share], torch.ones(4)[share], 4, share)
         return energy(answer, part, 1, generator(7)).item()
 
     halves = (loss(slice(0, 2)) + loss(slice(2, 4))) / 2

@@ -69,13 +69,13 @@ Answer = Callable[[Tensor, Tensor, Tensor, Draw | None], Tensor]  # of states, d
 
 
 @dataclass(frozen=True)
-class Crops:
-    """One process's share of a batch, as an objective sees it.
+class Examples:
+    """One process's share of a batch of training examples, as an objective sees it.
 
     Attributes:
         state: (B, C, H, W), and so are degraded and wanted, what the network is asked for.
         t: Times (B,).
-        batch: Crops of all processes together.
+        batch: Examples of all processes together.
         share: Which of them these are.
     """
 
@@ -87,23 +87,23 @@ class Crops:
     share: slice
 
 
-Objective = Callable[[Answer, Crops, int, Generator], Tensor]  # (answer, crops, norm, generator) -> the loss
+Objective = Callable[[Answer, Examples, int, Generator], Tensor]  # (answer, examples, norm, generator) -> the loss
 
 
-def error(answer: Answer, crops: Crops, norm: int, generator: Generator) -> Tensor:
+def error(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
     """Return the mean of |answer - wanted|^p, Eq. (2), with p = ``norm``. One network call; nothing is drawn."""
-    return process.loss(answer(crops.state, crops.degraded, crops.t, None), crops.wanted, norm)
+    return process.loss(answer(examples.state, examples.degraded, examples.t, None), examples.wanted, norm)
 
 
-def energy(answer: Answer, crops: Crops, norm: int, generator: Generator) -> Tensor:
+def energy(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
     """Return the mean of S_a, Eq. (5), over the batch. One network call, with a second draw where a is above 0.
 
     ``norm`` has no part in it: p = 1 is what makes the score one of distributions.
     """
-    state, degraded, wanted, t = crops.state, crops.degraded, crops.wanted, crops.t
-    shape = (crops.batch, *state.shape[1:])
-    realism = draw_realism(crops.batch, generator)[crops.share].to(state.device)
-    noises = [torch.randn(shape, generator=generator)[crops.share].to(state.device) for _ in range(2)]
+    state, degraded, wanted, t = examples.state, examples.degraded, examples.wanted, examples.t
+    shape = (examples.batch, *state.shape[1:])
+    realism = draw_realism(examples.batch, generator)[examples.share].to(state.device)
+    noises = [torch.randn(shape, generator=generator)[examples.share].to(state.device) for _ in range(2)]
     filters = draw_filters(state.shape[1], min(state.shape[2:]), generator)
     twice = realism.nonzero()[:, 0]  # the others are answered without noise: a second answer would be the first
     draw = Draw(torch.cat([noises[0], noises[1][twice]]), torch.cat([realism, realism[twice]]))

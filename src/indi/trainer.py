@@ -102,8 +102,8 @@ class Trainer:
 
         state = self.method.path.state(clean, degraded, t, noise)
         wanted = self.method.wanted(clean, degraded, noise, t)
-        crops = objectives.Crops(state, degraded, wanted, t, batch, ours)
-        loss = objectives.OBJECTIVES[self.method.objective](self._answer, crops, training.norm, generator)
+        examples = objectives.Examples(state, degraded, wanted, t, batch, ours)
+        loss = objectives.OBJECTIVES[self.method.objective](self._answer, examples, training.norm, generator)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         loss = self.world.mean(loss)

@@ -1,10 +1,10 @@
 """Photographs with free terms, made ready for training: decoded, chosen by licence, and shrunk.
 
-    python benchmarks/photographs.py PHOTOS OUT [--shrink 2] [--share-alike]
+    python benchmarks/photographs.py PHOTOS OUT [--shrink 1.5 2] [--share-alike]
 
-reads the folder PHOTOS, whose photos.tsv names each file of images/ with its licence, and writes PNG files into OUT.
-Shrinking by averaging takes away what compression and the camera's noise left in the originals. Without --share-alike
-photographs under CC BY-SA stay out.
+reads the folder PHOTOS, whose photos.tsv names each file of images/ with its licence, and writes PNG files into OUT,
+one for each factor. Shrinking by averaging takes away what compression and the camera's noise left in the originals.
+Without --share-alike photographs under CC BY-SA stay out.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder with photos.tsv and images/")
     parser.add_argument("out", type=Path, help="folder for the PNG files")
-    parser.add_argument("--shrink", type=int, default=2, help="how many times smaller (default: 2)")
+    parser.add_argument("--shrink", type=float, nargs="+", default=[2], help="how many times smaller (default: 2)")
     parser.add_argument("--share-alike", action="store_true", help="take those under CC BY-SA too")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -29,9 +29,13 @@ def main() -> int:
         ]
     pixels = 0
     for row in rows:
-        image = Image.open(options.photos / "images" / row["file"]).convert("RGB").reduce(options.shrink)
-        image.save(options.out / f"{Path(row['file']).stem}.png")
-        pixels += image.width * image.height
+        image = Image.open(options.photos / "images" / row["file"]).convert("RGB")
+        for factor in options.shrink:
+            size = (int(image.width / factor), int(image.height / factor))
+            box = (0, 0, size[0] * factor, size[1] * factor)
+            small = image.resize(size, Image.Resampling.BOX, box=box)
+            small.save(options.out / f"{Path(row['file']).stem}_{factor:g}.png")
+            pixels += size[0] * size[1]
     print(f"{len(rows)} photographs, {pixels / 1e6:.1f} megapixels: {options.out}")
     return 0
 

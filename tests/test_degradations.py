@@ -19,16 +19,20 @@ from indi.degradations import (
     DEGRADATIONS,
     add_camera_noise,
     add_gaussian_noise,
+    add_sensor_noise,
     compress_jpeg,
     defocus,
+    degradation,
     disc_kernel,
     seed_for,
     shake,
     shake_kernel,
     shrink_and_enlarge,
 )
+from indi.degradations import noise as noises
+from indi.degradations import photo
 from indi.degradations.light import light_of, picture_of
-from indi.errors import ShapeError
+from indi.errors import ConfigError, ShapeError
 from indi.metrics import psnr
 
 Bytes = npt.NDArray[np.uint8]
@@ -258,6 +262,100 @@ def test_some_crops_are_not_blurred_at_all(name: str) -> None:
     # Noise of up to 0.01 leaves 40 dB and more.
     unblurred = [psnr(degrade(name, "train", clean, seed)[None], clean[None]).item() > 39.9 for seed in range(200)]
     assert 6 <= sum(unblurred) <= 40
+
+
+# Photographs
+
+
+def test_a_mosaic_of_a_gray_ramp_is_interpolated_exactly() -> None:
+    # Malvar, He and Cutler's filters reproduce what is linear: a closed form of all twelve cases at once.
+    ramp = torch.linspace(0, 1, 24)[:, None] + torch.linspace(0, 2, 20)
+    for down in (0, 1):
+        for right in (0, 1):
+            colours = noises._demosaiced(ramp, down, right)
+            assert_close(colours[:, 2:-2, 2:-2], ramp.expand(3, -1, -1)[:, 2:-2, 2:-2], atol=1e-5, rtol=0)
+
+
+def test_a_mosaic_keeps_each_colour_where_it_was_seen() -> None:
+    colours = torch.tensor([0.1, 0.5, 0.9])[:, None, None].expand(3, 12, 12)
+    for down in (0, 1):
+        for right in (0, 1):
+            mosaic = torch.empty(12, 12)
+            for row, column, channel in noises._BAYER:
+                mosaic[(row - down) % 2 :: 2, (column - right) % 2 :: 2] = colours[channel, 0, 0]
+            # Malvar's filters are right for flat colours too: the high-pass parts see nothing but their own colour.
+            assert_close(noises._demosaiced(mosaic, down, right)[:, 3:-3, 3:-3], colours[:, 3:-3, 3:-3])
+
+
+def test_sensor_noise_is_where_the_light_is_and_shared_by_neighbours_and_colours() -> None:
+    clean = torch.full((3, 256, 256), 0.5)
+    noise = add_sensor_noise(clean, seeded(), shot=0.001, read=1e-6, red=2.0, blue=1.5) - clean
+    assert noise.mean().abs().item() < 0.002
+    normal = (noise - noise.mean(dim=(1, 2), keepdim=True)) / noise.std(dim=(1, 2), keepdim=True)
+    assert (normal[..., 1:] * normal[..., :-1]).mean().item() > 0.15  # interpolation spreads it
+    assert (normal[0] * normal[1]).mean().item() > 0.15
+    assert noise[0].std() > noise[1].std()  # red is raised by white balance
+    dark = add_sensor_noise(0 * clean, seeded(), shot=0.001, read=1e-12, red=2.0, blue=1.5)
+    assert dark.std() < noise.std() / 10
+
+
+def test_sensor_noise_of_a_gray_image_is_white() -> None:
+    clean = torch.full((1, 256, 256), 0.5)
+    noise = add_sensor_noise(clean, seeded(), shot=0.001, read=1e-6, red=2.0, blue=1.5) - clean
+    assert abs((noise[..., 1:] * noise[..., :-1]).mean().item()) < 0.02 * noise.var().item()
+
+
+def test_blur_has_its_deviation_and_leaves_flat_parts() -> None:
+    impulse = torch.zeros(1, 41, 41)
+    impulse[0, 20, 20] = 1
+    spread = photo.blur(impulse, sigma=2.0)[0]
+    line = torch.arange(41.0) - 20
+    assert spread.sum().item() == pytest.approx(1, abs=1e-5)
+    assert (spread.sum(0) @ line**2).item() == pytest.approx(4, rel=0.03)  # cut off at three deviations
+    assert_close(photo.blur(torch.full((3, 9, 9), 0.3), sigma=1.0), torch.full((3, 9, 9), 0.3))
+
+
+def test_sharpening_adds_what_the_blur_takes_away() -> None:
+    clean = scene(3, 32, 32)
+    blurred = photo.blur(clean, sigma=1.0)
+    assert photo.sharpen(clean, amount=0.0, sigma=1.0).equal(clean)
+    assert_close(photo.sharpen(clean, amount=1.0, sigma=1.0), 2 * clean - blurred)
+
+
+def test_blocks_can_begin_anywhere() -> None:
+    clean = scene(3, 40, 48)
+    settings = {"quality": 30, "subsampling": "4:4:4"}
+    assert photo.compress_shifted(clean, down=0, right=0, **settings).equal(compress_jpeg(clean, **settings))
+    shifted = photo.compress_shifted(clean, down=3, right=5, **settings)
+    # Three rows and five columns into its padded self, the blocks inside are those of the image cut there.
+    assert_close(shifted[:, 5:29, 3:27], compress_jpeg(clean[:, 5:29, 3:27], **settings))
+
+
+def test_photographs_have_three_fixed_mixtures() -> None:
+    clean = scene(3, 64, 64)
+    made = [degradation(f"photo:{form}").test(clean, seeded()) for form in ("phone", "chat", "scan")]
+    drawn = {degrade("photo", "test", clean, seed).numpy().tobytes() for seed in range(12)}
+    assert len({image.numpy().tobytes() for image in made}) == 3
+    assert len(drawn) > 3  # noise is drawn too
+    for image in made:
+        assert 18 < psnr(image[None], clean[None]).item() < 32
+        assert_close(image * 255, (image * 255).round(), atol=1e-4, rtol=0)  # they are JPEG files
+    with pytest.raises(ConfigError, match="photo:phone, photo:chat, photo:scan"):
+        degradation("photo:fax")
+    with pytest.raises(ConfigError, match="its forms: none"):
+        degradation("jpeg:phone")
+
+
+def test_training_on_photographs_leaves_some_alone_and_harms_others_much() -> None:
+    clean = (scene(3, 48, 48) * 255).round() / 255
+    several = [degrade("photo", "train", clean, seed) for seed in range(400)]
+    untouched = sum(image.equal(clean) for image in several)
+    assert 35 < untouched < 100  # an eighth, and of the others those whom no cause befell
+    closeness = sorted(psnr(image[None], clean[None]).item() for image in several if not image.equal(clean))
+    assert closeness[len(closeness) // 10] < 24
+    assert closeness[-len(closeness) // 10] > 30  # of a scene as rough as this one
+    for image in several:
+        assert_close(image * 255, (image * 255).round(), atol=1e-4, rtol=0)
 
 
 # Super-resolution

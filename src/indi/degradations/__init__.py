@@ -12,15 +12,15 @@ file is degraded alike whatever the order of files.
 
 import hashlib
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from torch import Generator, Tensor
 
-from indi.degradations import blur, jpeg, noise, resolution
+from indi.degradations import blur, jpeg, noise, photo, resolution
 from indi.degradations.blur import defocus, disc_kernel, shake, shake_kernel
 from indi.degradations.jpeg import compress_jpeg
-from indi.degradations.noise import add_camera_noise, add_gaussian_noise
+from indi.degradations.noise import add_camera_noise, add_gaussian_noise, add_sensor_noise
 from indi.degradations.resolution import shrink_and_enlarge
 from indi.errors import ConfigError
 
@@ -29,6 +29,7 @@ __all__ = [
     "Degradation",
     "add_camera_noise",
     "add_gaussian_noise",
+    "add_sensor_noise",
     "compress_jpeg",
     "defocus",
     "degradation",
@@ -53,6 +54,7 @@ class Degradation:
         test: the fixed form for comparisons.
         reach: how far beyond a pixel it looks, in pixels, where that is too far to let a crop's edge stand for it:
             crops are degraded with as much around them.
+        forms: fixed forms with a name of their own, ``TASK:FORM``, for comparisons.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Degradation:
     train: Degrade
     test: Degrade
     reach: int = 0
+    forms: Mapping[str, Degrade] = field(default_factory=dict)
 
 
 def seed_for(name: str, seed: int) -> int:
@@ -72,6 +75,14 @@ def seed_for(name: str, seed: int) -> int:
 
 
 DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here
+    "photo": Degradation(
+        "photo",
+        "photographs of unknown damage: noise, JPEG, blur, sharpening, resizing; phone, chat or scan in tests",
+        train=photo.train_photo,
+        test=photo.test_photo,
+        reach=photo.REACH,
+        forms=photo.FORMS,
+    ),
     "denoise": Degradation(
         "denoise",
         "noise: Gaussian or a camera's in training, Gaussian of sigma 25 of 255 in tests",
@@ -108,11 +119,18 @@ DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here
 
 
 def degradation(task: str) -> Degradation:
-    """Return the degradation of a task by name.
+    """Return the degradation of a task by name, or with one of its fixed forms as its test: ``photo:phone``.
 
     Raises:
-        ConfigError: there is no such task.
+        ConfigError: there is no such task or form.
     """
-    if task not in DEGRADATIONS:
-        raise ConfigError(f"there is no task {task!r}; choose from {', '.join(DEGRADATIONS)}")
-    return DEGRADATIONS[task]
+    name, colon, form = task.partition(":")
+    if name not in DEGRADATIONS:
+        raise ConfigError(f"there is no task {name!r}; choose from {', '.join(DEGRADATIONS)}")
+    found = DEGRADATIONS[name]
+    if not colon:
+        return found
+    if form not in found.forms:
+        forms = ", ".join(f"{name}:{each}" for each in found.forms) or "none"
+        raise ConfigError(f"task {name!r} has no form {form!r}; its forms: {forms}")
+    return replace(found, test=found.forms[form])

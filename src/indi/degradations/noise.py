@@ -60,6 +60,79 @@ def _camera_normal(clean: Tensor, generator: Generator, softness: float, shared:
     return F.conv2d(noise, line.reshape(1, 1, 1, -1))[:, 0]
 
 
+def add_sensor_noise(
+    clean: Tensor, generator: Generator, *, shot: float, read: float, red: float, blue: float
+) -> Tensor:
+    """Add the noise of a sensor under a mosaic of colours, as the camera's processing leaves it in the photograph.
+
+    The photograph is taken back to light at the sensor (light.py, and white balance); noise of variance
+    ``shot * light + read`` falls on each pixel of a Bayer mosaic; the noise alone is interpolated to three colours, by
+    which it spreads over neighbours and channels; white balance and the camera's curve follow. Detail stays as it is,
+    since interpolation is linear and is not applied to it. Gray images have no mosaic, nor has what is smaller than one.
+
+    Interpolation: Malvar, He and Cutler, "High-quality linear interpolation for demosaicing of Bayer-patterned color
+    images", ICASSP 2004.
+
+    Args:
+        clean: (C, H, W) float in [0, 1].
+        generator: of the noise, and of where the mosaic begins.
+        shot: variance at the sensor's white, of what grows with the signal.
+        read: variance everywhere.
+        red: gain of the red channel in white balance, against green.
+        blue: the same of the blue.
+    """
+    light = light_of(clean, contrast=True)
+    if len(clean) != 3 or min(clean.shape[1:]) < 3:  # pixels, which is no mosaic
+        return picture_of(add_camera_noise(light, generator, shot=shot, read=read), contrast=True)
+    gains = torch.tensor([red, 1.0, blue], dtype=light.dtype, device=light.device)[:, None, None]
+    down, right = torch.randint(2, (2,), generator=generator, device=generator.device).tolist()
+    sensor = light / gains
+    noise = (shot * sensor + read).sqrt() * normal_like(sensor[:1], generator)
+    mosaic = torch.empty_like(noise[0])
+    for row, column, channel in _BAYER:
+        rows, columns = slice((row - down) % 2, None, 2), slice((column - right) % 2, None, 2)
+        mosaic[rows, columns] = noise[channel, rows, columns]
+    return picture_of(light + gains * _demosaiced(mosaic, down, right), contrast=True)
+
+
+_BAYER = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))  # row, column, channel
+# Malvar, He and Cutler's filters in eighths: green at red or blue; a colour at green in its row, in its column; a colour
+# at the other.
+_FILTERS = torch.tensor(
+    [
+        [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]],
+        [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]],
+        [[0, 0, -1, 0, 0], [0, -1, 4, -1, 0], [0.5, 0, 5, 0, 0.5], [0, -1, 4, -1, 0], [0, 0, -1, 0, 0]],
+        [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]],
+    ]
+)
+
+
+def _demosaiced(mosaic: Tensor, down: int, right: int) -> Tensor:
+    """Return (3, H, W) from (H, W), whose mosaic begins ``down`` rows and ``right`` columns into its pattern."""
+    padded = F.pad(mosaic[None, None], (2, 2, 2, 2), mode="reflect")
+    green, row, column, other = F.conv2d(padded, _FILTERS[:, None].to(mosaic) / 8)[0]
+    colours = torch.empty(3, *mosaic.shape, dtype=mosaic.dtype, device=mosaic.device)
+    by_place = {
+        (0, 0): (mosaic, green, other),
+        (0, 1): (row, mosaic, column),
+        (1, 0): (column, mosaic, row),
+        (1, 1): (other, green, mosaic),
+    }
+    for (y, x), values in by_place.items():
+        rows, columns = slice((y - down) % 2, None, 2), slice((x - right) % 2, None, 2)
+        for channel, value in enumerate(values):
+            colours[channel, rows, columns] = value[rows, columns]
+    return colours
+
+
+def camera_strength(generator: Generator, strongest: float = 0.012) -> tuple[float, float]:
+    """Draw the shot and the read noise of a camera, on a line with some scatter: see `train_denoise`."""
+    log_shot = uniform(math.log(1e-4), math.log(strongest), generator)
+    log_read = 2.18 * log_shot + 1.2 + 0.26 * torch.randn((), generator=generator, device=generator.device).item()
+    return math.exp(log_shot), math.exp(log_read)
+
+
 def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     """Three crops in five get Gaussian noise of any strength up to 55 of 255, the others a camera's.
 
@@ -74,14 +147,13 @@ def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     """
     if uniform(0, 1, generator) < 0.6:
         return add_gaussian_noise(clean, generator, sigma=uniform(0, 55 / 255, generator))
-    log_shot = uniform(math.log(1e-4), math.log(0.012), generator)
-    log_read = 2.18 * log_shot + 1.2 + 0.26 * torch.randn((), generator=generator, device=generator.device).item()
+    shot, read = camera_strength(generator)
     softness, shared = uniform(0, 1.1, generator), uniform(0, 0.9, generator)
     noisy = add_camera_noise(
         light_of(clean, contrast=True),
         generator,
-        shot=math.exp(log_shot),
-        read=math.exp(log_read),
+        shot=shot,
+        read=read,
         softness=softness,
         shared=shared,
     )

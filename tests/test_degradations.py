@@ -24,13 +24,13 @@ from indi.degradations import (
     defocus,
     degradation,
     disc_kernel,
+    photo,
     seed_for,
     shake,
     shake_kernel,
     shrink_and_enlarge,
 )
 from indi.degradations import noise as noises
-from indi.degradations import photo
 from indi.degradations.light import light_of, picture_of
 from indi.errors import ConfigError, ShapeError
 from indi.metrics import psnr
@@ -324,11 +324,14 @@ def test_sharpening_adds_what_the_blur_takes_away() -> None:
 
 def test_blocks_can_begin_anywhere() -> None:
     clean = scene(3, 40, 48)
-    settings = {"quality": 30, "subsampling": "4:4:4"}
-    assert photo.compress_shifted(clean, down=0, right=0, **settings).equal(compress_jpeg(clean, **settings))
-    shifted = photo.compress_shifted(clean, down=3, right=5, **settings)
+
+    def compressed(image: Tensor, down: int, right: int) -> Tensor:
+        return photo.compress_shifted(image, down=down, right=right, quality=30, subsampling="4:4:4")
+
+    assert compressed(clean, 0, 0).equal(compress_jpeg(clean, quality=30, subsampling="4:4:4"))
     # Three rows and five columns into its padded self, the blocks inside are those of the image cut there.
-    assert_close(shifted[:, 5:29, 3:27], compress_jpeg(clean[:, 5:29, 3:27], **settings))
+    cut = compress_jpeg(clean[:, 5:29, 3:27], quality=30, subsampling="4:4:4")
+    assert_close(compressed(clean, 3, 5)[:, 5:29, 3:27], cut)
 
 
 def test_photographs_have_three_fixed_mixtures() -> None:
@@ -523,10 +526,10 @@ def test_jpeg_holds_the_largest_side() -> None:
 
 
 def test_rows_are_listed_under_their_names() -> None:
-    for name, degradation in DEGRADATIONS.items():
-        assert degradation.name == name
-        assert degradation.description
-        assert "\n" not in degradation.description
+    for name, row in DEGRADATIONS.items():
+        assert row.name == name
+        assert row.description
+        assert "\n" not in row.description
 
 
 @pytest.mark.parametrize(("name", "form"), FORMS)

@@ -68,7 +68,7 @@ def add_sensor_noise(
     The photograph is taken back to light at the sensor (light.py, and white balance); noise of variance
     ``shot * light + read`` falls on each pixel of a Bayer mosaic; the noise alone is interpolated to three colours, by
     which it spreads over neighbours and channels; white balance and the camera's curve follow. Detail stays as it is,
-    since interpolation is linear and is not applied to it. Gray images have no mosaic, nor has what is smaller than one.
+    since interpolation is linear and is not applied to it. A gray image has no mosaic, nor has one of under 3 px.
 
     Interpolation: Malvar, He and Cutler, "High-quality linear interpolation for demosaicing of Bayer-patterned color
     images", ICASSP 2004.
@@ -96,8 +96,8 @@ def add_sensor_noise(
 
 
 _BAYER = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))  # row, column, channel
-# Malvar, He and Cutler's filters in eighths: green at red or blue; a colour at green in its row, in its column; a colour
-# at the other.
+# Malvar, He and Cutler's filters, in eighths: green at red or blue; a colour at green in its row, in its column; red at
+# blue and blue at red.
 _FILTERS = torch.tensor(
     [
         [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]],

@@ -52,7 +52,7 @@ def train_photo(clean: Tensor, generator: Generator) -> Tensor:
 
 
 def phone(clean: Tensor, generator: Generator) -> Tensor:
-    """A photograph of a telephone in poor light: a sensor's noise, sharpened, JPEG of quality 80 with halved colours."""
+    """A telephone in poor light: a sensor's noise, sharpened, JPEG of quality 80 with halved colours."""
     noisy = add_sensor_noise(clean, generator, shot=0.002, read=1e-5, red=2.0, blue=1.7)
     return compress_jpeg(sharpen(noisy, amount=0.4, sigma=1.0), quality=80, subsampling="4:2:0")
 
@@ -65,7 +65,7 @@ def chat(clean: Tensor, generator: Generator) -> Tensor:
 
 
 def scan(clean: Tensor, generator: Generator) -> Tensor:
-    """A scanned print: a little soft, with grain of 12 of 255 that is soft too, JPEG of quality 85 with whole colours."""
+    """A scanned print: a little soft, soft grain of 12 of 255, JPEG of quality 85 with whole colours."""
     grain = _grain(blur(clean, sigma=0.6), generator, sigma=12 / 255, softness=0.6, shared=0.6)
     return compress_jpeg(grain, quality=85, subsampling="4:4:4")
 

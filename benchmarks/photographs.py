@@ -15,7 +15,6 @@ from pathlib import Path
 
 from PIL import Image
 
-
 NOTICE = """# Photographs behind the weights
 
 The weights whose card says "free photographs" were trained on parts of the photographs below, shrunk by averaging,

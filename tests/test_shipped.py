@@ -13,7 +13,7 @@ from indi import shipped
 from indi.checkpoint import load_model, save_model
 from indi.degradations import degradation
 from indi.errors import ConfigError, ModelError
-from indi.images import to_unit
+from indi.images import Image, to_unit, write
 from indi.info import info
 from indi.restoration import Pixels
 from indi.shipped import best_steps, find_model, fitting_model, shipped_models, shipped_names
@@ -124,15 +124,24 @@ def photograph(path: Path, quality: int = 75) -> Path:
     return path
 
 
-def test_jpeg_files_ask_for_jpeg_and_others_for_a_choice(weights: Path, tmp_path: Path) -> None:
+def test_photographs_of_8_bit_ask_for_photo_and_others_for_a_choice(weights: Path, tmp_path: Path) -> None:
     old, fine = (photograph(tmp_path / f"{quality}.JPEG", quality=quality) for quality in (50, 95))
     other = photograph(tmp_path / "other.png")
-    other.rename(tmp_path / "disguised.jpg")
-    wanted = ("jpeg", "since these are JPEG files")
-    assert fitting_model([old]) == fitting_model([fine, old]) == wanted
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"none")
+    with pytest.raises(ConfigError, match=r"^say with --model .*denoise, jpeg"):
+        fitting_model([old])  # it is not shipped yet
+    ship(tiny_model(3), "photo", weights)
+    name, why = fitting_model([old, fine, other, broken])
+    assert name == "photo"
+    assert "8 bit" in why
+    deep = tmp_path / "deep.tif"
+    write(deep, Image(np.zeros((8, 8), np.uint16)))
+    several = tmp_path / "several.tif"
+    write(several, Image(np.zeros((8, 8, 5), np.uint8)))
     for files, enlarged, says in (
-        ([old, tmp_path / "disguised.jpg"], 1, "^say with --model .*denoise, jpeg"),
-        ([fine], 1, "^at a quality of 95 JPEG leaves hardly a trace: say with --model"),
+        ([deep], 1, "^photo is for gray or colour of 8 bit: say with --model .*denoise, jpeg, photo"),
+        ([old, several], 1, "^photo is for gray or colour of 8 bit: say with --model"),
         ([old], 4, "^say with --model"),  # it does not enlarge, and what does is not shipped here
     ):
         with pytest.raises(ConfigError, match=says):

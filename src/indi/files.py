@@ -144,6 +144,7 @@ class Restoration:
         steps: As ``Restorer.restore``, and so are samples, seed, times, sampler, strength and realism.
         enlarged: How many times each image is enlarged first.
         axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
+        quality: Of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file.
     """
 
     steps: int | None = None
@@ -155,6 +156,7 @@ class Restoration:
     axes: str | None = None
     strength: float = 1.0
     realism: float | None = None
+    quality: int | None = None
 
     def how(self, restorer: Restorer) -> Walk:
         """Return the walk.
@@ -162,6 +164,8 @@ class Restoration:
         Raises:
             ConfigError: The options are not ones there are.
         """
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality is {self.quality}; JPEG has qualities from 1 to 100")
         return restorer.walk(
             self.steps,
             samples=self.samples,
@@ -180,7 +184,10 @@ class Restoration:
         if len(jobs) < 2:
             return None
         asked = deciding(restorer, self.how(restorer), self.samples, self.seed, calibration)
-        return Archive(jobs[0].target.parent, asked | {"enlarged": self.enlarged, "axes": self.axes})
+        asked |= {"enlarged": self.enlarged, "axes": self.axes}
+        if self.quality is not None:  # what older manifests do not know
+            asked["quality"] = self.quality
+        return Archive(jobs[0].target.parent, asked)
 
     def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
         """Return the files that a job writes."""
@@ -231,6 +238,8 @@ class Restoration:
         """Return the image as it is restored."""
         alpha = None if image.alpha is None else enlarge(image.alpha, self.enlarged)
         metadata = enlarged(image.metadata, self.enlarged)
+        if self.quality is not None:
+            metadata = replace(metadata, quality=self.quality)
         return replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha, metadata=metadata)
 
     def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
@@ -306,7 +315,9 @@ def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[
         generator = torch.Generator().manual_seed(seed_for(source.stem, seed))
         planes = torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image.pixels)), -1, 0).copy())
         values = np.moveaxis(degrade(planes, generator).numpy(), 0, -1)
-        return [replace(image, pixels=from_unit(values.reshape(image.pixels.shape), image.pixels.dtype))]
+        metadata = replace(image.metadata, quality=None)  # a degraded image is to show its degradation alone
+        pixels = from_unit(values.reshape(image.pixels.shape), image.pixels.dtype)
+        return [replace(image, pixels=pixels, metadata=metadata)]
 
     return _work(jobs, lambda job: [job.target], degraded)
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from indi.checkpoint import Card, Model, read_card
 from indi.errors import ConfigError, ImageError, ModelError
 from indi.hub import fetch, is_on_hub
-from indi.images import jpeg_quality
+from indi.images import Header, read_headers
 
 WEIGHTS = Path(__file__).parent / "weights"
-_MILD = 91  # quality of JPEG from which on the restorer takes away more than it mends (docs/models.md)
 
 
 def shipped_names() -> list[str]:
@@ -90,33 +91,32 @@ def _said(name: str) -> dict[str, Any]:
 def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str]:
     """Return the shipped model for files of which no more is known than what they are, and why it is this one.
 
-    super-resolve-4x where they are to be enlarged so many times; jpeg where all are JPEG and one at least is compressed
-    enough to show it. Files that cannot be read have no say, unless there are no others.
+    super-resolve-4x where they are to be enlarged so many times; photo where all are of 8 bit, gray or in colour. Files
+    that cannot be read have no say, unless there are no others.
 
     Raises:
         ConfigError: Nothing says what is wrong with them; the message names the choices.
         ImageError: None can be read.
     """
     names, says = shipped_names(), ""
-    qualities, errors = _qualities(files)
-    if errors and not qualities:
+    headers, errors = _headers(files)
+    if errors and not headers:
         raise errors[0]
     if enlarged == 4 and "super-resolve-4x" in names:
         return "super-resolve-4x", "since these are to be enlarged 4 times"
-    compressed = [quality for quality in qualities if quality is not None]
-    if enlarged == 1 and "jpeg" in names and compressed and len(compressed) == len(qualities):
-        if min(compressed) < _MILD:
-            return "jpeg", "since these are JPEG files"
-        says = f"at a quality of {min(compressed)} JPEG leaves hardly a trace: "
+    if enlarged == 1 and "photo" in names:
+        if headers and all(header.dtype == np.uint8 and header.channels in (1, 3) for header in headers):
+            return "photo", "for photographs of 8 bit: noise, JPEG, a little blur"
+        says = "photo is for gray or colour of 8 bit: "
     raise ConfigError(f"{says}say with --model which restorer fits these images: {advice()}")
 
 
-def _qualities(files: Sequence[Path]) -> tuple[list[int | None], list[ImageError]]:
-    """Return the JPEG quality of each file that can be read, None for other formats, and why the others cannot be."""
-    qualities, errors = [], []
+def _headers(files: Sequence[Path]) -> tuple[list[Header], list[ImageError]]:
+    """Return the headers of each file that can be read, and why the others cannot be."""
+    headers, errors = [], []
     for file in files:
         try:
-            qualities.append(jpeg_quality(file))
+            headers += read_headers(file)
         except ImageError as error:
             errors.append(error)
-    return qualities, errors
+    return headers, errors

@@ -8,7 +8,7 @@ from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile
 from PIL import Image as Pillow
 
 from indi.errors import ImageError
-from indi.images import Image, Resolution, jpeg_quality, read, read_header, write
+from indi.images import Image, Metadata, Resolution, jpeg, read, read_header, write
 
 
 def jpeg_bytes(**options: object) -> bytes:
@@ -139,14 +139,22 @@ def test_a_damaged_exif_block_does_no_harm_between_jpegs(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_its_quality_is_told(tmp_path: Path, colour: bool) -> None:
+def test_its_quality_is_told_and_kept(tmp_path: Path, colour: bool) -> None:
     pixels = random_pixels(np.uint8, *((24, 24, 3) if colour else (24, 24)))
     for quality in (25, 50, 75, 88, 95, 100):
         Pillow.fromarray(pixels).save(tmp_path / "a.jpg", quality=quality)
-        assert jpeg_quality(tmp_path / "a.jpg") == pytest.approx(quality, abs=1)
+        assert quality_of(tmp_path / "a.jpg") == pytest.approx(quality, abs=1)
+        write(tmp_path / "b.jpg", read(tmp_path / "a.jpg"))
+        assert quality_of(tmp_path / "b.jpg") == pytest.approx(max(quality, 75), abs=1)
     Pillow.fromarray(pixels).save(tmp_path / "a.jpg", quality=10)
-    assert (jpeg_quality(tmp_path / "a.jpg") or 99) < 25  # the table has reached its largest value in places
+    assert quality_of(tmp_path / "a.jpg") < 25  # the table has reached its largest value in places
     Pillow.fromarray(pixels).save(tmp_path / "a.jpg", qtables=[[600] * 64, [600] * 64])  # in 16 bits
-    assert jpeg_quality(tmp_path / "a.jpg") == round(5000 * 3685 / 100 / (64 * 600))
-    Pillow.fromarray(pixels).save(tmp_path / "a.png")
-    assert jpeg_quality(tmp_path / "a.png") is None
+    assert quality_of(tmp_path / "a.jpg") == round(5000 * 3685 / 100 / (64 * 600))
+    for asked, written in ((None, 95), (40, 40)):
+        write(tmp_path / "b.jpg", Image(pixels, metadata=Metadata(quality=asked)))
+        assert quality_of(tmp_path / "b.jpg") == pytest.approx(written, abs=1)
+
+
+def quality_of(path: Path) -> int:
+    with path.open("rb") as file:
+        return jpeg.quality(file)

@@ -37,8 +37,8 @@ def restore(
     model: Annotated[
         str | None,
         Parameter(
-            help="a shipped model (see indi models), a run folder or a model file; by default jpeg for JPEG files, "
-            "super-resolve-4x with --enlarge 4"
+            help="a shipped model (see indi models), a run folder or a model file; by default photo for photographs of "
+            "8 bit, super-resolve-4x with --enlarge 4"
         ),
     ] = None,
     out: Path = Path("restored"),
@@ -62,6 +62,7 @@ def restore(
     sampler: Sampler = None,
     strength: Strength = 1.0,
     axes: str | None = None,
+    quality: Annotated[int | None, WHOLE] = None,
     scheduler: str | None = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -73,6 +74,7 @@ def restore(
         out: a folder; with an image suffix and one input, the file
         samples: restore each image so many times, and write their mean and spread too
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
+        quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
     set_threads(threads)
@@ -80,7 +82,7 @@ def restore(
     if model is None:
         model, why = _fitting(jobs, enlarge)
         say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism)
+    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism, quality)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)

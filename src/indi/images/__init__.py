@@ -5,7 +5,6 @@ from indi.images.convert import fit_channels, from_unit, to_unit
 from indi.images.files import (
     READABLE_SUFFIXES,
     find_images,
-    jpeg_quality,
     read,
     read_header,
     read_headers,
@@ -28,7 +27,6 @@ __all__ = [
     "fit_channels",
     "from_unit",
     "is_zarr",
-    "jpeg_quality",
     "orientation",
     "read",
     "read_header",

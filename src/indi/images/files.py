@@ -148,18 +148,6 @@ def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str |
         return list(stack.headers)
 
 
-def jpeg_quality(path: str | os.PathLike[str]) -> int | None:
-    """Return about which quality, 1 to 100, a JPEG file was compressed with; None for files of another format.
-
-    Raises:
-        ImageError: it is missing, damaged, or no image.
-    """
-    if is_zarr(Path(path)):
-        return None
-    with _opened(Path(path)) as (file, format_):
-        return jpeg.quality(file) if format_.decode is jpeg.decode else None
-
-
 def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None) -> Array:
     """Return the pixels of one picture of a TIFF file or a Zarr volume, without its alpha.
 
@@ -200,8 +188,9 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
 def write(path: str | os.PathLike[str], image: Image) -> None:
     """Write an image to a PNG, JPEG or TIFF file, by suffix; whole or not at all, with folders above it made.
 
-    PNG and TIFF are bit exact; JPEG has quality 95 and full colour resolution. EXIF, ICC profile, XMP and
-    resolution go into every format; a profile of another kind than the pixels (gray, colour) is left out.
+    PNG and TIFF are bit exact; JPEG has full colour resolution and the quality that the metadata say, 95 by
+    default. EXIF, ICC profile, XMP and resolution go into every format; a profile of another kind than the pixels
+    (gray, colour) is left out.
 
     Raises:
         ImageError: the format would lose something of the image, or the file cannot be written.

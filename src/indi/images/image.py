@@ -54,7 +54,7 @@ class Metadata:
     ``exif`` is a block of tags as EXIF and TIFF store them, from its byte-order mark on. For a TIFF file it
     holds all tags that do not describe how pixels are stored: description, software, orientation, resolution,
     EXIF, GPS. ``png_chunks`` and ``jpeg_segments`` (text, comments, IPTC, …) only return into the format they
-    came from.
+    came from. ``quality`` is what a JPEG file is to be written with, None for the default.
     """
 
     icc: bytes | None = None
@@ -64,6 +64,7 @@ class Metadata:
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     jpeg_segments: tuple[tuple[int, bytes], ...] = ()
     tiff: TiffLayout | None = None
+    quality: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Source: ITU-T T.81 (JPEG) annex B; T.871 (JFIF); CIPA DC-008 (EXIF); ICC.1 annex
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import BinaryIO
 
@@ -18,7 +19,8 @@ from indi.errors import ImageError
 from indi.images.image import Header, Image, Metadata, Resolution, Unit, foreign_code
 
 SIGNATURE = b"\xff\xd8\xff"
-QUALITY = 95
+QUALITY = 95  # of images that come from no JPEG file
+_LOWEST = 75  # below, blocks would be seen again, whatever the image came from
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
@@ -79,7 +81,7 @@ def decode(file: BinaryIO) -> Image:
     shape = (expected.height, expected.width)
     if pixels.shape != (shape if expected.channels == 1 else (*shape, 3)) or pixels.dtype != expected.dtype:
         raise ImageError(f"damaged JPEG: it decodes to {pixels.dtype} {pixels.shape}, against its header")
-    return Image(pixels, None, _metadata(applications))
+    return Image(pixels, None, replace(_metadata(applications), quality=max(_LOWEST, quality(file))))
 
 
 def quality(file: BinaryIO) -> int:
@@ -97,7 +99,10 @@ def quality(file: BinaryIO) -> int:
 
 
 def encode(image: Image, file: BinaryIO) -> None:
-    """Write the image at quality 95 with full colour resolution (4:4:4), with its metadata.
+    """Write the image with full colour resolution (4:4:4) and its metadata, at the quality that the metadata say.
+
+    That is the quality of the file it came from, 75 at least, so that a photograph stays about as large; 95 where they
+    say nothing.
 
     Raises:
         ImageError: too large for JPEG, in pixels or in metadata.
@@ -106,9 +111,9 @@ def encode(image: Image, file: BinaryIO) -> None:
 
     if max(image.pixels.shape[:2]) > _LONGEST_SIDE:
         raise ImageError(f"JPEG holds at most {_LONGEST_SIDE:,} pixels a side; write .png or .tif instead")
-    stream = BytesIO()
+    stream, asked = BytesIO(), image.metadata.quality or QUALITY
     with foreign_code("JPEG"):
-        fromarray(np.ascontiguousarray(image.pixels)).save(stream, "JPEG", quality=QUALITY, subsampling=0)
+        fromarray(np.ascontiguousarray(image.pixels)).save(stream, "JPEG", quality=asked, subsampling=0)
     data = stream.getvalue()
     file.write(SIGNATURE[:2] + _segment(0xE0, _jfif(image.metadata.resolution)))
     for marker, content in _metadata_segments(image):

@@ -443,11 +443,23 @@ def test_super_resolution_trains_on_milder_factors_too() -> None:
     clean = scene(3, 64, 64)
     fixed = degrade("super-resolve-4x", "test", clean)
     several = [degrade("super-resolve-4x", "train", clean, seed) for seed in range(100)]
-    milder = [image for image in several if not image.equal(fixed)]
-    assert 15 <= len(milder) <= 35
-    near = [psnr(image[None], clean[None]).item() for image in milder]
+    others = [image for image in several if not image.equal(fixed)]
+    assert 40 <= len(others) <= 60  # a quarter by other factors; of both kinds, a third with noise or JPEG
+    near = [psnr(image[None], clean[None]).item() for image in others]
     assert 1 <= sum(value > 58 for value in near) <= 12  # only rounded to 8 bit
-    assert min(near) < psnr(fixed[None], clean[None]).item() + 6
+    assert min(near) < psnr(fixed[None], clean[None]).item() + 0.5
+
+
+def test_the_small_image_may_be_changed_before_it_is_rounded() -> None:
+    clean = scene(3, 64, 64)
+    seen = []
+
+    def black(small: Tensor) -> Tensor:
+        seen.append(small.shape)
+        return 0 * small - 1
+
+    assert shrink_and_enlarge(clean, factor=4, small=black).equal(torch.zeros_like(clean))
+    assert seen == [(3, 16, 16)]
 
 
 def test_super_resolution_in_tests_has_no_randomness() -> None:

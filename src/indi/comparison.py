@@ -131,7 +131,7 @@ class Comparison:
             steps: Numbers of steps to compare.
             seed: Of everything random; by default that of ``config``.
             seeds: How many trainings a method, with seeds ``seed``, ``seed`` + 1, …; all keep the split of the first.
-            size: Of the network: tiny, small, base, large.
+            size: Of the network: tiny, small, fine, base, large.
             epsilon: Standard deviation of the noise at t = 1, in intensities.
             resample: Bring degraded images of a whole-number lower size to the clean grid.
             precision: auto, float32 or bfloat16, of the convolutions.

@@ -77,7 +77,7 @@ class NetworkSettings(Settings):
     """Which network, and how large."""
 
     name: str = Field("unet", description="a row of the table of networks")
-    size: str = Field("small", description="tiny, small, base or large")
+    size: str = Field("small", description="tiny, small, fine, base or large")
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -106,7 +106,7 @@ def train(
         degraded: Folder of degraded images with the names of the clean ones; or else ``task``.
         task: Makes the degraded images from the clean ones: a key of ``DEGRADATIONS``.
         method: A row of the table of methods, such as indi, regression, distributional.
-        size: tiny, small, base, large.
+        size: tiny, small, fine, base, large.
         epsilon: Standard deviation of the noise at t = 1, in intensities.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
         minutes: Budget: minutes of training.

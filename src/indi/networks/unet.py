@@ -39,6 +39,7 @@ class UNet(Network):
     sizes: ClassVar[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
         "tiny": ((32, 48, 64), (1, 1, 2)),
         "small": ((48, 96, 192), (1, 1, 4)),
+        "fine": ((64, 96, 160), (2, 1, 3)),
         "base": ((96, 192, 384), (1, 1, 3)),
         "large": ((128, 256, 512), (2, 2, 6)),
     }

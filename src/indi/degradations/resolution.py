@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Generator, Tensor
@@ -44,10 +44,8 @@ def train_super_resolve_4x(clean: Tensor, generator: Generator) -> Tensor:
     In one of three the small image has some noise and was saved as JPEG, as pictures that are to be enlarged often are.
     """
     factor = 4.0 if uniform(0, 1, generator) < 0.75 else max(1.0, uniform(0, 4, generator))
-    is_damaged = uniform(0, 1, generator) < 1 / 3
-    return shrink_and_enlarge(
-        clean, factor=factor, small=(lambda small: _used(small, generator)) if is_damaged else None
-    )
+    used = partial(_used, generator=generator) if uniform(0, 1, generator) < 1 / 3 else None
+    return shrink_and_enlarge(clean, factor=factor, small=used)
 
 
 def test_super_resolve_4x(clean: Tensor, generator: Generator) -> Tensor:

@@ -448,34 +448,35 @@ def test_models(weights: Path, capsys: Captured) -> None:
     assert {"name", "task", "channels", "size", "data", "figures"} <= listed.keys()
     assert run("models") == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["name", "measured", "on", "before", "1", "step", "unless", "asked", "for"]
-    assert " ".join(line.split()) == "jpeg none 20.00 dB 21.00 dB 23.00 dB, 3 steps for tests"
+    heads = ["name", "measured on", "before", "least error", "unless asked", "time a megapixel", "may be used", "for"]
+    assert " ".join(header.split()) == " ".join(heads)
+    assert " ".join(line.split()) == "jpeg none 20.00 dB 21.00 dB 23.00 dB, 3 steps 1.2 s limited for tests"
     about = json.loads((weights / "jpeg.json").read_text())
     about["figures"][0]["border"] = 4
     (weights / "jpeg.json").write_text(json.dumps(about))
     assert run("models") == 0
-    assert "none, luma   30.00 dB  31.00 dB  33.00 dB, 3 steps  for tests" in capsys.readouterr().out
+    assert "none, luma   30.00 dB     31.00 dB  33.00 dB, 3 steps   " in capsys.readouterr().out
 
 
-def test_jpeg_files_are_restored_without_a_choice(
+def test_photographs_are_restored_without_a_choice(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("jpeg", "denoise"):
+    for name in ("photo", "denoise"):
         ship(tiny_model(3), name, weights)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     Pillow.fromarray(pixels).save("old.jpg", quality=60)
-    Pillow.fromarray(pixels).save("fine.jpg", quality=92)
     write(tmp_path / "new.png", Image(pixels))
+    write(tmp_path / "deep.png", Image(pixels.astype(np.uint16)))
     (tmp_path / "empty.jpg").write_bytes(b"")
-    assert run("restore", "old.jpg") == 0
-    assert "model: jpeg, since these are JPEG files; others by --model: denoise, jpeg" in capsys.readouterr().err
+    assert run("restore", "old.jpg", "new.png") == 0
+    shown = capsys.readouterr().err
+    assert "model: photo, for photographs of 8 bit" in shown
+    assert "others by --model: denoise, photo" in shown
     assert read(tmp_path / "restored" / "old.jpg").pixels.shape == pixels.shape
-    assert run("restore", "old.jpg", "new.png") == 2
-    assert "say with --model which restorer fits" in capsys.readouterr().err
-    assert run("restore", "fine.jpg") == 2
-    assert "at a quality of 92 JPEG leaves hardly a trace: say with --model" in capsys.readouterr().err
-    assert run("restore", "empty.jpg", "old.jpg", "fine.jpg", "--out", "all") == 2
+    assert run("restore", "deep.png") == 2
+    assert "photo is for gray or colour of 8 bit: say with --model" in capsys.readouterr().err
+    assert run("restore", "empty.jpg", "old.jpg", "new.png", "--out", "all") == 2
     shown = capsys.readouterr().err
     assert "empty.jpg: cannot read: the file is empty" in shown
     assert "2 of 3 restored" in shown
@@ -483,6 +484,22 @@ def test_jpeg_files_are_restored_without_a_choice(
     assert "empty.jpg: cannot read: the file is empty" in capsys.readouterr().err
     assert run("restore", "nowhere/") == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_jpeg_files_keep_about_their_quality_unless_asked(weights: Path, tmp_path: Path, capsys: Captured) -> None:
+    ship(tiny_model(3), "photo", weights)
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    source, out = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    Pillow.fromarray(pixels).save(source, quality=82)
+    for asked, written in (((), 82), (("--quality", 50), 75)):  # what is read is for writing again: 75 at least
+        assert run("restore", source, "--out", out, *asked) == 0
+        assert read(out).metadata.quality == pytest.approx(written, abs=1)
+    small = out.stat().st_size
+    assert run("restore", source, "--out", out, "--quality", 100) == 0
+    assert out.stat().st_size > 2 * small
+    capsys.readouterr()
+    assert run("restore", source, "--out", out, "--quality", 101) == 2
+    assert "quality is 101; JPEG has qualities from 1 to 100" in capsys.readouterr().err
 
 
 def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -152,6 +152,8 @@ def _terms(card: Card) -> dict[str, Any]:
     """Return what the hub reads of terms that weights have of their own."""
     if card.licence is None:
         return {}
+    if card.licence == "MIT":  # which the hub knows
+        return {"license": "mit"}
     return {"license": "other", "license_name": "non-commercial", "license_link": LICENCE_FILE}
 
 
@@ -172,13 +174,13 @@ def _results(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str
                 "name": f"{figure['set']}, {figure['kind']}",
             },
             "metrics": [
-                {"type": metric, "name": f"{_title(metric)}, steps {steps}", "value": round(row[metric], 4)}
+                {"type": metric, "name": f"{_title(metric)}, {_way(row)}", "value": round(row[metric], 4)}
                 for metric in _metrics(row)
             ],
         }
         for figure in about["figures"]
         for row in figure["rows"]
-        if row["steps"] == steps
+        if row["steps"] == steps and row.get("realism") in (None, DEFAULT_REALISM)
     ]
     return {"metrics": ["psnr", "ssim"], "model-index": [{"name": name, "results": results}]}
 
@@ -192,11 +194,15 @@ def _known(about: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"**{title}**: {about[key]}"
     for figure in about["figures"]:
         metrics = _metrics(figure["degraded"])
-        lines = [("steps", *map(_title, metrics)), ("---",) * (len(metrics) + 1)]
-        for first, row in [("degraded", figure["degraded"]), *((row["steps"], row) for row in figure["rows"])]:
+        lines = [("restored", *map(_title, metrics)), ("---",) * (len(metrics) + 1)]
+        for first, row in [("degraded", figure["degraded"]), *((_way(row), row) for row in figure["rows"])]:
             lines.append((str(first), *(f"{row[metric]:.4g}" for metric in metrics)))
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         yield f"**{figure['set']}**: {figure['images']} images, {figure['kind']}.\n\n{table}"
+
+
+def _way(row: Mapping[str, Any]) -> str:
+    return f"realism {row['realism']:g}" if "realism" in row else f"steps {row['steps']}"
 
 
 def _metrics(row: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ A model is NAME.safetensors; what its data were, how it was trained and what was
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from indi.checkpoint import Card, Model, read_card
 from indi.errors import ConfigError, ImageError, ModelError
 from indi.hub import fetch, is_on_hub
 from indi.images import Header, read_headers
+from indi.walks import DEFAULT_REALISM
 
 WEIGHTS = Path(__file__).parent / "weights"
+FREE = "MIT"  # the terms of weights that may be used for anything, as an SPDX expression
 
 
 def shipped_names() -> list[str]:
@@ -69,6 +71,12 @@ def best_steps(model: str | Path) -> int | None:
     return _said(str(model)).get("steps") if str(model) in shipped_names() else None
 
 
+def usual_way(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a shipped model restores unless asked otherwise, as its figures name it: steps, and its realism."""
+    realism = {} if about.get("realism") is None else {"realism": DEFAULT_REALISM}
+    return {"steps": about["steps"], **realism}
+
+
 def about_weights(model: Model) -> dict[str, Any] | None:
     """Return what is known of a model if it is a shipped one, told by its name and its weights."""
     name = model.card.name
@@ -78,7 +86,9 @@ def about_weights(model: Model) -> dict[str, Any] | None:
 
 
 def _known(card: Card, name: str) -> dict[str, Any]:
-    short = {"task": card.task, "channels": card.channels, "size": card.network.size, "licence": card.licence}
+    short: dict[str, Any] = {"task": card.task, "channels": card.channels, "size": card.network.size}
+    dial = [0, 1] if card.method.build().draws else None
+    short |= {"realism": dial, "licence": card.licence, "license": card.licence}
     return {"name": name, **short, **_said(name)}
 
 

@@ -11,7 +11,7 @@ from indi.cli.terminal import print_json, print_table, printable, say
 from indi.export import export as export_model
 from indi.info import info as facts_about
 from indi.report import counted
-from indi.shipped import find_model, shipped_models
+from indi.shipped import FREE, find_model, shipped_models, usual_way
 
 
 @app.command
@@ -23,20 +23,34 @@ def models(*, json: Json = False) -> int:
     elif not shipped:
         print("no models come with this version; train one with indi train")
     else:
-        print_table([["name", "measured on", "before", "1 step", "unless asked", "for"], *map(_line, shipped)])
-        for licence in {model["licence"] for model in shipped} - {None}:
-            print(licence)
+        heads = [
+            "name",
+            "measured on",
+            "before",
+            "least error",
+            "unless asked",
+            "time a megapixel",
+            "may be used",
+            "for",
+        ]
+        print_table([heads, *map(_line, shipped)])
+        for licence in {model["licence"] for model in shipped} - {None, FREE}:
+            print(f"limited: {licence}")
     return 0
 
 
 def _line(model: dict[str, Any]) -> list[str]:
-    """Return the cells of a model: what it is called, what it reaches on its first test set, what it is for."""
-    first, steps = model["figures"][0], model["steps"]
+    """Return the cells of a model: name, what it reaches on its first test set, how fast, terms, purpose."""
+    first, way = model["figures"][0], usual_way(model)
     # Super-resolution is published on luma, without a border.
     where, metric = (f"{first['set']}, luma", "psnr_y") if first["border"] else (first["set"], "psnr")
-    best = next(row for row in first["rows"] if row["steps"] == steps)
-    before, one, unasked = (f"{row[metric]:.2f} dB" for row in (first["degraded"], first["rows"][0], best))
-    return [model["name"], where, before, one, f"{unasked}, {counted(steps, 'step')}", model["purpose"]]
+    best = next(row for row in first["rows"] if way.items() <= row.items())
+    before, least, unasked = (f"{row[metric]:.2f} dB" for row in (first["degraded"], first["rows"][0], best))
+    how = f"realism {way['realism']:g}" if "realism" in way else counted(way["steps"], "step")
+    seconds = best.get("seconds_per_megapixel")
+    time = "" if seconds is None else f"{seconds:.1f} s"
+    terms = "for anything" if model["licence"] == FREE else "limited"
+    return [model["name"], where, before, least, f"{unasked}, {how}", time, terms, model["purpose"]]
 
 
 @app.command

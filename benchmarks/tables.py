@@ -11,8 +11,10 @@ the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of it
 ``<!-- strength FILE -->`` is for a strength-TASK.json of ``strength.py`` and ``<!-- scale FILE -->`` for the JSON of
 ``memory.py``. ``<!-- dial FILE METRIC METRIC -->`` has a row for each way of restoring of a distributional.json of
 ``distributional.py``, and ``<!-- draws FILE FILE -->`` a column for each of several: what its draws and their intervals
-are worth. ``<!-- toy FILE -->`` begins the table of a toy.json of ``indi toy``; ``<!-- models STEPS -->`` a row for
-each test set of each shipped model, and ``<!-- cards -->`` all of their cards.
+are worth. ``<!-- peers FILE METRIC METRIC -->`` has a row for each restorer of the JSON of ``peers.py``, and
+``<!-- everyday FILE -->`` a row for each kind of damage of that of ``everyday.py``. ``<!-- toy FILE -->`` begins the
+table of a toy.json of ``indi toy``; ``<!-- models -->`` has a row for each test set of each shipped model, and
+``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
 
@@ -23,18 +25,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.report import counted, metric_text
+from indi.report import metric_text, row_label
 from indi.report.toy import exact_error
-from indi.shipped import shipped_models
+from indi.shipped import shipped_models, usual_way
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md", "docs/scale.md")
 _STEPS, _CORES = (1, 5, 10), 64  # what a terapixel is reckoned for
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
-_OTHERS = re.compile(r"(<!-- (ways|coverage|strength|scale|dial) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_OTHERS = re.compile(
+    r"(<!-- (ways|coverage|strength|scale|dial|peers|everyday) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 _DRAWS = re.compile(r"(<!-- draws ((?:\S+\.json ?)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_MODELS = re.compile(r"(<!-- models (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MODELS = re.compile(r"(<!-- models -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -63,6 +67,8 @@ def filled(text: str, folder: Path) -> str:
             "dial": lambda: _dial_lines(values, found[4].split()),
             "strength": lambda: _strength_lines(values),
             "scale": lambda: _scale_lines(values),
+            "peers": lambda: _peers_lines(values, found[4].split()),
+            "everyday": lambda: _everyday_lines(values),
         }[found[2]]()
         return found[1] + "\n".join(lines) + "\n" + found[5]
 
@@ -72,8 +78,7 @@ def filled(text: str, folder: Path) -> str:
         return found[1] + "\n".join(_draws_lines(files)) + "\n" + found[3]
 
     def models(found: re.Match[str]) -> str:
-        steps = [int(number) for number in found[2].split(",")]
-        return found[1] + "\n".join(_model_lines(steps)) + "\n" + found[3]
+        return found[1] + "\n".join(_model_lines()) + "\n" + found[2]
 
     def cards(found: re.Match[str]) -> str:
         return found[1] + "\n".join(_card_lines()) + "\n" + found[2]
@@ -90,23 +95,26 @@ def filled(text: str, folder: Path) -> str:
     return text
 
 
-def _model_lines(steps: list[int]) -> Iterator[str]:
+def _model_lines() -> Iterator[str]:
     if not shipped_models():
         yield "*None comes with this version yet: the recipes train them.*"
         return
-    yield "| model | measured on | degraded | " + " | ".join(f"{n} step{'s' * (n > 1)}" for n in steps) + " |"
-    yield "|---" * (3 + len(steps)) + "|"
+    yield "| model | measured on | degraded | least error | unless asked | how |"
+    yield "|---" * 6 + "|"
     for model in shipped_models():
+        way = usual_way(model)
         for figures in model["figures"]:
-            rows = {row["steps"]: row for row in figures["rows"]}
             # Super-resolution is published on luma, without a border.
             psnr = "psnr_y" if figures["border"] else "psnr"
-            found = [figures["degraded"], *(rows.get(n) for n in steps)]
-            cells = ["" if row is None else _cell(row, {}, [psnr, "swd"]) for row in found]
+            usual = next((row for row in figures["rows"] if way.items() <= row.items()), None)
+            cells = [
+                "" if row is None else _cell(row, {}, [psnr, "swd"])
+                for row in (figures["degraded"], figures["rows"][0], usual)
+            ]
             pairs = ", real pairs" if figures["kind"] == "real pairs" else ""
             luma = ", luma" if figures["border"] else ""
             where = f"{figures['set']} ({figures['images']} images{pairs}{luma})"
-            yield "| " + " | ".join([f"`{model['name']}`", where, *cells]) + " |"
+            yield "| " + " | ".join([f"`{model['name']}`", where, *cells, row_label(**way)]) + " |"
 
 
 def _card_lines() -> Iterator[str]:
@@ -120,13 +128,14 @@ def _card_lines() -> Iterator[str]:
         recipe = f"[{Path(model['recipe']).name}](../{model['recipe']})"
         clean = model["clean"]
         yield f"\n### {model['name']}\n"
-        yield f"- **For**: {model['purpose']}; in {counted(model['steps'], 'step')} unless asked."
-        yield f"- **Sampler**: {model['sampler']}, unless asked, and in the tables."
+        yield f"- **For**: {model['purpose']}; {row_label(**usual_way(model))} unless asked."
+        if model["realism"] is None:
+            yield f"- **Sampler**: {model['sampler']}, unless asked, and in the tables."
         yield f"- **Network**: size {model['size']}, colour; gray images are served too."
         yield f"- **Data**: {model['data']}."
         yield f"- **Training**: {recipe}; {crops}; {hours}."
         kept = "; ".join(
-            f"in {counted(row['steps'], 'step')} within {row['psnr']:.1f} dB of themselves, at the least"
+            f"with {row_label(row['steps'], row.get('realism'))} within {row['psnr']:.1f} dB of themselves, at the least"
             f" {row['least']:.1f} dB"
             for row in clean["rows"]
         )
@@ -138,10 +147,11 @@ def _card_lines() -> Iterator[str]:
             border = f", without a border of {figures['border']} px" if figures["border"] else ""
             yield f"{figures['set']}: {figures['images']} images, {figures['kind']}{border}.\n"
             names = [name for name, value in figures["degraded"].items() if value is not None]
-            yield "| steps | " + " | ".join(names) + " |"
+            yield "| | " + " | ".join(names) + " |"
             yield "|---" * (1 + len(names)) + "|"
-            for row in ({"steps": "degraded", **figures["degraded"]}, *figures["rows"]):
-                yield "| " + " | ".join([str(row["steps"]), *(metric_text(name, row[name]) for name in names)]) + " |"
+            for row in ({"steps": 0, **figures["degraded"]}, *figures["rows"]):
+                label = row_label(row["steps"], row.get("realism"))
+                yield "| " + " | ".join([label, *(metric_text(name, row.get(name)) for name in names)]) + " |"
             yield ""
 
 
@@ -223,6 +233,33 @@ def _dial_lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
     yield "|---" * (1 + len(metrics)) + "|"
     for name, row in values["quality"].items():
         yield f"| {name} | " + " | ".join(metric_text(metric, row.get(metric)) for metric in metrics) + " |"
+
+
+def _peers_lines(values: Mapping[str, Any], metrics: list[str]) -> Iterator[str]:
+    """Yield a row a restorer; of a peer that was told several deviations of the noise the best by PSNR."""
+    rows: list[Mapping[str, Any]] = []
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in values["rows"]:
+        if "sigma" in row:
+            best[row["name"]] = max(row, best.get(row["name"], row), key=lambda each: each["psnr"])
+        else:
+            rows.append(row)
+    yield "| | " + " | ".join(metrics) + " | s / megapixel |"
+    yield "|---" * (2 + len(metrics)) + "|"
+    for row in (*rows, *best.values()):
+        ways = {"realism": "realism {:g}", "steps": "steps {:g}", "sigma": "told a deviation of {:g}"}
+        way = "".join(f", {text.format(row[key])}" for key, text in ways.items() if key in row)
+        seconds = f"{row['seconds_per_megapixel']:.1f}" if row["name"] != "degraded" else ""
+        cells = [metric_text(metric, row.get(metric)) for metric in metrics]
+        yield "| " + " | ".join([row["name"] + way, *cells, seconds]) + " |"
+
+
+def _everyday_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    yield "| damage | before | restored | at the least |"
+    yield "|---|---|---|---|"
+    for row in values["rows"]:
+        before = "none" if row["before"] > 99 else f"{row['before']:.2f}"
+        yield f"| {row['damage']} | {before} | {row['after']:.2f} | {row['least']:.2f} |"
 
 
 def _draws_lines(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

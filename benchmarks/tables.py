@@ -135,8 +135,8 @@ def _card_lines() -> Iterator[str]:
         yield f"- **Data**: {model['data']}."
         yield f"- **Training**: {recipe}; {crops}; {hours}."
         kept = "; ".join(
-            f"with {row_label(row['steps'], row.get('realism'))} within {row['psnr']:.1f} dB of themselves, at the least"
-            f" {row['least']:.1f} dB"
+            f"with {row_label(row['steps'], row.get('realism'))} within {row['psnr']:.1f} dB of themselves, at the "
+            f"least {row['least']:.1f} dB"
             for row in clean["rows"]
         )
         yield f"- **Clean images** ({clean['images']} of {clean['set']}) come back {kept}."

@@ -1,0 +1,61 @@
+"""What cannot run here is held to what it is about: workflows, hooks and templates are whole, and name what there is."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted([*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"])
+
+
+def loaded(file: Path) -> dict[str, Any]:
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert isinstance(values, dict)
+    return values
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_it_is_yaml_with_content(file: Path) -> None:
+    assert loaded(file)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda file: file.name)
+def test_a_workflow_says_when_and_what_and_may_no_more_than_it_needs(file: Path) -> None:
+    workflow = loaded(file)
+    assert True in workflow  # YAML takes the key "on" for a truth value
+    assert workflow["permissions"] == {"contents": "read"}
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for job in workflow["jobs"].values():
+        assert job["runs-on"]
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step)
+            if "uses" in step:
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[\w./-]+", step["uses"])
+            for target in re.findall(r"\bmake (\w+)", step.get("run", "")):
+                assert target in targets
+
+
+def test_tests_run_on_all_that_is_promised() -> None:
+    matrix = loaded(ROOT / ".github/workflows/tests.yml")["jobs"]["test"]["strategy"]["matrix"]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = {text.rsplit(" ")[-1] for text in project["classifiers"] if re.search(r"Python :: 3\.\d+$", text)}
+    assert set(matrix["python"]) == promised
+    assert min(promised) == project["requires-python"].removeprefix(">=")
+
+
+def test_a_release_publishes_without_a_password() -> None:
+    publish = loaded(ROOT / ".github/workflows/release.yml")["jobs"]["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    assert "secrets." not in (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+
+
+def test_hooks_are_those_of_make_check() -> None:
+    (repository,) = loaded(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"  # nothing to download
+    run = {" ".join(hook["entry"].split()[:2]).removeprefix(".venv/bin/") for hook in repository["hooks"]}
+    assert run == {"ruff check", "ruff format", "mypy"}

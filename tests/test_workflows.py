@@ -1,4 +1,4 @@
-"""What cannot run here is held to what it is about: workflows, hooks and templates are whole, and name what there is."""
+"""What cannot run here is held to what it is about: workflows, hooks and templates name what there is."""
 
 import re
 import tomllib

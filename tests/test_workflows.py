@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted([*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"])
 
 
-def loaded(file: Path) -> dict[str, Any]:
+def loaded(file: Path) -> dict[Any, Any]:
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert isinstance(values, dict)
     return values

@@ -1,7 +1,9 @@
 """What cannot run here is held to what it is about: workflows, hooks and templates name what there is."""
 
 import re
+import runpy
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,18 @@ def test_hooks_are_those_of_make_check() -> None:
     assert repository["repo"] == "local"  # nothing to download
     run = {" ".join(hook["entry"].split()[:2]).removeprefix(".venv/bin/") for hook in repository["hooks"]}
     assert run == {"ruff check", "ruff format", "mypy"}
+
+
+def test_a_release_keeps_version_changelog_and_citation_in_step(tmp_path: Path) -> None:
+    release = runpy.run_path(str(ROOT / ".github/release.py"))["release"]
+    files = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("src/indi/version.py", "CITATION.cff")}
+    for name, text in (files | {"CHANGELOG.md": "# Changelog\n\n## 1.2.3 (unreleased)\n\n- More.\n"}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for wrong, says in (("1.2", "X.Y.Z"), ("1.2.4", "no heading")):
+        with pytest.raises(ValueError, match=says):
+            release(wrong, tmp_path, date(2027, 1, 2))
+    release("1.2.3", tmp_path, date(2027, 1, 2))
+    assert runpy.run_path(str(tmp_path / "src/indi/version.py"))["__version__"] == "1.2.3"
+    assert yaml.safe_load((tmp_path / "CITATION.cff").read_text(encoding="utf-8"))["version"] == "1.2.3"
+    assert "## 1.2.3 (2027-01-02)\n" in (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")

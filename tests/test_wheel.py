@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -75,3 +76,30 @@ def test_it_runs_without_the_source_tree(wheel: Path, tmp_path: Path) -> None:
     shown = succeed(scripts / "indi", "--help")
     assert "Restore images" in shown
     assert succeed(scripts / "indi", "--version").strip() == __version__
+
+
+def test_the_source_archive_holds_all_that_its_tests_read(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    succeed(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT)
+    (file,) = tmp_path.iterdir()
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "pyproject.toml",
+        "Makefile",
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CITATION.cff",
+        "LICENSE",
+    } <= names
+    for folder, pattern in (
+        ("tests", "*.py"),
+        ("src", "*.py"),
+        ("benchmarks", "*.py"),
+        ("docs", "*.md"),
+        (".github", "*"),
+    ):
+        wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(pattern) if path.is_file()}
+        assert {name for name in wanted if "__pycache__" not in name} <= names
+    assert not {name for name in names if name.startswith((".venv", "runs", "demo"))}

@@ -405,7 +405,9 @@ def test_equal_images_do_not_stop_a_preview(tmp_path: Path) -> None:
     assert made[-1].psnr["0"] == 100.0
 
 
-@pytest.mark.parametrize("change", ["cut", "another network", "no header"])
+@pytest.mark.parametrize(
+    "change", ["cut", "flipped", "another network", "another type", "no header", "no place", "endless place"]
+)
 def test_a_damaged_state_is_named(pairs: dict[str, Any], tmp_path: Path, change: str) -> None:
     run = tmp_path / "run"
     list(train(**pairs, run=run, iterations=2, config=TINY))
@@ -413,6 +415,12 @@ def test_a_damaged_state_is_named(pairs: dict[str, Any], tmp_path: Path, change:
     tensors, header = read_tensors(file)
     if change == "cut":
         file.write_bytes(file.read_bytes()[:-100])
+    elif change == "flipped":
+        file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 0x40]))
+    elif change == "another type":
+        write_tensors(file, {name: value.double() for name, value in tensors.items()}, header)
+    elif change.endswith("place"):
+        write_tensors(file, tensors, header | ({"iteration": -1} if change == "no place" else {"seconds": 1e999}))
     elif change == "another network":
         write_tensors(file, {name: value for name, value in tensors.items() if "tail" not in name}, header)
     else:

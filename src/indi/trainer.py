@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from indi import objectives, process
-from indi.checkpoint import STATE_FILE, Card, Model, read_tensors, save_model, write_tensors
+from indi.checkpoint import STATE_FILE, Card, Model, check_weights, read_tensors, save_model, write_tensors
 from indi.config import Config
 from indi.data.wording import count
 from indi.devices import choose_precision
@@ -181,14 +181,17 @@ class Trainer:
             for name, value in tensors.items():
                 part, _, rest = name.partition(".")
                 parts[part][rest] = value
-            self.network.load_state_dict(parts["network"])
-            self.average.network.load_state_dict(parts["average"])
+            for part, network in (("network", self.network), ("average", self.average.network)):
+                check_weights(parts[part], network, file)
+                network.load_state_dict(parts[part])
             self._resume_optimiser(parts["optimiser"])
             self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[header["precision"]]
             self.iteration, self.seconds = int(header["iteration"]), float(header["seconds"])
             self.skipped, self.in_a_row = int(header["skipped"]), int(header["in_a_row"])
+            if self.iteration < 0 or not 0 <= self.seconds < math.inf:
+                raise ValueError("its place on the way is none")
             self.card = self.card.model_copy(update={"licence": header.get("licence")})  # old states have none
-        except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, RuntimeError, OverflowError) as error:
             raise ModelError(f"{file}: not the state of this run, or damaged; start anew with --from") from error
 
     def _resume_optimiser(self, tensors: dict[str, Tensor]) -> None:

@@ -56,7 +56,8 @@ def test_a_run_holds_what_it_should(pairs: dict[str, Any], tmp_path: Path) -> No
     names = {file.name for file in run.iterdir()}
     written = "config.json model.json model.safetensors previews split.json state.safetensors training.jsonl"
     assert names == set(written.split())
-    assert [file.name for file in sorted((run / "previews").iterdir())] == ["0000005.png", "0000010.png", "0000012.png"]
+    previews = [file.name for file in sorted((run / "previews").iterdir())]
+    assert previews == ["0000000.png", "0000005.png", "0000010.png", "0000012.png"]
     lines = records(run)
     assert len(lines) == 12
     for name in ("iteration", "loss", "lr", "seconds", "crops_per_second"):
@@ -361,6 +362,29 @@ def test_a_kill_amid_a_checkpoint_leaves_no_hole(
     list(train(run=killed, resume=True))
     assert same_weights(whole, killed)
     assert without_clock(records(whole)) == without_clock(records(killed))
+
+
+def test_a_preview_that_fails_costs_no_work(
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first iteration it is tried; later the checkpoint comes first."""
+    from indi.previews import Preview
+
+    draw, at = Preview.draw, 0
+
+    def failing(self: Preview, model: Any, iteration: int, *rest: Any) -> dict[str, float]:
+        if iteration == at:
+            raise RuntimeError("cannot be drawn")
+        return draw(self, model, iteration, *rest)
+
+    monkeypatch.setattr("indi.training.Preview.draw", failing)
+    with pytest.raises(RuntimeError, match="cannot be drawn"):
+        next(train(**pairs, run=tmp_path / "first", iterations=12, config=TINY))
+    assert not records(tmp_path / "first")
+    at = 10
+    with pytest.raises(RuntimeError, match="cannot be drawn"):
+        list(train(**pairs, run=tmp_path / "later", iterations=12, config=TINY))
+    assert load_model(tmp_path / "later").card.iterations == 10
 
 
 def test_resuming_with_other_images_is_refused(pairs: dict[str, Any], tmp_path: Path) -> None:

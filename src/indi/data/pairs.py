@@ -1,8 +1,8 @@
 """Match the images of two folders by name, compare their headers, and report what does not fit."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -27,6 +27,7 @@ class PairReport:
         unmatched_degraded: degraded files without a clean partner; left out too.
         problems: (name, sentence) for each pair that cannot be used.
         warnings: sentences on what can be used but is likely not meant.
+        digests: what tells the pixels of each file of a pair from others, by its name, as found by `check_pairs`.
     """
 
     pairs: tuple[Pair, ...]
@@ -35,6 +36,7 @@ class PairReport:
     unmatched_degraded: tuple[Path, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Return the report as a few lines of text."""

@@ -17,6 +17,7 @@ from indi.distributed import agreed, speaks
 from indi.methods import METHODS
 from indi.report import steps_label
 from indi.runs import PREVIEWS
+from indi.shipped import shipped_names
 
 
 @app.command
@@ -113,7 +114,7 @@ def train(
         say(f"{spent}; see {run / PREVIEWS}")
         if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
             say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
-    say(f"now try: indi restore IMAGE --model {run}")
+    say(f"now try: indi restore IMAGE --model {f'./{run}' if str(run) in shipped_names() else run}")
     return 0
 
 

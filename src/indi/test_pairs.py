@@ -63,7 +63,7 @@ def find_test_pairs(
         axes = trained.axes
     report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
     report.raise_if_unusable()
-    if report.unmatched_clean or report.unmatched_degraded:
+    if report.unmatched_clean or report.unmatched_degraded or report.passed_over:
         for line in report.summary().splitlines():
             log.info("test images: %s", line)
     _warn_of_trained(model, Path(clean), report.pairs, channels)

@@ -122,6 +122,11 @@ def _check_resumed(run: Path, resume: bool) -> None:
 
 
 def _train(config: Config, run: Path, start: Model | None, world: World) -> Generator[Record, None, None]:
+    is_resumed = (run / STATE_FILE).exists()
+    for folder in (config.data.clean, config.data.degraded):
+        if is_resumed and folder is not None and not Path(folder).is_dir():
+            advice = "give where they are with --clean and --degraded"
+            raise DataError(f"{run}: its images are not in {folder} any more; {advice}")
     report = _find_pairs(config.data)
     training_pairs, validation_pairs = split_pairs(
         report.pairs, validation=config.data.validation, seed=config.split_seed, group=config.data.group
@@ -133,7 +138,6 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         validation=tuple(pair.name for pair in validation_pairs),
         digests=dict(report.digests),
     )
-    is_resumed = (run / STATE_FILE).exists()
     if is_resumed:
         _check_same_images(run, split)
     if is_resumed and (run / MODEL_FILE).exists():  # its weights fit the scale that was measured at first

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indi.data.alignment import find_shift
+from indi.data.alignment import find_shift, find_turn
 from indi.data.intensities import agree, gain_and_shift
 from indi.data.loading import Pair, Pixels, decode_pair, on_grid
 from indi.data.pairs import PairReport
@@ -23,7 +23,7 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
     """Read every image of ``report`` and return it with what the pixels show.
 
     Problems: files that do not decode, NaN or infinite pixels, channels that cannot be converted without loss.
-    Warnings: pairs shifted against each other by whole pixels (`indi.data.alignment.find_shift`), float
+    Warnings: pairs turned or shifted by whole pixels against each other (`indi.data.alignment`), float
     images far outside [0, 1] and pairs whose sides differ in contrast or brightness (both without ``any_scale``,
     which says that intensities are normalised), and clean images that occur in several pairs, which get
     `Pair.same_as` so that `split_pairs` keeps them together.
@@ -109,7 +109,9 @@ def _inspect(pair: Pair, channels: int, any_scale: bool) -> _Findings:
     for file, pixels in zip(pair.files, loaded, strict=True):
         if not any_scale and pixels.dtype.kind == "f" and (largest := np.abs(pixels).max()) > LARGEST_FLOAT:
             warnings.append(f"{file} reaches {largest:g} where floats are taken as [0, 1]; divide by its range")
-    if len(loaded) == 2 and (shift := find_shift(*loaded)):
+    if len(loaded) == 2 and (turn := find_turn(*loaded)):
+        warnings.append(f"{pair.degraded} is turned {turn}, perhaps by its EXIF orientation; save both sides upright")
+    elif len(loaded) == 2 and (shift := find_shift(*loaded)):
         warnings.append(f"{pair.degraded} is shifted by about ({shift[0]}, {shift[1]}) px (down, right); align it")
     scale = gain_and_shift(*([to_unit(image)] for image in loaded)) if len(loaded) == 2 else None
     return _Findings(digests=tuple(map(digest_of, decoded)), scale=scale, warnings=tuple(warnings))

@@ -102,6 +102,8 @@ def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool
     small, large = sorted(sizes)
     ratio = large[0] // small[0]
     found = f"{pair.degraded} has {degraded[0]}x{degraded[1]} px (height x width), clean {clean[0]}x{clean[1]}"
+    if clean == degraded[::-1]:
+        found = f"{found}, as if turned by its EXIF orientation"
     if large != (small[0] * ratio, small[1] * ratio):
         return f"{found}; give images of one size, or of a whole-number ratio of sizes with --resample"
     side = "lower" if degraded == small else "higher"

@@ -125,7 +125,7 @@ def ship(name: str, run: Path, machine: str, before: list[Path]) -> dict[str, An
     model = load_model(run)
     card = model.card.model_copy(update={"name": name, "licence": LICENCES[MODELS[name].data]})
     # float16 keeps 3 bits more than bfloat16, and no weight here comes near its limits.
-    tensors = {key: tensor.half() for key, tensor in model.network.state_dict().items()}
+    tensors = {k: v.half() if v.is_floating_point() else v for k, v in model.network.state_dict().items()}
     write_tensors(WEIGHTS / f"{name}.safetensors", tensors, card.model_dump(mode="json"))
     earlier = [{"task": each.card.task, **made(each.card)} for each in map(load_model, before)]
     return {**made(card), "before": earlier, "machine": machine, "date": datetime.date.today().isoformat()}

@@ -101,7 +101,7 @@ def hide_perceptual(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ship(model: Model, name: str, folder: Path) -> None:
     """Write a model as those that come with the package lie: NAME.safetensors in float16, NAME.json."""
-    tensors = {key: value.half() for key, value in model.network.state_dict().items()}
+    tensors = {k: v.half() if v.is_floating_point() else v for k, v in model.network.state_dict().items()}
     card = model.card.model_copy(update={"name": name, "task": name})
     write_tensors(folder / f"{name}.safetensors", tensors, card.model_dump(mode="json"))
     rows = [

@@ -20,8 +20,8 @@ ROWS = """
     config
     normalisation
     data checkpoint archive
-    uncertainty
-    hub export
+    uncertainty records runs
+    hub export run_settings
     shipped
     restoration
     stacks

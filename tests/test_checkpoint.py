@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from indi.checkpoint import CARD_FILE, MODEL_FILE, load_model, read_tensors, save_model, write_tensors
+from indi.checkpoint import CARD_FILE, MODEL_FILE, load_model, read_card, read_tensors, save_model, write_tensors
 from indi.errors import ModelError
 from problems import tiny_model
 
@@ -73,9 +74,48 @@ def test_an_altered_model_is_refused(tmp_path: Path, change: str) -> None:
         load_model(altered(tmp_path, change))
 
 
-def test_another_programs_safetensors_are_refused(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
+@pytest.mark.parametrize("place", ["weights", "card"])
+def test_a_flipped_bit_is_refused(tmp_path: Path, place: str) -> None:
+    save_model(tiny_model(epsilon=0.05), tmp_path)
+    file = tmp_path / MODEL_FILE
+    data = bytearray(file.read_bytes())
+    data[-1 if place == "weights" else data.index(b"0.05") + 3] ^= 1  # 0.05 becomes 0.04
+    file.write_bytes(data)
+    with pytest.raises(ModelError, match=r"model\.safetensors: damaged: its content differs from its digest"):
+        load_model(tmp_path)
 
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_file_without_a_digest_loads_whatever_width_its_floats_have(tmp_path: Path, dtype: torch.dtype) -> None:
+    """As older versions and other programs write them."""
+    model = tiny_model()
+    tensors = {k: v.to(dtype).contiguous() for k, v in model.network.state_dict().items()}
+    save_file(tensors, tmp_path / MODEL_FILE, metadata={"indi": model.card.model_dump_json()})
+    back = load_model(tmp_path).network.state_dict()
+    assert all(torch.equal(back[name], value.float()) for name, value in tensors.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int8, torch.int32, torch.bool, torch.complex64])
+@pytest.mark.parametrize("names", ["one", "all"])
+def test_weights_of_another_type_are_refused(tmp_path: Path, dtype: torch.dtype, names: str) -> None:
+    save_model(tiny_model(), tmp_path)
+    tensors, card = read_tensors(tmp_path / MODEL_FILE)
+    chosen = ["head.weight"] if names == "one" else list(tensors)
+    tensors |= {name: tensors[name].to(dtype) for name in chosen}
+    write_tensors(tmp_path / MODEL_FILE, tensors, card)
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(ModelError, match=rf"model\.safetensors: its tensor .* is {kind}, float32 is needed"):
+        load_model(tmp_path)
+
+
+def test_a_deep_header_is_refused(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"indi": "[" * 100_000})
+    for read in (load_model, read_card):
+        with pytest.raises(ModelError, match=r"not a model of indi, or damaged"):
+            read(tmp_path / "x.safetensors")
+
+
+def test_another_programs_safetensors_are_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(ModelError, match=r"not a model of indi"):
         load_model(tmp_path / "x.safetensors")

@@ -21,6 +21,7 @@ from indi import cli, shipped, training
 from indi.archive import MANIFEST
 from indi.checkpoint import read_tensors, save_model
 from indi.cli.options import WHOLE
+from indi.cli.terminal import ENDINGS
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.evaluation import Evaluation
@@ -185,7 +186,7 @@ def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_interrupt_and_a_termination_exit_with_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *ENDINGS):
         monkeypatch.setattr(cli.tell, "facts_about", lambda path, number=number: signal.raise_signal(number))
         assert run("info", "x") == 130
         assert capsys.readouterr().err == "interrupted\n"
@@ -686,7 +687,7 @@ def test_the_module_is_the_command() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDINGS])
 def test_training_that_is_stopped_is_saved(pairs: dict[str, Any], tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "run"
     process = start(*train_options(pairs, folder), "--minutes", 5, "--threads", 1)
@@ -705,6 +706,56 @@ def test_training_that_is_stopped_is_saved(pairs: dict[str, Any], tmp_path: Path
     assert iterations > 0
     assert read_tensors(folder / "state.safetensors")[1]["iteration"] == iterations
     assert run("train", "--run", folder, "--resume", "--iterations", iterations + 1) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals on Windows")
+def test_training_is_saved_where_its_terminal_is_closed(pairs: dict[str, Any], tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import termios
+
+    folder = tmp_path / "run"
+    master, slave = pty.openpty()
+    ends = {"stdin": slave, "stdout": slave, "stderr": slave, "start_new_session": True}
+    process = start(
+        *train_options(pairs, folder),
+        *("--minutes", 5, "--threads", 1),
+        **ends,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    log = folder / "training.jsonl"
+    until = time.monotonic() + 60
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.close(master)
+    assert process.wait(timeout=60) == 130
+    assert read_tensors(folder / "state.safetensors")[1]["iteration"] == len(log.read_text().splitlines())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP on Windows")
+def test_a_hangup_may_come_twice_and_one_that_is_ignored_stays_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
+) -> None:
+    done: list[str] = []
+
+    def records(**options: Any) -> Iterator[training.Record]:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        done.append("iteration")
+        yield record(1)
+        done.append("another")
+
+    monkeypatch.setattr(training, "train", records)
+    monkeypatch.setattr("indi.cli.terminal._leave_terminal", lambda number: None)
+    assert run("train", "--run", tmp_path) == 130
+    assert done == ["iteration"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run("train", "--run", tmp_path) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert done == ["iteration", "iteration", "another"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,31 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str, text: str | None)
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=name):
         Config.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.toml", "[training]\nminutes = 2.5\n"), ("a.JSON", '{"training": {"minutes": 2.5}}')]
+)
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert Config.read(tmp_path / name) == {"training": {"minutes": 2.5}}
+    (tmp_path / name).write_text(text, encoding="utf-16")
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        Config.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.json"])
+def test_a_deep_tree_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(("a = " if name == "a.toml" else "") + "[" * 100_000)
+    with pytest.raises(ConfigError, match=f"{name}: (nested too deeply|not valid)"):
+        Config.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+@pytest.mark.parametrize("name", ["minutes", "learning_rate", "clip", "average", "warmup"])
+def test_what_is_not_finite_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"training\.{name}: .*(finite|less|greater)"):
+        Config.parse({"training": {name: value}}, source="x")
 
 
 def test_merging_goes_over_and_into() -> None:

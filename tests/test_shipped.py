@@ -1,4 +1,7 @@
 import json
+import shutil
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from PIL import Image as Pillow
 import indi
 import ship as ship_models
 from indi import shipped
+from indi.app.session import Session
 from indi.checkpoint import load_model, save_model
 from indi.degradations import degradation
 from indi.errors import ConfigError, ModelError
@@ -88,6 +92,33 @@ def test_a_name_is_a_model_wherever_one_can_be_given(
     clean = write_pairs(tmp_path, channels=3)["clean"]
     for _ in indi.train(clean=clean, task="jpeg", run=tmp_path / "run", start="jpeg", size="tiny", iterations=1):
         pass
+
+
+@pytest.mark.parametrize("kind", ["run", "file"])
+def test_a_name_that_is_also_here_is_refused_and_a_path_is_never_a_name(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(tiny_model(3, seed=1), Path("jpeg"))
+    if kind == "file":
+        Path("jpeg/model.safetensors").rename("moved")
+        shutil.rmtree("jpeg")
+        Path("moved").rename("jpeg")
+    ours = load_model(Path("jpeg")).fingerprint()
+    for path in (Path("jpeg"), "./jpeg", str(tmp_path / "jpeg")):
+        assert indi.load(path).fingerprint == ours
+    given: list[Callable[[], object]] = [
+        lambda: indi.load("jpeg"),
+        lambda: info("jpeg"),
+        lambda: indi.evaluate("jpeg"),
+        lambda: next(indi.train(clean="clean", task="jpeg", run="run", start="jpeg", iterations=1)),
+    ]
+    for give in given:
+        with pytest.raises(ModelError, match=r"jpeg: names a pretrained model and one in this folder; give \./jpeg"):
+            give()
+    assert len(shipped_models()) == 2
+    with closing(Session({})) as session:  # what is chosen there by its name is the pretrained one
+        assert session.restorer("jpeg").fingerprint != ours
 
 
 def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:

@@ -97,6 +97,59 @@ def test_pairs_that_were_trained_on_are_said(tmp_path: Path, caplog: pytest.LogC
         assert "1 clean image without a degraded one" in caplog.text
 
 
+def test_trained_pairs_are_known_by_their_pixels_wherever_they_lie(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=4))
+    config = {"network": {"size": "tiny"}, "data": {"crop": 16, "batch": 2, "validation": 0.25}}
+    run = tmp_path / "run"
+    list(train(**folders, run=run, iterations=1, config=config))
+    elsewhere = {}
+    for side, folder in folders.items():
+        elsewhere[side] = tmp_path / "moved" / side
+        for file in folder.iterdir():
+            write(elsewhere[side] / f"other-{file.stem}.tif", read(file))
+    with caplog.at_level("INFO", logger="indi"):
+
+        def said(**found: Any) -> str:
+            caplog.clear()
+            find_test_pairs(run, **found, task=None, channels=1)
+            return caplog.text
+
+        assert "3 of these 4 pairs were trained on" in said(**elsewhere)
+        for folder in elsewhere.values():  # of the names of trained ones, and other pixels
+            for number, file in enumerate(sorted(folder.iterdir())):
+                write(folder / f"{number}.png", Image(255 - read(file).pixels))
+                file.unlink()
+        assert said(**elsewhere) == ""
+        assert "3 of these 4" in said(**folders)
+        split = json.loads((run / "split.json").read_text())
+        del split["digests"]
+        (run / "split.json").write_text(json.dumps(split))  # as of an older version
+        assert "3 of these 4 pairs have names of pairs that were trained on" in said(**elsewhere)
+        assert "3 of these 4 pairs were trained on" in said(**folders)
+        (run / "split.json").write_text("{")
+        assert "split.json: damaged" in said(**elsewhere)
+
+
+def test_kept_pairs_that_are_missing_or_others_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=6))
+    config = {"network": {"size": "tiny"}, "data": {"crop": 16, "batch": 2, "validation": 0.5}}
+    run = tmp_path / "run"
+    list(train(**folders, run=run, iterations=1, config=config))
+    first, second, third = json.loads((run / "split.json").read_text())["validation"]
+    (folders["clean"] / f"{first}.png").unlink()
+    file = folders["degraded"] / f"{second}.png"
+    write(file, Image(read(file).pixels // 2))
+    found = find_test_pairs(run, clean=None, degraded=None, task=None, channels=1)
+    assert {pair.name for pair in found.pairs} == {second, third}
+    assert f"1 of 3 kept pairs are missing: {first}" in caplog.text
+    assert f"kept pairs have other pixels than when the run began: {second}" in caplog.text
+    folders["clean"].rename(tmp_path / "moved")
+    with pytest.raises(ConfigError, match=r"run: its images are not in .*clean any more; give the clean images"):
+        find_test_pairs(run, clean=None, degraded=None, task=None, channels=1)
+
+
 def test_stacks_have_the_axes_that_the_run_was_trained_with(tmp_path: Path) -> None:
     both: dict[str, Any] = {}
     for side in ("clean", "degraded"):

@@ -19,6 +19,7 @@ import torch
 import indi
 from indi.checkpoint import load_model, read_tensors, save_model, write_tensors
 from indi.errors import ConfigError, DataError, ModelError, TrainingError
+from indi.images import Image, read, write
 from indi.restoration import Restorer
 from indi.trainer import Trainer, learning_rate
 from indi.training import CLOCK_FIELDS, Record, train
@@ -56,7 +57,8 @@ def test_a_run_holds_what_it_should(pairs: dict[str, Any], tmp_path: Path) -> No
     names = {file.name for file in run.iterdir()}
     written = "config.json model.json model.safetensors previews split.json state.safetensors training.jsonl"
     assert names == set(written.split())
-    assert [file.name for file in sorted((run / "previews").iterdir())] == ["0000005.png", "0000010.png", "0000012.png"]
+    previews = [file.name for file in sorted((run / "previews").iterdir())]
+    assert previews == ["0000000.png", "0000005.png", "0000010.png", "0000012.png"]
     lines = records(run)
     assert len(lines) == 12
     for name in ("iteration", "loss", "lr", "seconds", "crops_per_second"):
@@ -363,6 +365,29 @@ def test_a_kill_amid_a_checkpoint_leaves_no_hole(
     assert without_clock(records(whole)) == without_clock(records(killed))
 
 
+def test_a_preview_that_fails_costs_no_work(
+    pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first iteration it is tried; later the checkpoint comes first."""
+    from indi.previews import Preview
+
+    draw, at = Preview.draw, 0
+
+    def failing(self: Preview, model: Any, iteration: int, *rest: Any) -> dict[str, float]:
+        if iteration == at:
+            raise RuntimeError("cannot be drawn")
+        return draw(self, model, iteration, *rest)
+
+    monkeypatch.setattr("indi.training.Preview.draw", failing)
+    with pytest.raises(RuntimeError, match="cannot be drawn"):
+        next(train(**pairs, run=tmp_path / "first", iterations=12, config=TINY))
+    assert not records(tmp_path / "first")
+    at = 10
+    with pytest.raises(RuntimeError, match="cannot be drawn"):
+        list(train(**pairs, run=tmp_path / "later", iterations=12, config=TINY))
+    assert load_model(tmp_path / "later").card.iterations == 10
+
+
 def test_resuming_with_other_images_is_refused(pairs: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     list(train(**pairs, run=run, iterations=2, config=TINY))
@@ -371,6 +396,113 @@ def test_resuming_with_other_images_is_refused(pairs: dict[str, Any], tmp_path: 
         list(train(run=run, resume=True, iterations=4))
     (tmp_path / "3.png").rename(pairs["clean"] / "3.png")
     assert len(list(train(run=run, resume=True, iterations=4))) == 2
+
+
+def test_images_that_were_moved_are_named_anew(pairs: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=2, config=TINY))
+    moved = {side: folder.rename(tmp_path / side) for side, folder in pairs.items()}
+    with pytest.raises(DataError, match=r"run: its images are not in .*clean any more; give where they are"):
+        list(train(run=run, resume=True, iterations=3))
+    assert len(list(train(run=run, resume=True, iterations=3, **moved))) == 1
+    assert len(list(train(run=run, resume=True, iterations=4))) == 1
+
+
+@pytest.mark.parametrize("side", ["clean", "degraded"])
+def test_resuming_with_other_pixels_is_refused(pairs: dict[str, Any], tmp_path: Path, side: str) -> None:
+    run, file = tmp_path / "run", pairs[side] / "2.png"
+    list(train(**pairs, run=run, iterations=2, config=TINY))
+    image = read(file)
+    write(file, replace(image, pixels=image.pixels // 2))
+    with pytest.raises(DataError, match=r"its images have changed since it began \(2 has other pixels\)"):
+        list(train(run=run, resume=True, iterations=3))
+    write(file, image)
+    assert len(list(train(run=run, resume=True, iterations=3))) == 1
+
+
+def test_a_resumed_run_keeps_the_scale_that_its_weights_learnt(pairs: dict[str, Any], tmp_path: Path) -> None:
+    """Of an older version, whose split does not tell other pixels."""
+    run = tmp_path / "run"
+    config = {**TINY, "data": {**TINY["data"], "normalise": "deviation"}}
+    list(train(**pairs, run=run, iterations=2, config=config))
+    before, split = load_model(run).card.normalisation, json.loads((run / "split.json").read_text())
+    del split["digests"]
+    (run / "split.json").write_text(json.dumps(split))
+    for folder in pairs.values():
+        for file in folder.iterdir():
+            write(file, Image(read(file).pixels // 2))
+    assert len(list(train(run=run, resume=True, iterations=3))) == 1
+    assert load_model(run).card.normalisation == before
+    assert json.loads((run / "split.json").read_text())["digests"]
+
+
+def test_one_training_at_a_time(pairs: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with closing(train(**pairs, run=run, iterations=9, config=TINY)) as stream:
+        next(stream)
+        for resume in (False, True):
+            with pytest.raises(TrainingError, match="run: another training writes there"):
+                next(train(**pairs, run=run, iterations=9, config=TINY, resume=resume))
+        next(stream)
+    assert [record["iteration"] for record in records(run)] == [1, 2]
+    assert not (run / ".lock").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed on Windows")
+@pytest.mark.parametrize("ends", ["by itself", "early"])
+def test_a_run_folder_that_was_removed_meanwhile_is_an_error_and_the_work_is_kept(
+    pairs: dict[str, Any], tmp_path: Path, ends: str
+) -> None:
+    run = tmp_path / "run"
+    stream = train(**pairs, run=run, iterations=6, config=TINY)
+    assert next(stream).iteration == 1
+    shutil.rmtree(run)
+    with pytest.raises(TrainingError, match=r"run: the folder was removed .*; iteration \d is saved there anew"):
+        _ = stream.close() if ends == "early" else list(stream)
+    rest = list(train(run=run, resume=True))
+    assert rest[0].iteration == (2 if ends == "early" else 6)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed on Windows")
+def test_another_run_in_its_place_is_left_alone(pairs: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with closing(train(**pairs, run=run, iterations=6, config=TINY)) as stream:
+        next(stream)
+        run.rename(tmp_path / "moved")
+        list(train(**pairs, run=run, iterations=1, config=TINY))
+        before = (run / "state.safetensors").read_bytes()
+        with pytest.raises(TrainingError, match="another run is there; nothing is saved"):
+            list(stream)
+    assert (run / "state.safetensors").read_bytes() == before
+
+
+def test_a_learning_rate_that_goes_up_again_is_said(
+    pairs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    with caplog.at_level("INFO", logger="indi"):
+        list(train(**pairs, run=run, iterations=4, config=TINY))
+        with closing(train(run=run, resume=True, iterations=40)) as stream:
+            next(stream)
+        assert "another budget: the learning rate goes from 1e-05 up to 0.001, and falls by the new end" in caplog.text
+        caplog.clear()
+        list(itertools.islice(train(run=run, resume=True), 2))
+        assert "learning rate" not in caplog.text
+
+
+def test_a_damaged_log_costs_its_line_and_a_damaged_split_is_named(
+    pairs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    list(train(**pairs, run=run, iterations=3, config=TINY))
+    with (run / "training.jsonl").open("ab") as log:
+        log.write(b'\0\0\0\0{"iteration": 2}\n')
+    list(train(run=run, resume=True, iterations=4))
+    assert [record["iteration"] for record in records(run)] == [1, 2, 3, 4]
+    assert "1 damaged line left out" in caplog.text
+    (run / "split.json").write_text("{")
+    with pytest.raises(ModelError, match=r"split\.json: damaged"):
+        list(train(run=run, resume=True, iterations=5))
 
 
 def test_a_run_finds_its_images_from_any_folder(
@@ -405,7 +537,9 @@ def test_equal_images_do_not_stop_a_preview(tmp_path: Path) -> None:
     assert made[-1].psnr["0"] == 100.0
 
 
-@pytest.mark.parametrize("change", ["cut", "another network", "no header"])
+@pytest.mark.parametrize(
+    "change", ["cut", "flipped", "another network", "another type", "no header", "no place", "endless place"]
+)
 def test_a_damaged_state_is_named(pairs: dict[str, Any], tmp_path: Path, change: str) -> None:
     run = tmp_path / "run"
     list(train(**pairs, run=run, iterations=2, config=TINY))
@@ -413,6 +547,12 @@ def test_a_damaged_state_is_named(pairs: dict[str, Any], tmp_path: Path, change:
     tensors, header = read_tensors(file)
     if change == "cut":
         file.write_bytes(file.read_bytes()[:-100])
+    elif change == "flipped":
+        file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 0x40]))
+    elif change == "another type":
+        write_tensors(file, {name: value.double() for name, value in tensors.items()}, header)
+    elif change.endswith("place"):
+        write_tensors(file, tensors, header | ({"iteration": -1} if change == "no place" else {"seconds": 1e999}))
     elif change == "another network":
         write_tensors(file, {name: value for name, value in tensors.items() if "tail" not in name}, header)
     else:

@@ -28,7 +28,8 @@ from indi.errors import ConfigError
 from indi.images import to_unit
 from indi.report.calibration import draw_calibration
 from indi.restoration import Restorer, load
-from indi.test_pairs import find_test_pairs, settings_of_data
+from indi.runs import settings_of_data
+from indi.test_pairs import find_test_pairs
 from indi.uncertainty import CALIBRATION_FILE, Calibration, half_width
 from indi.walks import Walk
 

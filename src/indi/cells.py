@@ -16,8 +16,9 @@ from indi.images import Image, read, write
 from indi.metrics import METRICS
 from indi.report import Strip, row_label
 from indi.restoration import Restorer
+from indi.runs import CONFIG_FILE
 from indi.test_pairs import find_test_pairs
-from indi.training import CONFIG_FILE, train
+from indi.training import train
 from indi.walks import DEFAULT_REALISM
 
 _FILE = "cell.json"

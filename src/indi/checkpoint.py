@@ -2,12 +2,13 @@
 
 A model is one file that says all of itself: weights, and its card as JSON in the header. In a run
 folder ``model.json`` repeats the card for people. The state that resuming needs is one file too, so
-that no kill between two writes can leave halves that do not fit.
+that no kill between two writes can leave halves that do not fit. A digest of both stands in the header, since
+a flipped bit among weights is a number like any other; files without one, older or of other programs, load too.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ from indi.normalisation import Normalisation
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "model.json"
 STATE_FILE = "state.safetensors"
-_KEY = "indi"  # of the JSON in a safetensors header
+_KEY, _DIGEST_KEY = "indi", "digest"  # of the JSON in a safetensors header, and of the digest beside it
+_WIDENED = (torch.float16, torch.bfloat16, torch.float32)  # types of weights that load into float32 without loss
 
 
 class Card(Settings):
@@ -101,9 +103,7 @@ def load_model(path: Path) -> Model:
         model = Model.new(Card.model_validate(card))
     except ValidationError as error:
         raise ModelError(f"{file}: its card is not one that this version reads; update indi, or retrain") from error
-    expected = model.network.state_dict()
-    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
-        raise ModelError(f"{file}: its weights do not fit the network its card names; the file was altered")
+    check_weights(tensors, model.network, file)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise ModelError(f"{file}: it holds weights that are not finite; go back to an earlier checkpoint")
     model.network.load_state_dict(tensors)
@@ -111,22 +111,52 @@ def load_model(path: Path) -> Model:
     return model
 
 
+def check_weights(tensors: Mapping[str, Tensor], network: torch.nn.Module, file: Path) -> None:
+    """Refuse weights that would not load into a network as they are: by name, shape and type.
+
+    Raises:
+        ModelError: They do not fit.
+    """
+    expected = network.state_dict()
+    if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
+        raise ModelError(f"{file}: its weights do not fit the network that it is for; the file was altered")
+    for name, wanted in expected.items():
+        found = tensors[name].dtype
+        if found != wanted.dtype and not (wanted.dtype == torch.float32 and found in _WIDENED):
+            is_, needs = (str(dtype).removeprefix("torch.") for dtype in (found, wanted.dtype))
+            raise ModelError(f"{file}: its tensor {name} is {is_}, {needs} is needed; save it so, or retrain")
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON header as one safetensors file, atomically."""
     with atomic(path) as temporary:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        text = json.dumps(header)
         # not save_file, whose files only their owner can read
-        temporary.write_bytes(save(plain, metadata={_KEY: json.dumps(header)}))
+        temporary.write_bytes(save(plain, metadata={_KEY: text, _DIGEST_KEY: _digest(plain, text)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and the JSON header that ``write_tensors`` wrote.
 
     Raises:
-        ModelError: The file is missing, cut, or another program's.
+        ModelError: The file is missing, cut, altered, or another program's.
     """
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _header(file)  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+        if _DIGEST_KEY in metadata and metadata[_DIGEST_KEY] != _digest(tensors, metadata[_KEY]):
+            raise ModelError(f"{path}: damaged: its content differs from its digest; copy it again, or retrain")
+        return tensors, _header(file)
+
+
+def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
+    """Return the SHA-256 of a header and of tensors, with their names, types and shapes."""
+    digest = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_card(path: Path) -> Card:
@@ -156,7 +186,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ModelError(f"{path}: no such model file; give a run folder or a model file") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model of indi, or damaged; copy it again, or retrain") from error
 
 

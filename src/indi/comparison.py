@@ -18,8 +18,9 @@ from indi.devices import Precision, choose_device
 from indi.errors import ConfigError
 from indi.methods import METHODS
 from indi.report import write_comparison
+from indi.run_settings import settings_tree
 from indi.test_pairs import find_test_pairs
-from indi.training import match_training_pairs, settings_tree
+from indi.training import match_training_pairs
 
 STEPS = (1, 2, 5, 10, 20)
 TABLE_FILE = "compare.json"

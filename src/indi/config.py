@@ -32,9 +32,9 @@ def _nearest(name: str, known: Any) -> str:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and strict about names."""
+    """Base of all settings: frozen, strict about names, and finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MethodSettings(Settings):
@@ -162,10 +162,14 @@ class Config(Settings):
             ConfigError: The file cannot be read or is neither.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-            values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+            text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
+            values: dict[str, Any] = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML or JSON file") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not text in UTF-8; save it as UTF-8") from error
+        except RecursionError as error:
+            raise ConfigError(f"{path}: nested too deeply; give a TOML or JSON file as in recipes/") from error
         except ValueError as error:
             raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
         if not isinstance(values, dict):

@@ -1,6 +1,5 @@
 """What a run, a model or an image is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ from indi.errors import ModelError
 from indi.images import READABLE_SUFFIXES, read_headers
 from indi.images.stack import open_stack
 from indi.images.zarr_stack import is_zarr
+from indi.records import last_record
+from indi.runs import LOG_FILE
 from indi.shipped import find_model
-from indi.training import LOG_FILE
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -49,18 +49,5 @@ def info(path: str | Path) -> dict[str, Any]:
         "path": str(path),
         "model": str(path / MODEL_FILE),
         **facts,
-        **_last_record(path / LOG_FILE),
+        **({} if (last := last_record(path / LOG_FILE)) is None else {"last": last}),
     }
-
-
-def _last_record(log: Path) -> dict[str, Any]:
-    """Return the last record that was written whole; a kill may have cut the line after it."""
-    if not log.exists():
-        return {}
-    for line in reversed(log.read_text(encoding="utf-8").splitlines()):
-        try:
-            # The loss of a skipped iteration is not a number, which JSON does not have.
-            return {"last": json.loads(line, parse_constant=lambda _: None)}
-        except ValueError:
-            continue
-    return {}

@@ -21,6 +21,7 @@ from indi.checkpoint import Card, Model, cast_convolutions, load_model, write_te
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
+from indi.networks import Network
 from indi.noise import normal
 from indi.objectives import Draw
 from indi.plugins import load_plugins
@@ -81,7 +82,7 @@ class Restorer:
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        network = cast_convolutions(copy.deepcopy(model.network), self.precision).to(self.device)
+        network = _ready(model.network, self.precision, self.device)
         halo, stride = model.network.halo, model.network.stride
         # One that looks at the whole image has no halo: its tiles would not fit together.
         self._network: Call = network
@@ -486,6 +487,20 @@ class Restorer:
             planes = planes.repeat(channels, axis=0)
         values = planes[0] if like.ndim == 2 else np.moveaxis(planes, 0, -1)
         return from_unit(values, like.dtype)
+
+
+def _ready(network: Network, precision: torch.dtype, device: torch.device) -> Call:
+    """Return a copy of a network as restoring calls it: its layers as in use, its convolutions in a precision."""
+    ready = copy.deepcopy(network).eval().to(device)
+    if precision == torch.float32 or network.may_be_cast:
+        return cast_convolutions(ready, precision)
+
+    def call(inputs: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=precision):
+            output: Tensor = ready(inputs, t)
+        return output
+
+    return call
 
 
 def load(model: str | Path, **options: object) -> Restorer:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from indi.checkpoint import Card, Model, read_card
+from indi.checkpoint import MODEL_FILE, Card, Model, read_card
 from indi.errors import ConfigError, ImageError, ModelError
 from indi.hub import fetch, is_on_hub
 from indi.images import Header, read_headers
@@ -25,17 +25,29 @@ def shipped_names() -> list[str]:
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors") if file.with_suffix(".json").exists())
 
 
+def shipped_file(name: str) -> Path:
+    """Return where the shipped model of a name lies."""
+    return WEIGHTS / f"{name}.safetensors"
+
+
 def find_model(model: str | Path) -> Path:
     """Return where a model lies: a shipped one by its name, one of the hub fetched, any other by its path.
 
-    A shipped name goes before a folder of that name; ``./NAME`` is the folder.
+    A ``Path`` is never a name, and nor is ``./NAME``.
 
     Raises:
-        ModelError, MissingExtraError: As ``hub.fetch``.
+        ModelError: The name of a shipped model is that of a run or a file here too; or as ``hub.fetch``.
+        MissingExtraError: As ``hub.fetch``.
     """
     if is_on_hub(model):
         return fetch(str(model))
-    return WEIGHTS / f"{model}.safetensors" if str(model) in shipped_names() else Path(model)
+    path = Path(model)
+    if isinstance(model, Path) or model not in shipped_names():
+        return path
+    if path.is_file() or (path / MODEL_FILE).exists():
+        advice = f"give ./{model} for the one here, or rename that for the other"
+        raise ModelError(f"{model}: names a pretrained model and one in this folder; {advice}")
+    return shipped_file(model)
 
 
 def existing_model(model: str | Path) -> Path:
@@ -63,7 +75,7 @@ def shipped_models() -> list[dict[str, Any]]:
     Raises:
         ModelError: One is damaged.
     """
-    return [_known(read_card(find_model(name)), name) for name in shipped_names()]
+    return [_known(read_card(shipped_file(name)), name) for name in shipped_names()]
 
 
 def best_steps(model: str | Path) -> int | None:

@@ -1,17 +1,19 @@
 """The pairs to measure on: those of folders, or those that a run kept from training."""
 
-import json
 import logging
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from indi.config import Config, DataSettings
-from indi.data import Pair, match_pairs
+from indi.data import Pair, decode_pair, digest_of, match_pairs
+from indi.data.wording import few
 from indi.degradations import degradation
-from indi.errors import ConfigError, ModelError
+from indi.errors import ConfigError, IndiError, ModelError
+from indi.runs import Split, settings_of_data
 from indi.shipped import find_model
-from indi.training import CONFIG_FILE, SPLIT_FILE
 
 log = logging.getLogger("indi")
 
@@ -57,24 +59,27 @@ def find_test_pairs(
     if task is not None:
         degradation(task)
     folder = None if degraded is None else Path(degraded)
-    if axes is None and (trained := _data_of(model)) is not None:
+    if axes is None and model is not None and (trained := settings_of_data(find_model(model))) is not None:
         axes = trained.axes
     report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
     report.raise_if_unusable()
-    if report.unmatched_clean or report.unmatched_degraded:
+    if report.unmatched_clean or report.unmatched_degraded or report.passed_over:
         for line in report.summary().splitlines():
             log.info("test images: %s", line)
-    _warn_of_trained(model, Path(clean), report.pairs)
+    _warn_of_trained(model, Path(clean), report.pairs, channels)
     source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
     return FoundPairs(report.pairs, source, task, resample)
 
 
 def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
     advice = "give the clean images, and the degraded ones or a task"
-    kept = None if run is None else _kept_names(run / SPLIT_FILE)
-    if run is None or not kept:
+    split = None if run is None else Split.read(run)
+    data = None if run is None else settings_of_data(run)
+    if split is None or not split.validation or data is None:
         raise ConfigError(f"{run or 'this model'}: kept no validation pairs; {advice}")
-    data = Config.parse(Config.read(run / CONFIG_FILE), source=str(run / CONFIG_FILE)).data
+    gone = [folder for folder in (data.clean, data.degraded) if folder is not None and not Path(folder).is_dir()]
+    if gone:
+        raise ConfigError(f"{run}: its images are not in {gone[0]} any more; {advice}")
     found = find_test_pairs(
         None,
         clean=data.clean,
@@ -84,44 +89,61 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
         axes=data.axes,
         resample=data.resample,
     )
+    kept = set(split.validation)
     chosen = tuple(pair for pair in found.pairs if pair.name in kept)
     if not chosen:
         raise ConfigError(f"{run}: its validation pairs are not in {data.clean} any more; {advice}")
+    if missing := sorted(kept - {pair.name for pair in chosen}):
+        log.warning("warning: %d of %d kept pairs are missing: %s", len(missing), len(kept), few(missing))
+    if changed := [pair.name for pair in chosen if _has_changed(pair, split, channels)]:
+        log.warning("warning: kept pairs have other pixels than when the run began: %s", few(changed))
     return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"})
 
 
-def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair]) -> None:
-    """Say how many of the pairs a run was trained on: its figures would be too good there."""
-    data = _data_of(model)
-    if model is None or data is None:
+def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair], channels: int | None) -> None:
+    """Say how many of the pairs a run was trained on, wherever they lie: its figures would be too good there."""
+    run = None if model is None else find_model(model)
+    data = None if run is None else settings_of_data(run)
+    if run is None or data is None:
         return
-    if data.clean is not None and Path(data.clean) == clean.resolve():
-        kept = _kept_names(find_model(model) / SPLIT_FILE)
-        trained = sum(pair.name not in kept for pair in pairs)
-        if trained:
-            log.warning("warning: %d of these %d pairs were trained on; name none for the others", trained, len(pairs))
-
-
-def _data_of(model: str | Path | None) -> DataSettings | None:
-    """Return what a run folder says of its data; None for what is no run."""
-    return None if model is None else settings_of_data(find_model(model))
-
-
-def settings_of_data(run: Path) -> DataSettings | None:
-    """Return the settings of a run's data; None for what is no run, as a folder for the hub, which has its own config.
-
-    Raises:
-        ConfigError: They are damaged.
-    """
-    file = run / CONFIG_FILE
-    is_run = file.is_file() and (run / SPLIT_FILE).is_file()
-    return Config.parse(Config.read(file), source=str(file)).data if is_run else None
-
-
-def _kept_names(split: Path) -> set[str]:
-    if not split.exists():
-        return set()
     try:
-        return set(json.loads(split.read_text(encoding="utf-8"))["validation"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{split}: damaged; name the folders to measure on instead") from error
+        split = Split.read(run)
+    except ModelError as error:
+        log.warning("warning: %s", error)
+        return
+    assert split is not None  # as the run has settings of data
+    names = set(split.training)
+    is_there = data.clean is not None and Path(data.clean) == clean.resolve()
+    if not split.digests:  # of an older version, which knows names alone
+        trained, said = [pair for pair in pairs if pair.name in names], "were trained on"
+        said = said if is_there else "have names of pairs that were trained on"
+    else:
+        digests = {split.digests[name][0] for name in names & split.digests.keys()}
+        seen = _digests([replace(pair, degraded=None) for pair in pairs], channels)
+        trained = [
+            pair
+            for pair, found in zip(pairs, seen, strict=True)
+            if (found[:1] and found[0] in digests) or (is_there and pair.name in names)
+        ]
+        said = "were trained on"
+    if trained:
+        log.warning("warning: %d of these %d pairs %s; name none for the others", len(trained), len(pairs), said)
+
+
+def _has_changed(pair: Pair, split: Split, channels: int | None) -> bool:
+    (found,) = _digests([pair], channels)
+    before = split.digests.get(pair.name, found)
+    return bool(found) and found != before
+
+
+def _digests(pairs: Sequence[Pair], channels: int | None) -> list[tuple[str, ...]]:
+    """Return what tells the pixels of each pair's files from others; nothing of what cannot be read, or not for it."""
+
+    def digests(pair: Pair) -> tuple[str, ...]:
+        try:
+            return tuple(digest_of(image).hex() for image in decode_pair(pair, channels=channels or 1))
+        except IndiError:
+            return ()
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(digests, pairs))

@@ -5,7 +5,8 @@ was never stopped, bit for bit on one machine and thread count.
 """
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from indi import objectives, process
-from indi.checkpoint import STATE_FILE, Card, Model, read_tensors, save_model, write_tensors
-from indi.config import Config
+from indi.checkpoint import STATE_FILE, Card, Model, check_weights, read_tensors, save_model, write_tensors
+from indi.config import Config, TrainingSettings
 from indi.data.wording import count
 from indi.devices import choose_precision
 from indi.distributed import World
@@ -36,7 +37,7 @@ class Trainer:
         self.method = config.method.build()
         self.network: nn.Module = Model.new(card, seed=config.training.seed).network.to(device)
         self.average = Model.new(card)
-        self.average.network.to(device).requires_grad_(False).load_state_dict(self.network.state_dict())
+        self.average.network.to(device).requires_grad_(False).eval().load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=config.training.learning_rate, betas=(0.9, 0.99), fused=True
         )
@@ -75,13 +76,22 @@ class Trainer:
         self.average.network.load_state_dict(weights)
         self.card = self.card.model_copy(update={"licence": theirs.licence})
 
-    def progress(self) -> float:
-        """Return the share of the budget that is spent."""
-        training = self.config.training
+    def progress(self, budget: TrainingSettings | None = None) -> float:
+        """Return the share of the budget, or of another one, that is spent."""
+        training = budget or self.config.training
         if training.iterations is not None:
             return min(self.iteration / training.iterations, 1.0)
         assert training.minutes is not None
         return min(self.seconds / (60 * training.minutes), 1.0)
+
+    def rate(self, budget: TrainingSettings | None = None) -> float:
+        """Return the learning rate of the next iteration, or what it would be with another budget."""
+        training = self.config.training
+        return learning_rate(training.learning_rate, self.progress(budget), training.warmup, training.cooldown)
+
+    def is_checkpoint(self) -> bool:
+        """Return whether the state is to be kept here."""
+        return self.iteration % self.config.training.checkpoint_every == 0 or self.progress() >= 1
 
     def learn(self, clean: Tensor, degraded: Tensor) -> tuple[float, float]:
         """Take one optimiser step on this process's share of a batch; return the batch's loss and learning rate.
@@ -90,7 +100,8 @@ class Trainer:
             TrainingError: Ten iterations in a row were not finite.
         """
         training = self.config.training
-        generator = torch.Generator().manual_seed(_mixed(training.seed, self.iteration))
+        seed = _mixed(training.seed, self.iteration)
+        generator = torch.Generator().manual_seed(seed)
         batch = len(clean) * self.world.size
         ours = self.world.share(batch)
         t = process.draw_times(batch, self.method.share_at_one, generator)[ours]
@@ -103,12 +114,13 @@ class Trainer:
         state = self.method.path.state(clean, degraded, t, noise)
         wanted = self.method.wanted(clean, degraded, noise, t)
         examples = objectives.Examples(state, degraded, wanted, t, batch, ours)
-        loss = objectives.OBJECTIVES[self.method.objective](self._answer, examples, training.norm, generator)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._drawing(seed):
+            loss = objectives.OBJECTIVES[self.method.objective](self._answer, examples, training.norm, generator)
+            self.optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
         loss = self.world.mean(loss)
         size = nn.utils.clip_grad_norm_(self.network.parameters(), training.clip)
-        rate = learning_rate(training.learning_rate, self.progress(), training.warmup, training.cooldown)
+        rate = self.rate()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         if bool(size.isfinite() & loss.isfinite()):
@@ -118,6 +130,7 @@ class Trainer:
         else:
             self.skipped += 1
             self.in_a_row += 1
+            _copy_buffers(self.average.network, self.network)  # its statistics may have taken in what is not finite
         self.iteration += 1
         if self.in_a_row >= _GIVE_UP:
             advice = "start anew with"
@@ -138,12 +151,20 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
+    @contextmanager
+    def _drawing(self, seed: int) -> Iterator[None]:
+        """Let layers that draw, as dropout does, draw the same in this iteration whatever was drawn before."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed((seed + self.world.rank) % 2**63)
+            yield
+
     @torch.no_grad()
     def _average(self) -> None:
         # Early weights are poor: the window of the average opens with the iterations (as diffusers' warm-up does).
         decay = min(self.config.training.average, (1 + self.iteration) / (10 + self.iteration))
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average(list(self.average.network.parameters()), list(self.network.parameters()), self.iteration)
+        _copy_buffers(self.network, self.average.network)
 
     def model(self) -> Model:
         """Return the averaged weights as a model, with what it has seen so far."""
@@ -181,14 +202,17 @@ class Trainer:
             for name, value in tensors.items():
                 part, _, rest = name.partition(".")
                 parts[part][rest] = value
-            self.network.load_state_dict(parts["network"])
-            self.average.network.load_state_dict(parts["average"])
+            for part, network in (("network", self.network), ("average", self.average.network)):
+                check_weights(parts[part], network, file)
+                network.load_state_dict(parts[part])
             self._resume_optimiser(parts["optimiser"])
             self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[header["precision"]]
             self.iteration, self.seconds = int(header["iteration"]), float(header["seconds"])
             self.skipped, self.in_a_row = int(header["skipped"]), int(header["in_a_row"])
+            if self.iteration < 0 or not 0 <= self.seconds < math.inf:
+                raise ValueError("its place on the way is none")
             self.card = self.card.model_copy(update={"licence": header.get("licence")})  # old states have none
-        except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, RuntimeError, OverflowError) as error:
             raise ModelError(f"{file}: not the state of this run, or damaged; start anew with --from") from error
 
     def _resume_optimiser(self, tensors: dict[str, Tensor]) -> None:
@@ -201,6 +225,13 @@ class Trainer:
             laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
             state.setdefault(int(number), {})[rest] = laid
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+@torch.no_grad()
+def _copy_buffers(source: nn.Module, target: nn.Module) -> None:
+    """Copy what is no weight, such as the statistics of batches."""
+    for theirs, ours in zip(source.buffers(), target.buffers(), strict=True):
+        ours.copy_(theirs)
 
 
 def _said(card: Card) -> str:

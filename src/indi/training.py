@@ -5,71 +5,35 @@ function of the seed and the iteration, so a resumed run is the run that was nev
 bit on one machine and thread count.
 """
 
-import json
 import logging
-import math
-import os
 import time
 from collections.abc import Generator, Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from indi.checkpoint import (
-    STATE_FILE,
-    Card,
-    Model,
-    load_model,
-    write_text,
-)
-from indi.config import Config, DataSettings, merged
+from indi.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, read_card, write_text
+from indi.config import Config, DataSettings
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
+from indi.data.wording import few
 from indi.degradations import degradation
 from indi.devices import Precision
 from indi.distributed import World, joined
 from indi.errors import ConfigError, DataError, TrainingError
 from indi.previews import Preview
+from indi.records import CLOCK_FIELDS, Log, Record
+from indi.run_settings import settings_of_model, settings_of_run, settings_tree
+from indi.runs import CONFIG_FILE, LOG_FILE, PREVIEWS, Split, held
 from indi.shipped import existing_model
 from indi.trainer import Trainer
 from indi.version import __version__
 
+__all__ = ["CLOCK_FIELDS", "Record", "match_training_pairs", "train"]
+
 log = logging.getLogger("indi")
 
-CONFIG_FILE = "config.json"
-LOG_FILE = "training.jsonl"
-PREVIEWS = "previews"
-SPLIT_FILE = "split.json"
-_BUDGETS = ("minutes", "iterations")
 _SPEED_WINDOW = 5.0  # seconds over which the speed is measured
-
-
-@dataclass(frozen=True)
-class Record:
-    """One iteration of training, as the log holds it.
-
-    Attributes:
-        iteration: Its number, from 1.
-        loss: Of its batch, Eq. (2); not finite where the iteration was skipped.
-        lr: Learning rate it used.
-        seconds: Training time so far, over all sessions of the run.
-        crops_per_second: Over the last iterations.
-        progress: Share of the budget that is spent, 0 to 1.
-        skipped: Iterations so far that were skipped since their loss or gradient was not finite.
-        psnr: Mean over the preview crops in dB, by steps ("0": degraded) or "realism 1"; None between previews.
-    """
-
-    iteration: int
-    loss: float
-    lr: float
-    seconds: float
-    crops_per_second: float
-    progress: float
-    skipped: int
-    psnr: dict[str, float] | None = None
-
-
-CLOCK_FIELDS = ("seconds", "crops_per_second")  # the fields of a record that a clock decides
 
 
 def train(
@@ -142,115 +106,46 @@ def train(
         precision=precision,
     )
     run = Path(run)
-    if not resume and (run / STATE_FILE).exists():
-        raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
+    _check_resumed(run, resume)
     model = None if start is None else load_model(existing_model(start))
-    settings = _settings(run, asked, resume, under={} if model is None else _settings_of(model.card, asked))
-    with joined(device) as world:
+    settings = settings_of_run(
+        run, asked, resume=resume, under={} if model is None else settings_of_model(model.card, asked)
+    )
+    with joined(device) as world, held(run) if world.writes else nullcontext():
+        _check_resumed(run, resume)  # another training may have ended there meanwhile
         yield from _train(settings, run, model, world)
 
 
-def settings_tree(
-    config: str | Path | Mapping[str, Any] | None,
-    *,
-    clean: str | Path | None = None,
-    degraded: str | Path | None = None,
-    task: str | None = None,
-    method: str | None = None,
-    size: str | None = None,
-    epsilon: float | None = None,
-    resample: bool = False,
-    minutes: float | None = None,
-    iterations: int | None = None,
-    checkpoint_every: int | None = None,
-    seed: int | None = None,
-    precision: Precision | None = None,
-) -> dict[str, Any]:
-    """Return the settings of a file or tree, with the given ones, named as in ``train``, put over them.
-
-    Raises:
-        ConfigError: The file cannot be read or is neither TOML nor JSON.
-    """
-    given: dict[str, Any] = {
-        "method": {"name": method, "epsilon": epsilon},
-        "network": {"size": size},
-        "data": {"clean": clean, "degraded": degraded, "task": task, "resample": resample or None},
-        "training": {
-            "minutes": minutes,
-            "iterations": iterations,
-            "checkpoint_every": checkpoint_every,
-            "seed": seed,
-            "precision": precision,
-        },
-    }
-    given = {part: {name: v for name, v in values.items() if v is not None} for part, values in given.items()}
-    return _one_budget(_resolved(_tree(config)), given)
-
-
-def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    tree = dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
-    for part, values in tree.items():
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"settings: {part} is {values!r}; put settings under [{part}], each by its name")
-    return tree
-
-
-def _settings_of(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a model's weights were trained with and fit; the kind of noise for its method only."""
-    method = card.method.model_dump() | {"conditioned": card.method.build().conditioned}
-    if asked["method"].get("name", card.method.name) != card.method.name:
-        del method["noise"], method["share_at_one"]  # which each method has its own of
-    data: dict[str, Any] = {"channels": card.channels}
-    if card.normalisation is not None and card.normalisation.kind is not None:
-        data["normalise"] = card.normalisation.kind
-    return {"method": method, "network": card.network.model_dump(), "data": data}
-
-
-def _settings(run: Path, asked: dict[str, Any], resume: bool, *, under: dict[str, Any]) -> Config:
-    """Return the settings: what is asked for, over those of the run that is resumed, or of a new one over ``under``.
-
-    Raises:
-        ConfigError: There is no budget, or a setting differs from what the run was begun with.
-    """
-    begun = resume and (run / CONFIG_FILE).exists()
-    before: dict[str, Any] = Config.read(run / CONFIG_FILE) if begun else under
-    settings = Config.parse(_one_budget(before, asked), source=str(run) if begun else "settings")
-    if begun:
-        _check_unchanged(Config.parse(before, source=str(run)), settings, run)
-    if settings.training.minutes is None and settings.training.iterations is None:
-        where = f"{run}: no run to resume here; to begin one, " if resume and not begun else "no budget; "
-        raise ConfigError(f"{where}give minutes or iterations")
-    return settings
-
-
-def _one_budget(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return the trees merged; a budget given over another takes its place, also where it is of the other kind."""
-    tree, above = merged(under, {}), _resolved(over)
-    if set(_BUDGETS) & above.get("training", {}).keys():
-        kept = {name: value for name, value in tree.get("training", {}).items() if name not in _BUDGETS}
-        tree["training"] = kept
-    return merged(tree, above)
-
-
-def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the tree with whole paths, so that a run finds its images from any folder."""
-    data = tree.get("data")
-    if not isinstance(data, dict):
-        return tree
-    given = {name: data.get(name) for name in ("clean", "degraded")}
-    paths = {name: str(Path(value).resolve()) for name, value in given.items() if isinstance(value, str | Path)}
-    return {**tree, "data": {**data, **paths}}
+def _check_resumed(run: Path, resume: bool) -> None:
+    if not resume and (run / STATE_FILE).exists():
+        raise TrainingError(f"{run}: holds a run already; go on with --resume, or give another folder")
 
 
 def _train(config: Config, run: Path, start: Model | None, world: World) -> Generator[Record, None, None]:
+    is_resumed = (run / STATE_FILE).exists()
+    for folder in (config.data.clean, config.data.degraded):
+        if is_resumed and folder is not None and not Path(folder).is_dir():
+            advice = "give where they are with --clean and --degraded"
+            raise DataError(f"{run}: its images are not in {folder} any more; {advice}")
     report = _find_pairs(config.data)
     training_pairs, validation_pairs = split_pairs(
         report.pairs, validation=config.data.validation, seed=config.split_seed, group=config.data.group
     )
     if config.data.validation and not validation_pairs:
         log.info("one scene in all: nothing is kept for validation")
+    split = Split(
+        training=tuple(pair.name for pair in training_pairs),
+        validation=tuple(pair.name for pair in validation_pairs),
+        digests=dict(report.digests),
+    )
+    if is_resumed:
+        _check_same_images(run, split)
+    if is_resumed and (run / MODEL_FILE).exists():  # its weights fit the scale that was measured at first
+        normalisation = read_card(run / MODEL_FILE).normalisation
+    else:
+        normalisation = measure_normalisation(
+            training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample
+        )
     card = Card(
         version=__version__,
         name=run.name,
@@ -258,28 +153,25 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         network=config.network,
         channels=report.channels,
         task=config.data.task,
-        normalisation=measure_normalisation(
-            training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample
-        ),
+        normalisation=normalisation,
         pairs=len(training_pairs),
     )
     trainer = Trainer(config, card, run, world)
-    names = {"training": [p.name for p in training_pairs], "validation": [p.name for p in validation_pairs]}
-    if (run / STATE_FILE).exists():
-        _check_same_images(run, names)
+    if is_resumed:
         trainer.resume()
         left_out = "" if start is None else "; what it was to start from is left out"
         log.info("going on from iteration %d%s", trainer.iteration, left_out)
+        _say_new_rate(trainer)
     elif start is not None:
         trainer.begin_from(start)
         if start.card.licence is not None:
             log.info("the terms of %s go on with this run's model: %s", start.card.name, start.card.licence)
     if world.writes:
-        write_text(run / SPLIT_FILE, json.dumps(names, indent=1) + "\n")
+        split.write(run)
         if start is not None and trainer.iteration == 0:  # a run that is stopped early goes on from there
             trainer.save()
         write_text(run / CONFIG_FILE, config.dump())
-    yield from _loop(trainer, training_pairs, validation_pairs)
+    yield from _loop(trainer, training_pairs, validation_pairs, split)
 
 
 def match_training_pairs(data: DataSettings) -> PairReport:
@@ -308,40 +200,36 @@ def _find_pairs(data: DataSettings) -> PairReport:
     return report
 
 
-def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[Pair]) -> Generator[Record, None, None]:
+def _loop(
+    trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[Pair], split: Split
+) -> Generator[Record, None, None]:
     config, run, world = trainer.config, trainer.run, trainer.world
     share = world.share(config.data.batch)
-    spent = trainer.seconds
-    began = time.perf_counter()
-    crops = Crops(
-        training_pairs,
-        crop=config.data.crop,
-        channels=trainer.card.channels,
-        seed=config.training.seed,
-        task=config.data.task,
-        gray=config.data.gray,
-        resample=config.data.resample,
-    )
-    preview = Preview(validation_pairs or training_pairs, config, trainer.card.channels) if world.writes else None
-    if world.writes:
-        _cut_log(run / LOG_FILE, trainer.iteration)
-    recent = (trainer.iteration, began)
-    with (
-        (run / LOG_FILE if world.writes else Path(os.devnull)).open("a", encoding="utf-8") as records,
-        closing(crops.stream(trainer.iteration, config.data.batch, share=share)) as batches,
-    ):
+    preview = records = None
+    with ExitStack() as open_:
+        if world.writes:
+            preview = Preview(validation_pairs or training_pairs, config, trainer.card.channels)
+            records = open_.enter_context(closing(Log(run / LOG_FILE, trainer.iteration)))
+            _catch_up(trainer, preview, records)
+        spent = trainer.seconds
+        began = time.perf_counter()
+        recent = (trainer.iteration, began)
+        crops = Crops(
+            training_pairs,
+            crop=config.data.crop,
+            channels=trainer.card.channels,
+            seed=config.training.seed,
+            task=config.data.task,
+            gray=config.data.gray,
+            resample=config.data.resample,
+        )
+        batches = open_.enter_context(closing(crops.stream(trainer.iteration, config.data.batch, share=share)))
         try:
             while trainer.progress() < 1:
                 _, (clean, degraded) = next(batches)
                 value, rate = trainer.learn(clean, degraded)
                 now = time.perf_counter()
                 trainer.seconds = world.first(spent + now - began)
-                psnr = None
-                is_checkpoint = trainer.iteration % config.training.checkpoint_every == 0 or trainer.progress() >= 1
-                if is_checkpoint and preview is not None:
-                    psnr = preview.draw(trainer.model(), trainer.iteration, run / PREVIEWS, trainer.dtype)
-                if is_checkpoint:
-                    trainer.seconds = world.first(spent + time.perf_counter() - began)
                 speed = config.data.batch * (trainer.iteration - recent[0]) / (now - recent[1])
                 if now - recent[1] > _SPEED_WINDOW:
                     recent = (trainer.iteration, now)
@@ -353,49 +241,78 @@ def _loop(trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[P
                     crops_per_second=speed,
                     progress=trainer.progress(),
                     skipped=trainer.skipped,
-                    psnr=psnr,
                 )
-                _write_record(records, record)
-                if psnr is not None:
-                    trainer.save()  # after its record: a log that is ahead of the state is cut, one behind has a hole
+                if records is not None:
+                    records.write(record)
+                if trainer.is_checkpoint():
+                    psnr = None
+                    if preview is not None and records is not None:
+                        # After its record: a log that is ahead of the state is cut, one behind has a hole. And before
+                        # the preview: whatever is wrong with that, the work is kept.
+                        _save(trainer, records, split)
+                        psnr = preview.draw(trainer.model(), trainer.iteration, run / PREVIEWS, trainer.dtype)
+                    trainer.seconds = world.first(spent + time.perf_counter() - began)
+                    is_last = trainer.progress() >= 1 > record.progress  # the preview took what was left of the budget
+                    record = replace(record, seconds=trainer.seconds, progress=trainer.progress(), psnr=psnr)
+                    if records is not None:
+                        records.complete(**record.values())
+                        if is_last:
+                            trainer.save()
                 yield record
         except GeneratorExit:  # between two iterations; an error or interrupt amid one keeps the last checkpoint
-            if world.writes:
-                trainer.save()
+            if records is not None:
+                _save(trainer, records, split)
             raise
 
 
-def _write_record(records: TextIO, record: Record) -> None:
-    values = {name: value for name, value in asdict(record).items() if value is not None}
-    values["loss"] = record.loss if math.isfinite(record.loss) else None  # JSON has no NaN
-    records.write(json.dumps(values, allow_nan=False) + "\n")
-    records.flush()
+def _catch_up(trainer: Trainer, preview: Preview, records: Log) -> None:
+    """Draw the preview before the first iteration, which shows that one can be drawn, or one that a kill cut off."""
+    is_due = trainer.is_checkpoint() and records.last is not None and "psnr" not in records.last
+    if trainer.iteration == 0 or is_due:
+        psnr = preview.draw(trainer.model(), trainer.iteration, trainer.run / PREVIEWS, trainer.dtype)
+        records.complete(psnr=psnr)
 
 
-def _cut_log(file: Path, iterations: int) -> None:
-    """Drop the records of iterations after the checkpoint, which are about to be made again, and a torn last line."""
-    if file.exists():
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(file, "".join(line for line in lines if line.endswith("}\n") and _iteration(line) <= iterations))
+def _save(trainer: Trainer, records: Log, split: Split) -> None:
+    """Save a checkpoint.
+
+    Raises:
+        TrainingError: The run folder was removed or moved meanwhile; the checkpoint is saved anew where it was, unless
+            another run is there.
+    """
+    run = trainer.run
+    if records.is_there():
+        trainer.save()
+        return
+    what = f"{run}: the folder was removed or moved while training"
+    if (run / LOG_FILE).exists():
+        raise TrainingError(f"{what}, and another run is there; nothing is saved, start anew in another folder")
+    split.write(run)
+    trainer.save()
+    write_text(run / CONFIG_FILE, trainer.config.dump())
+    raise TrainingError(f"{what}; iteration {trainer.iteration} is saved there anew, without the log: use --resume")
 
 
-def _iteration(line: str) -> int:
-    return int(json.loads(line)["iteration"])
+def _say_new_rate(trainer: Trainer) -> None:
+    """Say where the learning rate goes up, since the run is resumed with another budget."""
+    before = Config.parse(Config.read(trainer.run / CONFIG_FILE), source=str(trainer.run)).training
+    old, new = trainer.rate(before), trainer.rate()
+    if new > 1.05 * old:
+        log.info("another budget: the learning rate goes from %.2g up to %.2g, and falls by the new end", old, new)
 
 
-def _check_same_images(run: Path, names: dict[str, list[str]]) -> None:
+def _check_same_images(run: Path, now: Split) -> None:
     """Raise where the images are not those that the run was begun with: its crops and its split would be others."""
-    before = json.loads((run / SPLIT_FILE).read_text(encoding="utf-8"))
-    if before != names:
-        old, new = ({name for part in split.values() for name in part} for split in (before, names))
-        what = f"{', '.join(sorted(old ^ new)[:3])} came or went" if old ^ new else "their split is another"
+    before = Split.read(run)
+    if before is None:  # a run without is resumed on its word
+        return
+    old, new = ({*split.training, *split.validation} for split in (before, now))
+    what = ""
+    if changed := sorted(old ^ new):
+        what = f"{few(changed)} came or went"
+    elif changed := [name for name, digests in before.digests.items() if digests != now.digests.get(name)]:
+        what = f"{few(changed)} {'has' if len(changed) == 1 else 'have'} other pixels"
+    elif (before.training, before.validation) != (now.training, now.validation):
+        what = "their split is another"
+    if what:
         raise DataError(f"{run}: its images have changed since it began ({what}); put them back, or start a new run")
-
-
-def _check_unchanged(before: Config, now: Config, run: Path) -> None:
-    """Raise where a setting other than the budget differs from what the run was begun with."""
-    for part, values in before:
-        for name, value in values:
-            asked = getattr(getattr(now, part), name)
-            if asked != value and name not in _BUDGETS:
-                raise ConfigError(f"{run}: begun with {part}.{name} {value}, not {asked}; leave it out, or start anew")

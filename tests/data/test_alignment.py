@@ -9,7 +9,7 @@ from scipy import ndimage, signal
 from skimage import data
 
 from indi.data import alignment
-from indi.data.alignment import find_shift
+from indi.data.alignment import find_shift, find_turn
 
 Plane = NDArray[np.float32]
 
@@ -148,3 +148,31 @@ def test_an_overlap_without_texture_correlates_with_nothing() -> None:
     bar[:, 0] = 1
     assert alignment._correlation(bar, bar, 0, 0) == pytest.approx(1)
     assert alignment._correlation(bar, bar, 0, -3) == 0  # the bar is outside; no warning of a division by zero
+
+
+TURNED: dict[str, Callable[[Plane], Plane]] = {
+    "by 180 degrees": lambda plane: plane[::-1, ::-1],
+    "by 90 degrees": lambda plane: np.rot90(plane, 3),
+    "by 270 degrees": lambda plane: np.rot90(plane),
+    "into its mirror image": lambda plane: plane[:, ::-1],
+    "upside down into its mirror image": lambda plane: plane[::-1],
+}
+
+
+@pytest.mark.parametrize("damage", [noisy(25), noisy(100), blurred(4), jpeg(5)])
+@pytest.mark.parametrize("name", ["camera", "astronaut", "coffee", "coins"])
+def test_a_turn_is_found_and_none_where_there_is_none(name: str, damage: Callable[[Plane], Plane]) -> None:
+    plane = texture(name)[:300, :300]
+    plane = plane.mean(axis=2) if plane.ndim == 3 else plane
+    assert find_turn(plane, damage(plane)) is None
+    assert find_turn(plane[:200], damage(plane[:200])) is None
+    for turn, turned in TURNED.items():
+        assert find_turn(plane, damage(np.ascontiguousarray(turned(plane)))) == turn
+
+
+def test_what_shows_nothing_is_not_turned() -> None:
+    flat = np.full((40, 50), 9, np.float32)
+    noise = np.random.default_rng(0).random((2, 64, 64)).astype(np.float32)
+    assert find_turn(flat, flat) is None
+    assert find_turn(*noise) is None
+    assert find_turn(np.ones((1, 1)), np.ones((1, 1))) is None

@@ -129,3 +129,25 @@ def test_real_pairs_give_no_false_alarm(name: str) -> None:
     assert not [warning for warning in report.warnings if "shifted" in warning]
     repeats = sum(pair.same_as is not None for pair in report.pairs)
     assert repeats == (54 if name == "noisyoffice" else 0)
+
+
+def test_a_turned_pair_is_named(tmp_path: Path) -> None:
+    """As where a viewer heeded the EXIF orientation of one side."""
+    for name, pixels in textures().items():
+        save(tmp_path / "clean" / f"{name}.png", pixels)
+        save(tmp_path / "degraded" / f"{name}.png", np.ascontiguousarray(pixels[::-1, ::-1]))
+    report = check_pairs(match_pairs(tmp_path / "clean", tmp_path / "degraded"))
+    assert any(
+        "camera.png is turned by 180 degrees, perhaps by its EXIF orientation" in line for line in report.warnings
+    )
+
+
+def test_digests_are_of_the_pixels_of_both_sides(tmp_path: Path) -> None:
+    pixels = textures()["brick"]
+    for side, suffix in (("clean", "png"), ("degraded", "tif")):
+        save(tmp_path / side / f"a.{suffix}", pixels)
+    ours = check_pairs(match_pairs(tmp_path / "clean", tmp_path / "degraded")).digests["a"]
+    assert ours[0] == ours[1]  # of the pixels, whatever the format
+    save(tmp_path / "degraded" / "a.tif", pixels[::4, ::4].copy())
+    other = check_pairs(match_pairs(tmp_path / "clean", tmp_path / "degraded", resample=True)).digests["a"]
+    assert other[0] == ours[0] != other[1]

@@ -233,3 +233,46 @@ def test_many_problems_make_one_short_line(tmp_path: Path) -> None:
     assert message.endswith("and 6 more")
     assert "\n" not in message
     assert report.summary().splitlines()[-1] == "cannot be used: and 6 more"
+
+
+def test_ome_is_a_part_of_the_suffix(tmp_path: Path) -> None:
+    clean, degraded = folders(tmp_path)
+    for name in ("a.ome.tif", "b.tif", "c.ome.tif", "d.ome.tif", "d.tif"):
+        save(clean / name, GRAY)
+    for name in ("a.tif", "b.OME.tiff", "c.ome.tif", "d.tif"):
+        save(degraded / name, GRAY)
+    report = match_pairs(clean, degraded)
+    assert {pair.name: pair.degraded and pair.degraded.name for pair in report.pairs} == {
+        "a.ome": "a.tif",
+        "b": "b.OME.tiff",
+        "c.ome": "c.ome.tif",
+        "d": "d.tif",  # the very name goes first
+    }
+    assert [path.name for path in report.unmatched_clean] == ["d.ome.tif"]
+    assert not report.unmatched_degraded
+
+
+def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
+    clean, degraded = folders(tmp_path)
+    for folder in (clean, degraded):
+        save(folder / "a.png", GRAY)
+        (folder / "below").mkdir()
+        (folder / ".hidden").touch()
+    (clean / "b.xcf").touch()
+    (clean / "c.xcf").touch()
+    (degraded / "README").touch()
+    (degraded / "d.png").symlink_to(tmp_path / "gone.png")
+    report = match_pairs(clean, degraded)
+    line = "passed over: 2 .xcf, 1 link to nowhere, 1 file without suffix: b.xcf, c.xcf, README, and 1 more"
+    assert sorted(report.summary().splitlines()[1].split(": ")[1].split(", ")) == sorted(
+        line.split(": ")[1].split(", ")
+    )
+    assert {path.name for path in report.passed_over} == {"b.xcf", "c.xcf", "README", "d.png"}
+
+
+def test_sides_that_are_turned_against_each_other_are_said(tmp_path: Path) -> None:
+    clean, degraded = folders(tmp_path)
+    save(clean / "a.png", GRAY)
+    save(degraded / "a.png", np.ascontiguousarray(GRAY.T))
+    ((_, sentence),) = match_pairs(clean, degraded).problems
+    assert "clean 12x16, as if turned by its EXIF orientation; give" in sentence

@@ -1,5 +1,6 @@
 """Folders of stacks are folders of pictures, and a stack is one scene."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,29 @@ def test_volumes_are_trained_and_measured_on(tmp_path: Path, planes: int) -> Non
     ):
         pass
     assert indi.evaluate(run, steps=[1])["settings"]["images"] == planes
+
+
+def test_stacks_that_count_by_other_axes_are_said(tmp_path: Path) -> None:
+    for side, axes in (("clean", "ZYX"), ("degraded", "CYX")):
+        (tmp_path / side).mkdir()
+        pictures = np.random.default_rng(0).integers(0, 255, (3, 24, 24)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / side / "a.tif", pictures, imagej=True, metadata={"axes": axes})
+    report = match_pairs(tmp_path / "clean", tmp_path / "degraded")
+    (warning,) = report.warnings
+    assert re.search(r"clean.a\.tif counts its pictures by Z, .*degraded.a\.tif by C; check the axes", warning)
+    assert match_pairs(tmp_path / "clean", tmp_path / "degraded", axes="ZYX").warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_channels_in_another_order_are_said(tmp_path: Path, kind: str, swapped: bool) -> None:
+    names = ["DAPI", "GFP", "Cy5"]
+    for side in ("clean", "degraded"):
+        (tmp_path / side).mkdir()
+        ordered = names[::-1] if swapped and side == "degraded" else names
+        metadata = {"axes": "CYX", **({"Channel": {"Name": ordered}} if kind == "ome" else {"Labels": ordered})}
+        pictures = np.random.default_rng(0).integers(0, 255, (3, 24, 24)).astype(np.uint8)
+        file = tmp_path / side / ("a.ome.tif" if kind == "ome" else "a.tif")
+        tifffile.imwrite(file, pictures, metadata=metadata, **{kind: True})
+    warnings = match_pairs(tmp_path / "clean", tmp_path / "degraded").warnings
+    assert ["order: DAPI, GFP, Cy5 and Cy5, GFP, DAPI" in line for line in warnings] == [True] * swapped

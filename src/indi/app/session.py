@@ -11,7 +11,7 @@ from threading import Event
 from indi.checkpoint import MODEL_FILE, read_card
 from indi.errors import ConfigError, ModelError
 from indi.restoration import Restorer, load
-from indi.shipped import find_model, shipped_names
+from indi.shipped import shipped_file, shipped_names
 
 _PATIENCE = 10  # seconds that new work waits for work of its kind that was dropped
 _NAME = re.compile(r"[^\w. -]")
@@ -49,7 +49,7 @@ class Session:
         self.folder = Path(self._own.name)
         # The first is chosen until somebody chooses: noise is what most images suffer from.
         shipped = sorted(shipped_names(), key=lambda name: name != "denoise")
-        self._models: dict[str, Path | str] = {name: name for name in shipped} | dict(served)
+        self._models: dict[str, Path] = {name: shipped_file(name) for name in shipped} | dict(served)
         self._tasks: dict[str, Task] = {}
         self._runs = 0
 
@@ -87,7 +87,7 @@ class Session:
         """
         if name not in self._models:
             return False
-        path = find_model(self._models[name])
+        path = self._models[name]
         try:
             return read_card(path / MODEL_FILE if path.is_dir() else path).method.build().draws
         except ModelError:
@@ -141,5 +141,5 @@ def safe_name(name: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _loaded(model: str | Path) -> Restorer:
+def _loaded(model: Path) -> Restorer:
     return load(model)

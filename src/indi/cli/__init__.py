@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from cyclopts import CycloptsError
 
 from indi.cli import browser, calibrate, measure, restore, tell, toy, train  # noqa: F401 - each adds its commands to the app
 from indi.cli.app import app
-from indi.cli.terminal import Lines, complain, interrupt, on_signals, say
+from indi.cli.terminal import ENDINGS, Lines, complain, interrupt, on_signals, say
 from indi.errors import IndiError
 from indi.plugins import load_plugins
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.handlers = [Lines()]
     try:
-        with on_signals(interrupt, signal.SIGTERM):
+        with on_signals(interrupt, *ENDINGS):
             load_plugins()
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
             sys.stdout.flush()

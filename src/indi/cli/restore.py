@@ -27,7 +27,7 @@ from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
 from indi.files import Job, Outcome, Restoration, degrade_files, plan, restore_files
 from indi.restoration import DEFAULT_TILE, load
-from indi.shipped import fitting_model, shipped_names
+from indi.shipped import fitting_model, shipped_file, shipped_names
 from indi.walks import DEFAULT_STEPS
 
 
@@ -79,6 +79,7 @@ def restore(
     """
     set_threads(threads)
     jobs = plan(inputs, out)
+    is_asked_for = model is not None
     if model is None:
         model, why = _fitting(jobs, enlarge)
         say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
@@ -86,7 +87,7 @@ def restore(
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)
-    restorer = load(model, device=device, precision=precision, tile=tile)
+    restorer = load(model if is_asked_for else shipped_file(model), device=device, precision=precision, tile=tile)
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
 

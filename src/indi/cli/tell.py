@@ -54,7 +54,7 @@ def _line(model: dict[str, Any]) -> list[str]:
 
 
 @app.command
-def info(path: Path, /, *, json: Json = False) -> int:
+def info(path: str, /, *, json: Json = False) -> int:
     """Say what a run, a model or an image is.
 
     Args:

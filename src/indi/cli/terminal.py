@@ -2,10 +2,13 @@
 
 import json as json_format
 import logging
+import os
 import signal
+import stat
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -55,10 +58,16 @@ def print_table(rows: Iterable[Sequence[str]]) -> None:
         print("  ".join(line).rstrip())
 
 
+# What ends a command like Ctrl-C. A terminal that is closed sends SIGHUP, which Windows has not and nohup ignores.
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+ENDINGS = (signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
+
+
 @contextmanager
 def on_signals(act: Callable[[int, object], None], *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals by ``act`` within the block."""
-    before = {number: signal.signal(number, act) for number in numbers}
+    """Handle signals by ``act`` within the block; a hangup that is ignored stays so."""
+    heeded = [number for number in numbers if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, act) for number in heeded}
     try:
         yield
     finally:
@@ -68,7 +77,17 @@ def on_signals(act: Callable[[int, object], None], *numbers: signal.Signals) -> 
 
 def interrupt(number: int, frame: object) -> None:
     """Handle a signal as Ctrl-C is."""
+    _leave_terminal(number)
     raise KeyboardInterrupt
+
+
+def _leave_terminal(number: int) -> None:
+    """After a hangup, write to nowhere what would go to a terminal: to write to one that is closed is an error."""
+    if number == HANGUP:
+        with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            for stream in (1, 2):
+                if stat.S_ISCHR(os.fstat(stream).st_mode):
+                    os.dup2(nowhere.fileno(), stream)
 
 
 @contextmanager
@@ -77,12 +96,15 @@ def patience(say: Callable[[], None]) -> Iterator[Event]:
     interrupted = Event()
 
     def note(number: int, frame: object) -> None:
+        _leave_terminal(number)
         if interrupted.is_set():
+            if number == HANGUP:  # which comes twice, from the shell and from the system
+                return
             raise KeyboardInterrupt
         interrupted.set()
         say()
 
-    with on_signals(note, signal.SIGINT, signal.SIGTERM), suppress(KeyboardInterrupt):
+    with on_signals(note, signal.SIGINT, *ENDINGS), suppress(KeyboardInterrupt):
         yield interrupted
 
 

@@ -16,6 +16,8 @@ from indi.devices import Precision, set_threads
 from indi.distributed import agreed, speaks
 from indi.methods import METHODS
 from indi.report import steps_label
+from indi.runs import PREVIEWS
+from indi.shipped import shipped_names
 
 
 @app.command
@@ -109,10 +111,10 @@ def train(
         say(f"{run}: its budget is spent; give a larger one with --minutes or --iterations to go on")
     else:
         spent = f"{last.iteration} iterations in {last.seconds / 60:.1f} min, {last.skipped} skipped"
-        say(f"{spent}; see {run / training.PREVIEWS}")
+        say(f"{spent}; see {run / PREVIEWS}")
         if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
             say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
-    say(f"now try: indi restore IMAGE --model {run}")
+    say(f"now try: indi restore IMAGE --model {f'./{run}' if str(run) in shipped_names() else run}")
     return 0
 
 

@@ -13,7 +13,7 @@ used.
 from indi.data.checks import LARGEST_FLOAT, check_pairs, digest_of, with_repeats
 from indi.data.crops import Crops
 from indi.data.intensities import measure_normalisation
-from indi.data.loading import Pair, enlarge, load_pair
+from indi.data.loading import Pair, decode_pair, enlarge, load_pair
 from indi.data.pairs import PairReport, match_pairs
 from indi.data.splitting import scenes_of, split_pairs
 from indi.data.testing import load_test_pair
@@ -24,6 +24,7 @@ __all__ = [
     "Pair",
     "PairReport",
     "check_pairs",
+    "decode_pair",
     "digest_of",
     "enlarge",
     "load_pair",

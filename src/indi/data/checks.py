@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indi.data.alignment import find_shift
+from indi.data.alignment import find_shift, find_turn
 from indi.data.intensities import agree, gain_and_shift
-from indi.data.loading import Pair, Pixels, load_pair
+from indi.data.loading import Pair, Pixels, decode_pair, on_grid
 from indi.data.pairs import PairReport
 from indi.data.wording import count, few
 from indi.errors import IndiError
@@ -23,7 +23,7 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
     """Read every image of ``report`` and return it with what the pixels show.
 
     Problems: files that do not decode, NaN or infinite pixels, channels that cannot be converted without loss.
-    Warnings: pairs shifted against each other by whole pixels (`indi.data.alignment.find_shift`), float
+    Warnings: pairs turned or shifted by whole pixels against each other (`indi.data.alignment`), float
     images far outside [0, 1] and pairs whose sides differ in contrast or brightness (both without ``any_scale``,
     which says that intensities are normalised), and clean images that occur in several pairs, which get
     `Pair.same_as` so that `split_pairs` keeps them together.
@@ -34,15 +34,16 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
 
     pairs: list[Pair] = []
     problems, warnings = list(report.problems), list(report.warnings)
-    digests: list[bytes] = []
+    digests: list[tuple[bytes, ...]] = []
     for pair, found in zip(report.pairs, findings, strict=True):
         warnings += found.warnings
         if found.problem:
             problems.append((pair.name, found.problem))
         else:
             pairs.append(pair)
-            digests.append(found.digest)
-    pairs = with_repeats(pairs, digests)
+            digests.append(found.digests)
+    by_name = {pair.name: tuple(map(bytes.hex, each)) for pair, each in zip(pairs, digests, strict=True)}
+    pairs = with_repeats(pairs, (clean for clean, *_ in digests))
     if repeats := [f"{pair.name} (as in {pair.same_as})" for pair in pairs if pair.same_as]:
         warnings.append(
             f"{count(len(repeats), 'pair')} with the clean image of another pair, kept together when "
@@ -51,12 +52,12 @@ def check_pairs(report: PairReport, *, any_scale: bool = False) -> PairReport:
     scales = {pair.name: found.scale for pair, found in zip(report.pairs, findings, strict=True) if found.scale}
     if warning := _scale_warning(scales, any_scale=any_scale):
         warnings.append(warning)
-    return replace(report, pairs=tuple(pairs), problems=tuple(problems), warnings=tuple(warnings))
+    return replace(report, pairs=tuple(pairs), problems=tuple(problems), warnings=tuple(warnings), digests=by_name)
 
 
 @dataclass(frozen=True)
 class _Findings:
-    digest: bytes = b""  # of the clean pixels
+    digests: tuple[bytes, ...] = ()  # of the pixels of each file
     problem: str | None = None
     scale: tuple[float, float] | None = None  # gain and shift of degraded against clean
     warnings: tuple[str, ...] = ()
@@ -93,22 +94,24 @@ def with_repeats(pairs: Sequence[Pair], digests: Iterable[bytes]) -> list[Pair]:
 
 def digest_of(image: Pixels) -> bytes:
     """Return what images have in common that are the same, pixel by pixel and in type."""
-    digest = hashlib.blake2b(f"{image.shape} {image.dtype}".encode())
+    digest = hashlib.blake2b(f"{image.shape} {image.dtype}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
 
 
 def _inspect(pair: Pair, channels: int, any_scale: bool) -> _Findings:
     try:
-        loaded = load_pair(pair, channels=channels, resample=True)  # match_pairs has judged the sizes
+        decoded = decode_pair(pair, channels=channels)
+        loaded = on_grid(pair, decoded, resample=True)  # match_pairs has judged the sizes
     except IndiError as error:
         return _Findings(problem=str(error))
     warnings = []
     for file, pixels in zip(pair.files, loaded, strict=True):
         if not any_scale and pixels.dtype.kind == "f" and (largest := np.abs(pixels).max()) > LARGEST_FLOAT:
             warnings.append(f"{file} reaches {largest:g} where floats are taken as [0, 1]; divide by its range")
-    if len(loaded) == 2 and (shift := find_shift(*loaded)):
+    if len(loaded) == 2 and (turn := find_turn(*loaded)):
+        warnings.append(f"{pair.degraded} is turned {turn}, perhaps by its EXIF orientation; save both sides upright")
+    elif len(loaded) == 2 and (shift := find_shift(*loaded)):
         warnings.append(f"{pair.degraded} is shifted by about ({shift[0]}, {shift[1]}) px (down, right); align it")
-    clean = loaded[0]
     scale = gain_and_shift(*([to_unit(image)] for image in loaded)) if len(loaded) == 2 else None
-    return _Findings(digest=digest_of(clean), scale=scale, warnings=tuple(warnings))
+    return _Findings(digests=tuple(map(digest_of, decoded)), scale=scale, warnings=tuple(warnings))

@@ -64,6 +64,11 @@ def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pix
         ImageError: a file cannot be read, or its channels do not fit.
         DataError: NaN or infinite pixels, or sizes that do not fit.
     """
+    return on_grid(pair, decode_pair(pair, channels=channels), resample=resample)
+
+
+def decode_pair(pair: Pair, *, channels: int) -> tuple[Pixels, ...]:
+    """Decode the files of ``pair``, each at its own size; arguments, answer and errors as ``load_pair``."""
     loaded = []
     for file in pair.files:
         fitted = images.fit_channels(_stored(file, pair, channels), channels, what=str(file))
@@ -72,6 +77,11 @@ def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pix
             bad = int(np.count_nonzero(~np.isfinite(pixels)))
             raise DataError(f"{file}: {count(bad, 'value')} NaN or infinite; mend or remove the file")
         loaded.append(pixels)
+    return tuple(loaded)
+
+
+def on_grid(pair: Pair, loaded: Sequence[Pixels], *, resample: bool) -> tuple[Pixels, ...]:
+    """Bring the decoded files of ``pair`` to the grid of the clean image; arguments, answer and errors as there."""
     sizes = [pixels.shape[:2] for pixels in loaded]
     if problem := grid_problem(pair, sizes, resample=resample):
         raise DataError(problem)
@@ -92,6 +102,8 @@ def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool
     small, large = sorted(sizes)
     ratio = large[0] // small[0]
     found = f"{pair.degraded} has {degraded[0]}x{degraded[1]} px (height x width), clean {clean[0]}x{clean[1]}"
+    if clean == degraded[::-1]:
+        found = f"{found}, as if turned by its EXIF orientation"
     if large != (small[0] * ratio, small[1] * ratio):
         return f"{found}; give images of one size, or of a whole-number ratio of sizes with --resample"
     side = "lower" if degraded == small else "higher"

@@ -1,8 +1,8 @@
 """Match the images of two folders by name, compare their headers, and report what does not fit."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from indi import images
 from indi.data.loading import Pair, grid_problem
+from indi.data.remarks import kind_of, passed_over, stack_warnings
 from indi.data.wording import count, few, first_lines
 from indi.errors import DataError, IndiError
 
@@ -27,6 +28,8 @@ class PairReport:
         unmatched_degraded: degraded files without a clean partner; left out too.
         problems: (name, sentence) for each pair that cannot be used.
         warnings: sentences on what can be used but is likely not meant.
+        passed_over: files that are no image of a kind that is read, and links that lead nowhere.
+        digests: what tells the pixels of each file of a pair from others, by its name, as found by `check_pairs`.
     """
 
     pairs: tuple[Pair, ...]
@@ -35,6 +38,8 @@ class PairReport:
     unmatched_degraded: tuple[Path, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    passed_over: tuple[Path, ...] = ()
+    digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     def summary(self) -> str:
         """Return the report as a few lines of text."""
@@ -47,6 +52,10 @@ class PairReport:
             if files:
                 images_left_out = f"{count(len(files), f'{side} image')} without a {other} one"
                 lines.append(f"left out: {images_left_out}: {few(file.name for file in files)}")
+        if self.passed_over:
+            kinds = Counter(map(kind_of, self.passed_over)).most_common()
+            named = ", ".join(f"{number} {kind}" for kind, number in kinds)
+            lines.append(f"passed over: {named}: {few(file.name for file in self.passed_over)}")
         lines += first_lines("cannot be used: ", [f"{name}: {sentence}" for name, sentence in self.problems])
         lines += first_lines("warning: ", self.warnings)
         return "\n".join(lines)
@@ -90,12 +99,17 @@ def match_pairs(
     ours = _files_by_name(clean)
     problems = _repeated_names(clean, ours)
     if degraded is None:
-        theirs = {}
+        theirs, partners = {}, {}
         pairs = [Pair(name, files[0]) for name, files in ours.items() if len(files) == 1]
     else:
         theirs = _files_by_name(degraded)
         problems += _repeated_names(degraded, theirs)
-        pairs = _partners(clean, ours, degraded, theirs)
+        partners = _partners(clean, ours, degraded, theirs)
+        pairs = [
+            Pair(name, ours[name][0], theirs[other][0])
+            for name, other in partners.items()
+            if len(ours[name]) == len(theirs[other]) == 1
+        ]
 
     headers: Headers = {}
     for pair in pairs:
@@ -114,10 +128,16 @@ def match_pairs(
     return PairReport(
         pairs=tuple(headers),
         channels=channels,
-        unmatched_clean=_without_partner(ours, theirs) if degraded else (),
-        unmatched_degraded=_without_partner(theirs, ours),
+        unmatched_clean=_without_partner(ours, partners) if degraded else (),
+        unmatched_degraded=_without_partner(theirs, partners.values()),
         problems=tuple(problems),
-        warnings=(*_gray_warning(headers, channels), *_depth_warnings(headers), *_grid_warning(headers)),
+        warnings=(
+            *_gray_warning(headers, channels),
+            *_depth_warnings(headers),
+            *_grid_warning(headers),
+            *(stack_warnings(headers) if axes is None else ()),
+        ),
+        passed_over=tuple(file for folder in (clean, degraded) if folder for file in passed_over(folder)),
     )
 
 
@@ -148,19 +168,35 @@ def _files_by_name(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _partners(clean: Path, ours: dict[str, list[Path]], degraded: Path, theirs: dict[str, list[Path]]) -> list[Pair]:
+def _partners(
+    clean: Path, ours: dict[str, list[Path]], degraded: Path, theirs: dict[str, list[Path]]
+) -> dict[str, str]:
+    """Return the name on the degraded side for each on the clean side that has a partner: the same, but for an .ome."""
     if clean.resolve() == degraded.resolve():
         raise DataError(f"{clean} is given as clean and as degraded; give two folders")
-    shared = [name for name in ours if name in theirs]
-    if not shared:
+    bare: dict[str, list[str]] = {}
+    for name in theirs.keys() - ours.keys():
+        bare.setdefault(_without_ome(name), []).append(name)
+    rivals = Counter(_without_ome(name) for name in ours.keys() - theirs.keys())
+    partners = {}
+    for name in ours:
+        others = [name] if name in theirs else bare.get(_without_ome(name), [])
+        if len(others) == 1 and (name in theirs or rivals[_without_ome(name)] == 1):
+            partners[name] = others[0]
+    if not partners:
         raise DataError(
             f"no image of {clean} ({few(ours)}) has the name of one in {degraded} ({few(theirs)}); "
             "rename them so that the two of a pair differ in suffix at most"
         )
-    return [Pair(name, ours[name][0], theirs[name][0]) for name in shared if len(ours[name]) == len(theirs[name]) == 1]
+    return partners
 
 
-def _without_partner(files: dict[str, list[Path]], partners: dict[str, list[Path]]) -> tuple[Path, ...]:
+def _without_ome(name: str) -> str:
+    """Return a name without the first half of a suffix of two parts, such as .ome.tif."""
+    return name[: -len(".ome")] if name.lower().endswith(".ome") and len(name) > len(".ome") else name
+
+
+def _without_partner(files: dict[str, list[Path]], partners: Container[str]) -> tuple[Path, ...]:
     return tuple(path for name, found in files.items() if name not in partners for path in found)
 
 

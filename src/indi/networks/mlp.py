@@ -38,6 +38,7 @@ class MLP(Network):
         "large": (256, 4),
     }
     halo: int
+    may_be_cast = True  # it has no convolutions
 
     def __init__(self, channels_in: int, channels_out: int, width: int, depth: int) -> None:
         super().__init__()

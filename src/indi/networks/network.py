@@ -15,11 +15,14 @@ class Network(nn.Module, ABC):
         stride: Sizes and positions that are multiples of it are its own grid, in pixels.
         halo: How far an output pixel can see, in pixels, a multiple of the stride; None where that is the
             whole image, and then it is never tiled.
+        may_be_cast: Whether its convolutions may be cast to bfloat16 and the rest kept: it then brings what they are
+            given to their type itself. Without, it runs under torch's autocast, which suits any layers.
     """
 
     sizes: ClassVar[Mapping[str, Any]]
     stride: int
     halo: int | None
+    may_be_cast: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

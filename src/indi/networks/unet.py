@@ -44,6 +44,7 @@ class UNet(Network):
         "large": ((128, 256, 512), (2, 2, 6)),
     }
     halo: int
+    may_be_cast = True
 
     def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()

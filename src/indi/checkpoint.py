@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from indi.config import MethodSettings, NetworkSettings, Settings
 from indi.errors import ModelError
-from indi.images import atomic
+from indi.images import MAX_CHANNELS, atomic
 from indi.networks import NETWORKS, Network
 from indi.normalisation import Normalisation
 
@@ -43,7 +43,7 @@ class Card(Settings):
     name: str
     method: MethodSettings
     network: NetworkSettings
-    channels: int
+    channels: int = Field(ge=1, le=MAX_CHANNELS)
     task: str | None = None
     normalisation: Normalisation | None = None
     iterations: int = 0
@@ -156,7 +156,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ModelError(f"{path}: no such model file; give a run folder or a model file") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model of indi, or damaged; copy it again, or retrain") from error
 
 

@@ -162,6 +162,8 @@ def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1
     """
     with open_stack(Path(path), channels=channels, axes=axes) as stack:
         header = stack.headers[number]
+        with _named(Path(path)):
+            _check_size(header, MAX_PIXELS)
         return stack.pixels(number, Box(0, 0, header.height, header.width))
 
 
@@ -178,10 +180,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
     """
     with _opened(Path(path)) as (file, format_):
         (header,) = _single(format_.headers(file))
-        pixels = header.height * header.width * -(-header.channels // 4)
-        if pixels > max_pixels:
-            claim = f"it claims {pixels:,} pixels, above the limit of {max_pixels:,}"
-            raise ImageError(f"{claim}; raise max_pixels if you trust the file")
+        _check_size(header, max_pixels)
         return format_.decode(file)
 
 
@@ -237,6 +236,13 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, _Format]]:
         raise ImageError(
             f"{path}: cannot read: {error.strerror or error}; check the name and the permissions"
         ) from error
+
+
+def _check_size(header: Header, most: int) -> None:
+    pixels = header.height * header.width * -(-header.channels // 4)
+    if pixels > most:
+        claim = f"it claims {pixels:,} pixels, above the limit of {most:,}"
+        raise ImageError(f"{claim}; raise max_pixels if you trust the file")
 
 
 def _single(headers: list[Header]) -> list[Header]:

@@ -12,6 +12,7 @@ from indi.images.convert import Array
 
 PIXEL_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 MAX_CHANNELS = 64
+MAX_PLANES = 2**20  # pictures of a file: a few bytes can claim any number, and each is listed
 MAX_PIXELS = 2**29
 """How many pixels ``read`` accepts unless told otherwise: 1.6 GB as 8-bit colour."""
 

@@ -40,7 +40,9 @@ UNITS: dict[int, Unit] = {1: "aspect", 2: "inch", 3: "cm"}
 _REFUSED_COLOURS = {PALETTE: "palette", 4: "mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw sensor"}
 _DTYPES = {(1, 1): np.uint8, (8, 1): np.uint8, (16, 1): np.uint16, (32, 3): np.float32}  # by bits and format
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex"}
-_JPEG = 7
+_UNCOMPRESSED, _JPEG = 1, 7
+_MOST_UNPACKED = {_UNCOMPRESSED: 1, 5: 1500, 8: 1100, 32946: 1100, 32773: 64}  # bytes that a stored one can become
+_ALIGNED = 4  # bytes, to which uncompressed strips may be filled up
 _LARGEST_PADDING = 2**24  # pixels of a tile, where the image is smaller than the tile
 
 # How pixels are stored, which is decided anew when they are written; and copies of the picture.
@@ -75,7 +77,9 @@ def headers(file: BinaryIO) -> list[Header]:
         ImageError: damaged, cut short, or of a kind that is refused.
     """
     found, behind = directories(file)
-    return [page_of(directory, found[0][1]).header for _, directory in found] * behind
+    pages = [page_of(directory, found[0][1]) for _, directory in found]
+    check_planes(pages[0], behind, file.seek(0, 2))
+    return [page.header for page in pages] * behind
 
 
 def decode(file: BinaryIO) -> Image:
@@ -198,6 +202,39 @@ def check_pieces(page: Page, length: int) -> None:
         raise ImageError("TIFF with empty pieces: a part of its pixels is missing; save it in full")
     if any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
         raise ImageError("TIFF cut short: a part of its pixels is missing; copy it again")
+    _check_lengths(page, across, down, counts)
+
+
+def _check_lengths(page: Page, across: int, down: int, counts: list[int]) -> None:
+    """Refuse strips and tiles that are too short for their pixels, and uncompressed ones that are too long.
+
+    Then their compression is another than the directory says, or a part of them is missing.
+    """
+    samples = page.samples if page.planar == 1 else 1
+    row = -(-across * samples * page.bits // 8)
+    is_tiled = Name.TILE_OFFSETS in page.directory.tree
+    tops = range(0, page.header.height, down)
+    rows = [down if is_tiled else min(down, page.header.height - top) for top in tops]
+    beside = math.ceil(page.header.width / across)
+    needed = [each * row for each in rows for _ in range(beside)] * (1 if page.planar == 1 else page.samples)
+    longest = -(-down * row // _ALIGNED) * _ALIGNED  # some writers say of the last strip what is true of the others
+    most = _MOST_UNPACKED.get(page.compression, math.inf)
+    for count, size in zip(counts, needed, strict=True):
+        if count * most < size:
+            raise ImageError(f"damaged TIFF: {count:,} bytes where {size:,} bytes of pixels are; save it again")
+        if page.compression == _UNCOMPRESSED and count > longest:
+            raise ImageError(f"damaged TIFF: {count:,} bytes where {longest:,} bytes of pixels are; save it again")
+
+
+def check_planes(page: Page, behind: int, length: int) -> None:
+    """Refuse more pictures behind one directory than the file can hold: they are not compressed.
+
+    Raises:
+        ImageError: the file is cut short or damaged.
+    """
+    size = page.header.height * page.header.width * page.samples * page.bits // 8
+    if behind > 1 and page.compression == _UNCOMPRESSED and behind * size > length:
+        raise ImageError(f"TIFF cut short: it says that it holds {behind:,} pictures, and does not; copy it again")
 
 
 def split(samples: Array, page: Page) -> tuple[Array, Array | None]:

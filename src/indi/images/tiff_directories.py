@@ -16,9 +16,21 @@ from xml.etree import ElementTree
 
 from indi.errors import ImageError
 from indi.images import tags
-from indi.images.tags import Directory, Name, Tag
+from indi.images.image import MAX_PLANES
+from indi.images.tags import Directory, Name, Room, Tag
 
+_COUNTS = ("SizeZ", "SizeC", "SizeT", "FirstZ", "FirstC", "FirstT", "IFD", "PlaneCount", "NumPlanes")
 _IMAGEJ_STACK = re.compile(rb"ImageJ=.*?^images=([0-9]{1,9})\b", re.DOTALL | re.MULTILINE)
+
+# Tags that would lead to other pixels, or fewer pictures, where they were taken for absent.
+# fmt: off
+_ESSENTIAL = frozenset((
+    Name.SUBFILE, Name.WIDTH, Name.LENGTH, Name.BITS, Name.COMPRESSION, Name.PHOTOMETRIC, Name.FILL_ORDER,
+    Name.STRIP_OFFSETS, Name.SAMPLES, Name.ROWS, Name.STRIP_COUNTS, Name.PLANAR, Name.PREDICTOR, Name.COLOUR_MAP,
+    Name.TILE_WIDTH, Name.TILE_LENGTH, Name.TILE_OFFSETS, Name.TILE_COUNTS, Name.EXTRA, Name.FORMAT, Name.JPEG_TABLES,
+    Name.SUBSAMPLING, Name.DEPTH, Name.METAMORPH_PLANES,
+))
+# fmt: on
 
 
 def directories(file: BinaryIO) -> tuple[list[tuple[int, Directory]], int]:
@@ -35,19 +47,22 @@ def directories(file: BinaryIO) -> tuple[list[tuple[int, Directory]], int]:
         raise _cut_short(described, len(every))
     found = [(place, each) for place, each in enumerate(every) if place == 0 or not each.number(Name.SUBFILE, 0) & 1]
     if len(found) == 1:
-        return found, max(_planes_behind(every[0]), 1)
+        behind = max(_planes_behind(every[0]), 1)
+        if behind > MAX_PLANES:
+            raise ImageError(f"TIFF of more than {MAX_PLANES:,} pictures; save it as several files")
+        return found, behind
     _check_series([directory for _, directory in found])
     return found, 1
 
 
 def _every_directory(file: BinaryIO) -> Iterator[Directory]:
     encoding, offset = tags.read_start(file)
-    seen: set[int] = set()
+    room, seen = Room(file.seek(0, 2)), set[int]()
     while offset or not seen:
         if offset in seen:
             raise ImageError("damaged TIFF: its directories run in a circle")
         seen.add(offset)
-        tree, offset = tags.read_tree(file, encoding, offset)
+        tree, offset = tags.read_tree(file, encoding, offset, room, essential=_ESSENTIAL)
         yield Directory(tree, encoding)
 
 
@@ -73,7 +88,8 @@ def _begins_series(directory: Directory, before: Directory) -> bool:
 
 def _cut_short(described: int, there: int) -> ImageError:
     advice = "copy it again, or save what is there anew"
-    return ImageError(f"TIFF cut short: {described:,} pictures are described, {there:,} are there; {advice}")
+    claim = f"{described:,}" if described <= MAX_PLANES else f"more than {MAX_PLANES:,}"
+    return ImageError(f"TIFF cut short: {claim} pictures are described, {there:,} are there; {advice}")
 
 
 def is_of_imagej(directory: Directory) -> bool:
@@ -115,6 +131,8 @@ def _planes_of_ome(directory: Directory, name: str) -> int:
         return 0
     try:
         root = ElementTree.fromstring(text.decode("utf-8", "replace"))
+        if any(number > MAX_PLANES for element in root.iter() for number in _claims(element)):
+            raise ImageError(f"OME's description claims more than {MAX_PLANES:,} pictures; save the image again")
         blocks = [
             block
             for pixels in root.iterfind(".//{*}Pixels")
@@ -123,6 +141,16 @@ def _planes_of_ome(directory: Directory, name: str) -> int:
     except (ElementTree.ParseError, ValueError):
         return 0
     return max(blocks, default=0)
+
+
+def _claims(element: ElementTree.Element) -> Iterator[float]:
+    """Yield the numbers of planes, and places among them, that an element of OME's description tells."""
+    for name in _COUNTS:
+        if name in element.attrib:
+            yield int(element.attrib[name])
+    if "Along" in element.tag and "Start" in element.attrib:  # axes within another
+        start, end, step = (float(element.get(name, 1)) for name in ("Start", "End", "Step"))
+        yield abs((end - start) / step) if step else math.inf
 
 
 def _blocks_of_ome(pixels: ElementTree.Element, uuid: str | None, name: str, samples: int) -> Iterator[int]:

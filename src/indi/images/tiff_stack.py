@@ -8,11 +8,10 @@ Source: TIFF 6.0 (Adobe, 1992); ImageJ keeps a stack behind one directory, its p
 """
 
 import logging
-import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,7 @@ from indi.images.convert import Array, to_unit
 from indi.images.image import Header, foreign_code
 from indi.images.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.images.tiff import WHITE_IS_ZERO, Page
+from indi.images.tiff_axes import counted, uncounted
 from indi.images.tiff_directories import directories
 from indi.images.tiff_write import Rows
 
@@ -95,7 +95,10 @@ class TiffStack:
             raise ImageError(f"{path}: cannot read: {reason}; check the name and the permissions") from error
         self.pages = list(self.pages) * behind
         self._places = [place for place, _ in found] * behind
-        self.axes, self.places, order = self._counted() if by_axes else self._uncounted()
+        count = len(self.pages)
+        self.axes, self.places, order = (
+            counted(self._decoder, self._places, contiguous=self.is_contiguous) if by_axes else uncounted(count)
+        )
         self.pages = [self.pages[index] for index in order]
         self._places = [self._places[index] for index in order]
         self.in_file = sorted(range(len(order)), key=order.__getitem__)
@@ -111,28 +114,6 @@ class TiffStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    def _counted(self) -> tuple[str, tuple[int, ...], Sequence[int]]:
-        """Return what tifffile finds the pictures to be counted by, from the descriptions of OME, ImageJ and others.
-
-        The third value says of each picture, as the axes count them, how many lie before it in the file.
-        """
-        count = len(self.pages)
-        with suppress(Exception):  # whatever is wrong with a description, the pictures are there
-            series = self._decoder.series[0]
-            sizes = {
-                letter: size for letter, size in zip(series.axes, series.shape, strict=True) if letter not in "YXS"
-            }
-            if len(sizes) == sum(letter not in "YXS" for letter in series.axes) and math.prod(sizes.values()) == count:
-                index = {place: index for index, place in enumerate(self._places)}
-                order = range(count) if self.is_contiguous else [index[series[one].index] for one in range(count)]
-                if len({*order}) == count:
-                    return "".join(sizes), tuple(sizes.values()), order
-        return self._uncounted()
-
-    def _uncounted(self) -> tuple[str, tuple[int, ...], Sequence[int]]:
-        count = len(self.pages)
-        return "I", (count,), range(count)
 
     @property
     def moved(self) -> dict[int, int]:
@@ -211,12 +192,15 @@ class TiffStack:
         if self.is_contiguous:
             page = self.pages[0]
             start, size = _contiguous(page)
+            tiff.check_planes(page, behind, length)
             is_compressed = page.compression != _UNCOMPRESSED
             if is_compressed or start is None or _has_turned_bits(page):
                 what = "compressed" if is_compressed else "not row by row"
                 raise ImageError(f"TIFF of {behind} pictures behind one directory, {what}; save it as a plain stack")
             if start + behind * size > length:
-                raise ImageError(f"TIFF cut short: it says that it holds {behind} pictures, and does not")
+                raise ImageError(
+                    f"TIFF cut short: it says that it holds {behind:,} pictures, and does not; copy it again"
+                )
 
     def _part(self, number: int, page: Page, piece: _Piece, part: Box) -> Array:
         """Return a part of a strip or tile, as (height, width, samples)."""

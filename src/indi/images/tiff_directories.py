@@ -31,6 +31,7 @@ _ESSENTIAL = frozenset((
     Name.SUBSAMPLING, Name.DEPTH, Name.METAMORPH_PLANES,
 ))
 # fmt: on
+_NUMBERS = _ESSENTIAL - {Name.JPEG_TABLES, Name.METAMORPH_PLANES}
 
 
 def directories(file: BinaryIO) -> tuple[list[tuple[int, Directory]], int]:
@@ -63,7 +64,10 @@ def _every_directory(file: BinaryIO) -> Iterator[Directory]:
             raise ImageError("damaged TIFF: its directories run in a circle")
         seen.add(offset)
         tree, offset = tags.read_tree(file, encoding, offset, room, essential=_ESSENTIAL)
-        yield Directory(tree, encoding)
+        directory = Directory(tree, encoding)
+        for tag in _NUMBERS:
+            directory.number(tag, 0)
+        yield directory
 
 
 def _check_series(found: list[Directory]) -> None:

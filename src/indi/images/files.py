@@ -205,6 +205,7 @@ def write(path: str | os.PathLike[str], image: Image) -> None:
     try:
         with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
             format_.encode(image, file)
+        tiff_write.say_left_out(path, image.metadata.tiff.left_out if image.metadata.tiff else ())
     except ImageError:
         raise
     except IndiError as error:

@@ -216,7 +216,7 @@ def _metadata_segments(image: Image) -> Iterator[tuple[int, bytes]]:
         yield 0xE1, _EXIF + metadata.exif
     if metadata.xmp:
         yield 0xE1, _XMP + metadata.xmp
-    if icc := image.fitting_icc:
+    if icc := image.portable_icc:
         room = _LONGEST - len(_ICC) - 2
         pieces = [icc[start : start + room] for start in range(0, len(icc), room)]
         if len(pieces) > 255:

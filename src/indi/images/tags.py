@@ -50,7 +50,6 @@ class Name(IntEnum):
     FORMAT = 339
     XMP = 700
     DEPTH = 32997
-    METAMORPH = 33628
     METAMORPH_PLANES = 33629
     EXIF = 34665
     ICC = 34675

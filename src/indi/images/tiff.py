@@ -29,7 +29,7 @@ from indi.images.image import (
     foreign_code,
 )
 from indi.images.tags import ASCII, RATIONAL, Directory, Name, Tag
-from indi.images.tiff_directories import directories, is_of_imagej, shape_note
+from indi.images.tiff_directories import OF_PLACES, directories, is_of_imagej, shape_note
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -76,10 +76,10 @@ def headers(file: BinaryIO) -> list[Header]:
     Raises:
         ImageError: damaged, cut short, or of a kind that is refused.
     """
-    found, behind = directories(file)
-    pages = [page_of(directory, found[0][1]) for _, directory in found]
-    check_planes(pages[0], behind, file.seek(0, 2))
-    return [page.header for page in pages] * behind
+    found = directories(file)
+    pages = [page_of(directory, found.directories[0]) for directory in found.directories]
+    check_planes(pages[0], found.behind, file.seek(0, 2))
+    return [page.header for page in pages] * found.behind
 
 
 def decode(file: BinaryIO) -> Image:
@@ -90,7 +90,7 @@ def decode(file: BinaryIO) -> Image:
     """
     from tifffile import TiffFile
 
-    page = _page(file)
+    page, left_out = _page(file)
     check_pieces(page, file.seek(0, 2))
     file.seek(0)
     with foreign_code("damaged TIFF"), TiffFile(file, _multifile=False) as opened:
@@ -107,14 +107,14 @@ def decode(file: BinaryIO) -> Image:
     if page.photometric == WHITE_IS_ZERO:
         samples = np.invert(samples)
     pixels, alpha = split(samples.astype(dtype, copy=False), page)
-    return Image(pixels, alpha, _metadata(page))
+    return Image(pixels, alpha, _metadata(page, left_out))
 
 
-def _page(file: BinaryIO) -> Page:
-    found, behind = directories(file)
-    if (pages := len(found) * behind) > 1:
+def _page(file: BinaryIO) -> tuple[Page, tuple[str, ...]]:
+    found = directories(file)
+    if (pages := len(found.directories) * found.behind) > 1:
         raise ImageError(f"holds {pages:,} pictures where a single one is needed; save it as files of one")
-    return page_of(found[0][1], found[0][1])
+    return page_of(found.directories[0], found.directories[0]), found.left_out
 
 
 def page_of(directory: Directory, first: Directory) -> Page:
@@ -185,6 +185,12 @@ def layout_of(page: Page) -> tuple[int, int, list[int], list[int]]:
     return width, down, directory.numbers(Name.STRIP_OFFSETS), directory.numbers(Name.STRIP_COUNTS)
 
 
+def tile_of(page: Page) -> tuple[int, int] | None:
+    """Return height and width of the tiles, if there are any."""
+    across, down, *_ = layout_of(page)
+    return (down, across) if Name.TILE_OFFSETS in page.directory.tree else None
+
+
 def check_pieces(page: Page, length: int) -> None:
     """Refuse strips and tiles that are missing or end outside of the file: a decoder may fill in zeros.
 
@@ -246,9 +252,9 @@ def split(samples: Array, page: Page) -> tuple[Array, Array | None]:
     return np.ascontiguousarray(pixels), np.ascontiguousarray(samples[..., places[0]]) if places else None
 
 
-def _metadata(page: Page) -> Metadata:
+def _metadata(page: Page, left_out: tuple[str, ...]) -> Metadata:
     directory = page.directory
-    own_fields = {*OF_STORAGE, Name.ICC, Name.XMP}
+    own_fields = {*OF_STORAGE, *OF_PLACES, Name.ICC, Name.XMP}
     kept = {number: value for number, value in directory.tree.items() if number not in own_fields}
     if descriptions := list(_descriptions(directory)):
         kept[Name.DESCRIPTION] = replace(descriptions[0], others=tuple(descriptions[1:]))
@@ -260,7 +266,7 @@ def _metadata(page: Page) -> Metadata:
         exif=tags.pack_block(kept, directory.encoding.order) if kept else None,
         xmp=directory.data(Name.XMP),
         resolution=_resolution(directory),
-        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra),
+        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page), left_out),
     )
 
 

@@ -35,6 +35,7 @@ class Card(Settings):
     """What a model is: enough to rebuild it and to use it rightly.
 
     Attributes:
+        colour: Whether its three channels are red, green and blue. Older cards do not say.
         licence: The terms of the weights, where they have some of their own; training from them passes these on.
     """
 
@@ -51,6 +52,13 @@ class Card(Settings):
     seconds: float = 0.0
     pairs: int = 0
     licence: str | None = None
+    colour: bool | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether channels that are no colours, those of a microscope, are images of their own to this model."""
+        made_of_photographs = self.channels == 3 and self.task is not None and self.normalisation is None
+        return made_of_photographs if self.colour is None else self.colour
 
 
 @dataclass(frozen=True)

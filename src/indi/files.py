@@ -210,8 +210,10 @@ class Restoration:
         if self.enlarged != 1:
             raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
         targets = tuple(self.targets(job, calibration))
-        how, channels = self.how(restorer), restorer.card.channels
-        return StackJob(job.source, targets, how, self.samples, self.seed, calibration, channels, self.axes)
+        how, card = self.how(restorer), restorer.card
+        return StackJob(
+            job.source, targets, how, self.samples, self.seed, calibration, card.channels, self.axes, card.apart
+        )
 
     def images(
         self,

@@ -33,6 +33,7 @@ def find_test_pairs(
     task: str | None,
     channels: int | None = None,
     axes: str | None = None,
+    apart: bool = False,
     resample: bool = False,
 ) -> FoundPairs:
     """Return the pairs to measure on: those of folders, or those that a run kept for validation.
@@ -44,6 +45,7 @@ def find_test_pairs(
         task: Makes the degraded images, in its fixed form.
         channels: What the model takes; images that cannot fit are refused before anything is measured.
         axes: Of stacks, where the files do not know them; those that the run was trained with, unless given.
+        apart: Whether channels of stacks are images of their own, by the model's card.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
 
     Raises:
@@ -51,7 +53,7 @@ def find_test_pairs(
         DataError, ImageError: They do not fit each other.
     """
     if clean is None and degraded is None and task is None:
-        return _validation_pairs(None if model is None else find_model(model), channels)
+        return _validation_pairs(None if model is None else find_model(model), channels, apart)
     if clean is None or (degraded is None) == (task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if task is not None:
@@ -59,7 +61,7 @@ def find_test_pairs(
     folder = None if degraded is None else Path(degraded)
     if axes is None and (trained := _data_of(model)) is not None:
         axes = trained.axes
-    report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
+    report = match_pairs(Path(clean), folder, channels=channels, axes=axes, apart=apart, resample=resample)
     report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded:
         for line in report.summary().splitlines():
@@ -69,7 +71,7 @@ def find_test_pairs(
     return FoundPairs(report.pairs, source, task, resample)
 
 
-def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
+def _validation_pairs(run: Path | None, channels: int | None, apart: bool) -> FoundPairs:
     advice = "give the clean images, and the degraded ones or a task"
     kept = None if run is None else _kept_names(run / SPLIT_FILE)
     if run is None or not kept:
@@ -82,6 +84,7 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
         task=data.task,
         channels=channels,
         axes=data.axes,
+        apart=apart,
         resample=data.resample,
     )
     chosen = tuple(pair for pair in found.pairs if pair.name in kept)

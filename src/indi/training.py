@@ -202,7 +202,7 @@ def _settings_of(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     method = card.method.model_dump() | {"conditioned": card.method.build().conditioned}
     if asked["method"].get("name", card.method.name) != card.method.name:
         del method["noise"], method["share_at_one"]  # which each method has its own of
-    data: dict[str, Any] = {"channels": card.channels}
+    data: dict[str, Any] = {"channels": card.channels, "apart": card.apart}
     if card.normalisation is not None and card.normalisation.kind is not None:
         data["normalise"] = card.normalisation.kind
     return {"method": method, "network": card.network.model_dump(), "data": data}
@@ -257,6 +257,7 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         method=config.method,
         network=config.network,
         channels=report.channels,
+        colour=report.colour,
         task=config.data.task,
         normalisation=measure_normalisation(
             training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample
@@ -294,7 +295,9 @@ def match_training_pairs(data: DataSettings) -> PairReport:
     if data.task is not None:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
-    report = match_pairs(Path(data.clean), degraded, channels=data.channels, axes=data.axes, resample=data.resample)
+    report = match_pairs(
+        Path(data.clean), degraded, channels=data.channels, axes=data.axes, apart=data.apart, resample=data.resample
+    )
     report.raise_if_unusable()
     return report
 

@@ -128,13 +128,16 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         return header
 
 
-def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str | None = None) -> list[Header]:
+def read_headers(
+    path: str | os.PathLike[str], *, channels: int = 1, axes: str | None = None, apart: bool = False
+) -> list[Header]:
     """Return size, channels and type of each picture in a file, of which a TIFF or a Zarr volume may hold many.
 
     Args:
         path: The file.
         channels: Of the model; see ``stack.open_stack``.
         axes: Of a stack; see there.
+        apart: Whether channels are pictures of their own; see there.
 
     Raises:
         ImageError: it is missing, damaged, or of a kind that is refused.
@@ -142,13 +145,16 @@ def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str |
     if not is_zarr(Path(path)):
         with _opened(Path(path)) as (file, format_):
             headers = format_.headers(file)
-        if len(headers) == 1 or (channels == 1 and axes is None):
+        are_whole = not (apart and any(header.apart for header in headers))
+        if are_whole and (len(headers) == 1 or apart or (channels == 1 and axes is None)):
             return headers
-    with open_stack(Path(path), channels=channels, axes=axes) as stack:
+    with open_stack(Path(path), channels=channels, axes=axes, apart=apart) as stack:
         return list(stack.headers)
 
 
-def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None) -> Array:
+def read_picture(
+    path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None, apart: bool = False
+) -> Array:
     """Return the pixels of one picture of a TIFF file or a Zarr volume, without its alpha.
 
     Args:
@@ -156,11 +162,12 @@ def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1
         number: Which picture, from 0, of those of ``read_headers``.
         channels: Of the model; see ``stack.open_stack``.
         axes: Of the stack; see there.
+        apart: Whether channels are pictures of their own; see there.
 
     Raises:
         ImageError: it is missing, damaged, cut short, or of a kind that is refused.
     """
-    with open_stack(Path(path), channels=channels, axes=axes) as stack:
+    with open_stack(Path(path), channels=channels, axes=axes, apart=apart) as stack:
         header = stack.headers[number]
         with _named(Path(path)):
             _check_size(header, MAX_PIXELS)

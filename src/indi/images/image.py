@@ -76,12 +76,16 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Header:
-    """What an image is, found without decoding it. ``channels`` does not count alpha."""
+    """What an image is, found without decoding it.
+
+    ``channels`` does not count alpha. They are ``apart`` where the file does not say that they are colours.
+    """
 
     height: int
     width: int
     channels: int
     dtype: np.dtype[np.generic]
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False)

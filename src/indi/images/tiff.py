@@ -135,13 +135,15 @@ def page_of(directory: Directory, first: Directory) -> Page:
         raise ImageError(f"TIFF of {kind} pixels; convert it to 8 or 16 bit unsigned or 32-bit float first")
     extra = directory.numbers(Name.EXTRA)
     channels = samples - sum(kind != 0 for kind in extra)
+    photometric = directory.number(Name.PHOTOMETRIC, BLACK_IS_ZERO)
+    are_apart = channels > 1 and not (channels == 3 and photometric in (RGB, YCBCR))
     page = Page(
-        header=Header(height, width, channels, np.dtype(dtype)),
+        header=Header(height, width, channels, np.dtype(dtype), are_apart),
         directory=directory,
         bits=bits[0],
         samples=samples,
         extra=extra,
-        photometric=directory.number(Name.PHOTOMETRIC, BLACK_IS_ZERO),
+        photometric=photometric,
         compression=directory.number(Name.COMPRESSION, 1),
         planar=planar,
     )

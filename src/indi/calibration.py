@@ -188,7 +188,13 @@ def calibrate(
     restorer = load(folder, device=device)
     how = restorer.walk(steps, samples=samples, times=times, sampler=sampler, realism=realism)
     found = find_test_pairs(
-        folder, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
+        folder,
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        channels=restorer.card.channels,
+        apart=restorer.card.apart,
+        resample=resample,
     )
     trained = settings_of_data(folder)
     clean_images = (load_pair(replace(pair, degraded=None), channels=restorer.card.channels) for pair in found.pairs)

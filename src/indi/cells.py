@@ -134,7 +134,7 @@ class Cell:
     def _measure(self) -> Generator[tuple[str, float], None, None]:
         yield "measuring", 0.0
         model = load_model(self.run)
-        found = find_test_pairs(self.run, channels=model.card.channels, **self.test)
+        found = find_test_pairs(self.run, channels=model.card.channels, apart=model.card.apart, **self.test)
         restorer = Restorer(model, device=self.device)
         evaluation = Evaluation(
             restorer,

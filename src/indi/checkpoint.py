@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from indi.config import MethodSettings, NetworkSettings, Settings
 from indi.errors import ModelError
-from indi.images import atomic
+from indi.images import MAX_CHANNELS, atomic
 from indi.networks import NETWORKS, Network
 from indi.normalisation import Normalisation
 
@@ -37,6 +37,7 @@ class Card(Settings):
     """What a model is: enough to rebuild it and to use it rightly.
 
     Attributes:
+        colour: Whether its three channels are red, green and blue. Older cards do not say.
         licence: The terms of the weights, where they have some of their own; training from them passes these on.
     """
 
@@ -45,7 +46,7 @@ class Card(Settings):
     name: str
     method: MethodSettings
     network: NetworkSettings
-    channels: int
+    channels: int = Field(ge=1, le=MAX_CHANNELS)
     task: str | None = None
     normalisation: Normalisation | None = None
     iterations: int = 0
@@ -53,6 +54,13 @@ class Card(Settings):
     seconds: float = 0.0
     pairs: int = 0
     licence: str | None = None
+    colour: bool | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether channels that are no colours, those of a microscope, are images of their own to this model."""
+        made_of_photographs = self.channels == 3 and self.task is not None and self.normalisation is None
+        return made_of_photographs if self.colour is None else self.colour
 
 
 @dataclass(frozen=True)

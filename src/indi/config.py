@@ -95,6 +95,7 @@ class DataSettings(Settings):
     gray: Share = Field(0.0, description="share of a task's crops turned gray, so that a colour model serves gray too")
     channels: int | None = Field(None, ge=1, le=64, description="channels to train on; None: those of the images")
     axes: str | None = Field(None, description="of stacks, such as ZCYX, where the files do not know or are wrong")
+    apart: bool = Field(False, description="channels of stacks are images of their own, as for a model of colours")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share = Field(0.1, description="share of the images kept from training, for validation")

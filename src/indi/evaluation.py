@@ -333,7 +333,13 @@ def evaluate(
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model
     found = find_test_pairs(
-        run, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
+        run,
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        channels=restorer.card.channels,
+        apart=restorer.card.apart,
+        resample=resample,
     )
     evaluation = Evaluation(
         restorer,

@@ -16,8 +16,9 @@ from indi.archive import Archive
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
-from indi.images import READABLE_SUFFIXES, Image, Metadata, find_images, from_unit, is_zarr, read, to_unit, write
+from indi.images import READABLE_SUFFIXES, Image, find_images, from_unit, is_zarr, read, to_unit, write
 from indi.images.enlarged import enlarged
+from indi.images.maps import of_map
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 from indi.restoration import Pixels, Restorer
@@ -209,8 +210,10 @@ class Restoration:
         if self.enlarged != 1:
             raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
         targets = tuple(self.targets(job, calibration))
-        how, channels = self.how(restorer), restorer.card.channels
-        return StackJob(job.source, targets, how, self.samples, self.seed, calibration, channels, self.axes)
+        how, card = self.how(restorer), restorer.card
+        return StackJob(
+            job.source, targets, how, self.samples, self.seed, calibration, card.channels, self.axes, card.apart
+        )
 
     def images(
         self,
@@ -399,7 +402,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _like(image: Image, pixels: Pixels) -> Image:
-    """Return the image with new pixels; a map of another type than the image keeps the size of its pixels alone."""
+    """Return the image with new pixels; a map of another type than the image keeps what is true of it."""
     if pixels.dtype == image.pixels.dtype:
         return replace(image, pixels=pixels)
-    return Image(pixels, None, Metadata(resolution=image.metadata.resolution))
+    return Image(pixels, None, of_map(image.metadata))

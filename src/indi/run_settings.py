@@ -66,7 +66,7 @@ def settings_of_model(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     method = card.method.model_dump() | {"conditioned": card.method.build().conditioned}
     if asked["method"].get("name", card.method.name) != card.method.name:
         del method["noise"], method["share_at_one"]  # which each method has its own of
-    data: dict[str, Any] = {"channels": card.channels}
+    data: dict[str, Any] = {"channels": card.channels, "apart": card.apart}
     if card.normalisation is not None and card.normalisation.kind is not None:
         data["normalise"] = card.normalisation.kind
     return {"method": method, "network": card.network.model_dump(), "data": data}

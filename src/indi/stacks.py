@@ -55,6 +55,7 @@ class StackJob:
         calibration: That fits these restorations.
         channels: Of the model; those of a stack that has as many are restored together.
         axes: Of the stack, where they are given.
+        apart: Whether its channels are pictures of their own, by the model's card.
     """
 
     source: Path
@@ -65,6 +66,7 @@ class StackJob:
     calibration: Calibration | None = None
     channels: int = 1
     axes: str | None = None
+    apart: bool = False
 
     def opened(self) -> Stack:
         """Open the file.
@@ -72,7 +74,7 @@ class StackJob:
         Raises:
             ConfigError, ImageError, MissingExtraError: As ``open_stack``.
         """
-        return open_stack(self.source, channels=self.channels, axes=self.axes)
+        return open_stack(self.source, channels=self.channels, axes=self.axes, apart=self.apart)
 
     @property
     def work(self) -> Path:
@@ -92,7 +94,7 @@ class StackJob:
                 if target.suffix.lower() not in stack.suffixes:
                     suffix = stack.suffixes[0]
                     raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
-            if stack.headers[0].channels == 1 < restorer.card.channels and restorer.card.task is None:
+            if stack.headers[0].channels == 1 < restorer.card.channels and not self.apart:
                 log.warning(
                     "warning: %s: its pictures have 1 channel and are restored alone, as gray, by a model of %d; where "
                     "some belong together, say so by --axes, such as CYX",
@@ -161,6 +163,7 @@ class StackJob:
         return {
             "source": [self.source.name, *state_of(self.source)],
             "axes": self.axes,
+            "apart": self.apart,
             **deciding(restorer, self.how, self.samples, self.seed, self.calibration),
         }
 

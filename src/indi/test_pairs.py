@@ -35,6 +35,7 @@ def find_test_pairs(
     task: str | None,
     channels: int | None = None,
     axes: str | None = None,
+    apart: bool = False,
     resample: bool = False,
 ) -> FoundPairs:
     """Return the pairs to measure on: those of folders, or those that a run kept for validation.
@@ -46,6 +47,7 @@ def find_test_pairs(
         task: Makes the degraded images, in its fixed form.
         channels: What the model takes; images that cannot fit are refused before anything is measured.
         axes: Of stacks, where the files do not know them; those that the run was trained with, unless given.
+        apart: Whether channels of stacks are images of their own, by the model's card.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
 
     Raises:
@@ -53,7 +55,7 @@ def find_test_pairs(
         DataError, ImageError: They do not fit each other.
     """
     if clean is None and degraded is None and task is None:
-        return _validation_pairs(None if model is None else find_model(model), channels)
+        return _validation_pairs(None if model is None else find_model(model), channels, apart)
     if clean is None or (degraded is None) == (task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if task is not None:
@@ -61,7 +63,7 @@ def find_test_pairs(
     folder = None if degraded is None else Path(degraded)
     if axes is None and model is not None and (trained := settings_of_data(find_model(model))) is not None:
         axes = trained.axes
-    report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
+    report = match_pairs(Path(clean), folder, channels=channels, axes=axes, apart=apart, resample=resample)
     report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded or report.passed_over:
         for line in report.summary().splitlines():
@@ -71,7 +73,7 @@ def find_test_pairs(
     return FoundPairs(report.pairs, source, task, resample)
 
 
-def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
+def _validation_pairs(run: Path | None, channels: int | None, apart: bool) -> FoundPairs:
     advice = "give the clean images, and the degraded ones or a task"
     split = None if run is None else Split.read(run)
     data = None if run is None else settings_of_data(run)
@@ -87,6 +89,7 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
         task=data.task,
         channels=channels,
         axes=data.axes,
+        apart=apart,
         resample=data.resample,
     )
     kept = set(split.validation)

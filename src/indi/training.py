@@ -152,6 +152,7 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         method=config.method,
         network=config.network,
         channels=report.channels,
+        colour=report.colour,
         task=config.data.task,
         normalisation=normalisation,
         pairs=len(training_pairs),
@@ -186,7 +187,9 @@ def match_training_pairs(data: DataSettings) -> PairReport:
     if data.task is not None:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
-    report = match_pairs(Path(data.clean), degraded, channels=data.channels, axes=data.axes, resample=data.resample)
+    report = match_pairs(
+        Path(data.clean), degraded, channels=data.channels, axes=data.axes, apart=data.apart, resample=data.resample
+    )
     report.raise_if_unusable()
     return report
 

@@ -81,7 +81,8 @@ class Crops:
         self._gray = gray
         first_of = {pair.clean: pair for pair in reversed(pairs)}
         in_file = {
-            file: images.read_headers(file, channels=channels, axes=pair.axes) for file, pair in first_of.items()
+            file: images.read_headers(file, channels=channels, axes=pair.axes, apart=pair.apart)
+            for file, pair in first_of.items()
         }
         headers = [in_file[pair.clean][pair.picture or 0] for pair in pairs]
         self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)

@@ -27,6 +27,7 @@ class Pair:
         degraded: the degraded file; None where a task makes it from the clean one.
         picture: which of the pictures of both files, from 0, where they are stacks.
         axes: of the stacks, where they are given.
+        apart: whether channels are pictures of their own; see `images.read_headers`.
         same_as: scene of an earlier pair with the very same clean pixels, as found by `check_pairs`.
     """
 
@@ -35,6 +36,7 @@ class Pair:
     degraded: Path | None = None
     picture: int | None = None
     axes: str | None = None
+    apart: bool = False
     same_as: str | None = None
 
     @property
@@ -91,7 +93,7 @@ def on_grid(pair: Pair, loaded: Sequence[Pixels], *, resample: bool) -> tuple[Pi
 def _stored(file: Path, pair: Pair, channels: int) -> Pixels:
     if pair.picture is None:
         return images.read(file).pixels
-    return images.read_picture(file, pair.picture, channels=channels, axes=pair.axes)
+    return images.read_picture(file, pair.picture, channels=channels, axes=pair.axes, apart=pair.apart)
 
 
 def grid_problem(pair: Pair, sizes: Sequence[tuple[int, ...]], *, resample: bool) -> str | None:

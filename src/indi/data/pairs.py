@@ -24,6 +24,7 @@ class PairReport:
     Attributes:
         pairs: the usable pairs, in the order of the clean folder.
         channels: what a model of these pairs needs; gray images among colour ones count as colour.
+        colour: whether three channels are red, green and blue.
         unmatched_clean: clean files without a degraded partner; left out, which does not stop training.
         unmatched_degraded: degraded files without a clean partner; left out too.
         problems: (name, sentence) for each pair that cannot be used.
@@ -34,6 +35,7 @@ class PairReport:
 
     pairs: tuple[Pair, ...]
     channels: int
+    colour: bool = False
     unmatched_clean: tuple[Path, ...] = ()
     unmatched_degraded: tuple[Path, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
@@ -79,6 +81,7 @@ def match_pairs(
     *,
     channels: int | None = None,
     axes: str | None = None,
+    apart: bool = False,
     resample: bool = False,
 ) -> PairReport:
     """Match images of two folders by name (suffix ignored, case kept) and compare their headers.
@@ -89,6 +92,7 @@ def match_pairs(
         channels: what the model takes; None for what the images have. The channels of a stack that has as many make
             one picture.
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong.
+        apart: channels that are no colours are pictures of their own, whatever the model has.
         resample: accept sizes in a whole-number ratio; `load_pair` then brings the degraded image to the
             clean grid.
 
@@ -114,7 +118,7 @@ def match_pairs(
     headers: Headers = {}
     for pair in pairs:
         try:
-            headers |= _pictures(pair, channels or 1, axes)
+            headers |= _pictures(pair, channels or 1, axes, apart)
         except IndiError as error:
             problems.append((pair.name, str(error)))
     channels = channels or _common_channels(headers)
@@ -128,6 +132,7 @@ def match_pairs(
     return PairReport(
         pairs=tuple(headers),
         channels=channels,
+        colour=channels == 3 and not any(header.apart for _, header in _each(headers)),
         unmatched_clean=_without_partner(ours, partners) if degraded else (),
         unmatched_degraded=_without_partner(theirs, partners.values()),
         problems=tuple(problems),
@@ -141,21 +146,21 @@ def match_pairs(
     )
 
 
-def _pictures(pair: Pair, channels: int, axes: str | None) -> Headers:
+def _pictures(pair: Pair, channels: int, axes: str | None, apart: bool) -> Headers:
     """Return the pair, or where its files are stacks one for each picture, with the headers.
 
     Raises:
         DataError: One file holds more pictures than the other.
         ImageError: A header cannot be read.
     """
-    found = [images.read_headers(file, channels=channels, axes=axes) for file in pair.files]
+    found = [images.read_headers(file, channels=channels, axes=axes, apart=apart) for file in pair.files]
     counts = [len(each) for each in found]
     if len(set(counts)) > 1:
         raise DataError(f"{pair.clean} holds {count(counts[0], 'picture')}, {pair.degraded} {counts[1]}; give as many")
     if counts[0] == 1 and not any(map(images.is_zarr, pair.files)):
         return {pair: [each[0] for each in found]}
     return {
-        replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number, axes=axes): list(headers)
+        replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number, axes=axes, apart=apart): list(headers)
         for number, headers in enumerate(zip(*found, strict=True))
     }
 

@@ -11,11 +11,12 @@ from indi.images.files import (
     read_picture,
     write,
 )
-from indi.images.image import MAX_PIXELS, Header, Image, Metadata, Resolution
+from indi.images.image import MAX_CHANNELS, MAX_PIXELS, Header, Image, Metadata, Resolution
 from indi.images.tags import orientation
 from indi.images.zarr_stack import is_zarr
 
 __all__ = [
+    "MAX_CHANNELS",
     "MAX_PIXELS",
     "READABLE_SUFFIXES",
     "Header",

@@ -128,13 +128,16 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         return header
 
 
-def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str | None = None) -> list[Header]:
+def read_headers(
+    path: str | os.PathLike[str], *, channels: int = 1, axes: str | None = None, apart: bool = False
+) -> list[Header]:
     """Return size, channels and type of each picture in a file, of which a TIFF or a Zarr volume may hold many.
 
     Args:
         path: The file.
         channels: Of the model; see ``stack.open_stack``.
         axes: Of a stack; see there.
+        apart: Whether channels are pictures of their own; see there.
 
     Raises:
         ImageError: it is missing, damaged, or of a kind that is refused.
@@ -142,13 +145,16 @@ def read_headers(path: str | os.PathLike[str], *, channels: int = 1, axes: str |
     if not is_zarr(Path(path)):
         with _opened(Path(path)) as (file, format_):
             headers = format_.headers(file)
-        if len(headers) == 1 or (channels == 1 and axes is None):
+        are_whole = not (apart and any(header.apart for header in headers))
+        if are_whole and (len(headers) == 1 or apart or (channels == 1 and axes is None)):
             return headers
-    with open_stack(Path(path), channels=channels, axes=axes) as stack:
+    with open_stack(Path(path), channels=channels, axes=axes, apart=apart) as stack:
         return list(stack.headers)
 
 
-def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None) -> Array:
+def read_picture(
+    path: str | os.PathLike[str], number: int, *, channels: int = 1, axes: str | None = None, apart: bool = False
+) -> Array:
     """Return the pixels of one picture of a TIFF file or a Zarr volume, without its alpha.
 
     Args:
@@ -156,12 +162,15 @@ def read_picture(path: str | os.PathLike[str], number: int, *, channels: int = 1
         number: Which picture, from 0, of those of ``read_headers``.
         channels: Of the model; see ``stack.open_stack``.
         axes: Of the stack; see there.
+        apart: Whether channels are pictures of their own; see there.
 
     Raises:
         ImageError: it is missing, damaged, cut short, or of a kind that is refused.
     """
-    with open_stack(Path(path), channels=channels, axes=axes) as stack:
+    with open_stack(Path(path), channels=channels, axes=axes, apart=apart) as stack:
         header = stack.headers[number]
+        with _named(Path(path)):
+            _check_size(header, MAX_PIXELS)
         return stack.pixels(number, Box(0, 0, header.height, header.width))
 
 
@@ -178,10 +187,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
     """
     with _opened(Path(path)) as (file, format_):
         (header,) = _single(format_.headers(file))
-        pixels = header.height * header.width * -(-header.channels // 4)
-        if pixels > max_pixels:
-            claim = f"it claims {pixels:,} pixels, above the limit of {max_pixels:,}"
-            raise ImageError(f"{claim}; raise max_pixels if you trust the file")
+        _check_size(header, max_pixels)
         return format_.decode(file)
 
 
@@ -206,6 +212,7 @@ def write(path: str | os.PathLike[str], image: Image) -> None:
     try:
         with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
             format_.encode(image, file)
+        tiff_write.say_left_out(path, image.metadata.tiff.left_out if image.metadata.tiff else ())
     except ImageError:
         raise
     except IndiError as error:
@@ -237,6 +244,13 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, _Format]]:
         raise ImageError(
             f"{path}: cannot read: {error.strerror or error}; check the name and the permissions"
         ) from error
+
+
+def _check_size(header: Header, most: int) -> None:
+    pixels = header.height * header.width * -(-header.channels // 4)
+    if pixels > most:
+        claim = f"it claims {pixels:,} pixels, above the limit of {most:,}"
+        raise ImageError(f"{claim}; raise max_pixels if you trust the file")
 
 
 def _single(headers: list[Header]) -> list[Header]:

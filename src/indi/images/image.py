@@ -9,9 +9,11 @@ import numpy as np
 
 from indi.errors import ImageError
 from indi.images.convert import Array
+from indi.images.gamma import profile_of
 
 PIXEL_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 MAX_CHANNELS = 64
+MAX_PLANES = 2**20  # pictures of a file: a few bytes can claim any number, and each is listed
 MAX_PIXELS = 2**29
 """How many pixels ``read`` accepts unless told otherwise: 1.6 GB as 8-bit colour."""
 
@@ -39,12 +41,17 @@ class Resolution:
 
 @dataclass(frozen=True)
 class TiffLayout:
-    """How a TIFF stored its pixels, by the numbers of the TIFF 6.0 tags: the same is written again."""
+    """How a TIFF stored its pixels, by the numbers of the TIFF 6.0 tags: the same is written again.
+
+    ``tile`` is height and width of its tiles. ``left_out`` says in words what of the file no other can hold.
+    """
 
     compression: int
     photometric: int
     planar: int
     premultiplied: bool
+    tile: tuple[int, int] | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,16 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Header:
-    """What an image is, found without decoding it. ``channels`` does not count alpha."""
+    """What an image is, found without decoding it.
+
+    ``channels`` does not count alpha. They are ``apart`` where the file does not say that they are colours.
+    """
 
     height: int
     width: int
     channels: int
     dtype: np.dtype[np.generic]
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +129,14 @@ class Image:
         space = icc[16:20] if icc else b""
         misfit = (space == b"GRAY" and self.channels > 1) or (space == b"RGB " and self.channels == 1)
         return None if misfit else icc
+
+    @property
+    def portable_icc(self) -> bytes | None:
+        """The fitting colour profile, or for formats without PNG's chunks what these say of the colours."""
+        chunks = dict(self.metadata.png_chunks)
+        if self.metadata.icc or {b"sRGB", b"cICP"} & chunks.keys():
+            return self.fitting_icc
+        return profile_of(chunks.get(b"gAMA"), chunks.get(b"cHRM"), gray=self.channels == 1)
 
     def stacked(self) -> Array:
         """Return the samples as files hold them: pixels, and alpha as the last channel if there is one."""

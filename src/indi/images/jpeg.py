@@ -31,7 +31,9 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan, after 
 _LONGEST = 65533
 _LONGEST_SIDE = 65500  # libjpeg's; the format's own is 65535
 _SUM = 3685  # of the luminance table that T.81 annex K gives, which encoders scale by their quality
+_BLOCK = 64  # pixels
 _MOST_SCANS = 200  # encoders write about ten; every one costs a pass over all pixels
+_USUAL_SCANS, _MOST_VISITS = 32, 2**26  # of blocks by scans
 
 _JFIF = b"JFIF\0"
 _ADOBE = b"Adobe"
@@ -63,18 +65,21 @@ def decode(file: BinaryIO) -> Image:
     from PIL.JpegImagePlugin import JpegImageFile
 
     expected = header(file)
-    needed, applications, scans = [SIGNATURE[:2]], [], 0
+    blocks = expected.height * expected.width / _BLOCK
+    most = max(_USUAL_SCANS, min(_MOST_SCANS, _MOST_VISITS / blocks))
+    needed, applications, scans, coded = [SIGNATURE[:2]], [], 0, 0
     for marker, data, scan in _segments(file):
         scans += marker == _SCAN
-        if scans > _MOST_SCANS:
-            raise ImageError(
-                f"JPEG with more than {_MOST_SCANS} scans: it would take very long to decode; save it again"
-            )
+        coded += len(scan)
+        if scans > most:
+            raise ImageError(f"JPEG with more than {most:.0f} scans: it would take very long to decode; save it again")
         is_aside = marker == _COMMENT or marker in _APPLICATION
         if is_aside:
             applications.append((marker, data))
         if not is_aside or data.startswith((_JFIF, _ADOBE)):  # these two tell RGB from YCbCr
             needed += [_segment(marker, data), scan]
+    if blocks > 8 * coded:  # each takes a bit or more
+        raise ImageError(f"damaged JPEG: its pixels cannot lie in {coded:,} bytes; copy it again")
     needed.append(bytes((0xFF, _END)))
     with foreign_code("damaged JPEG"), JpegImageFile(BytesIO(b"".join(needed))) as picture:
         pixels = np.array(picture)
@@ -211,7 +216,7 @@ def _metadata_segments(image: Image) -> Iterator[tuple[int, bytes]]:
         yield 0xE1, _EXIF + metadata.exif
     if metadata.xmp:
         yield 0xE1, _XMP + metadata.xmp
-    if icc := image.fitting_icc:
+    if icc := image.portable_icc:
         room = _LONGEST - len(_ICC) - 2
         pieces = [icc[start : start + room] for start in range(0, len(icc), room)]
         if len(pieces) > 255:

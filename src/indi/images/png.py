@@ -21,6 +21,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_MOST_UNPACKED = 1040  # bytes that deflate makes of one, at most
 _FOR_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _OF_COLOUR = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
@@ -65,6 +67,7 @@ def decode(file: BinaryIO) -> Image:
             others.append((kind, data))
         else:
             raise ImageError(f"PNG with an unknown chunk {kind!r} that it needs for its pixels; save it again")
+    _check_room(needed[0], sum(map(len, needed)))
     with foreign_code("damaged PNG"):
         samples = png_decode(SIGNATURE + b"".join(needed))
     shape = (expected.height, expected.width)
@@ -97,6 +100,7 @@ def encode(image: Image, file: BinaryIO) -> None:
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield each chunk's type and data, from after the signature through IEND."""
+    whole = file.seek(0, 2)
     file.seek(len(SIGNATURE))
     kind = b""
     while kind != b"IEND":
@@ -106,12 +110,19 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         length, kind = _number(start[:4]), start[4:]
         if not kind.isalpha():
             raise ImageError("damaged PNG: a chunk has no name")
-        rest = file.read(length + 4)
-        if len(rest) < length + 4:
+        if file.tell() + length + 4 > whole:
             raise ImageError("PNG cut short: its end is missing")
+        rest = file.read(length + 4)
         if zlib.crc32(rest[:length], zlib.crc32(kind)) != _number(rest[length:]):
             raise ImageError(f"damaged PNG: the checksum of its {kind.decode('ascii')} chunk is wrong")
         yield kind, rest[:length]
+
+
+def _check_room(head: bytes, length: int) -> None:
+    """Refuse an image whose pixels cannot have been packed into so few bytes, before memory is taken for them."""
+    width, height, depth, colour = struct.unpack_from(">IIBB", head, 8)
+    if height * (width * depth * _SAMPLES[colour] // 8) > length * _MOST_UNPACKED:
+        raise ImageError(f"damaged PNG: {height:,} x {width:,} pixels cannot lie in {length:,} bytes; copy it again")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -126,14 +137,14 @@ def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
     icc = exif = xmp = resolution = None
     kept = []
     for kind, data in chunks:
-        if kind == b"iCCP":
+        if kind == b"iCCP" and icc is None:  # a file has one: of more, each could unpack to much
             icc = _inflate(data.partition(b"\0")[2][1:])
         elif kind == b"eXIf":
             exif = data.removeprefix(b"Exif\0\0")
         elif kind == b"pHYs" and len(data) == 9:
             x, y, unit = struct.unpack(">IIB", data)
             resolution = Resolution(x, y, "metre" if unit == 1 else "aspect")
-        elif kind == b"iTXt" and data.startswith(_XMP_KEYWORD):
+        elif kind == b"iTXt" and data.startswith(_XMP_KEYWORD) and xmp is None:
             xmp = _international_text(data[len(_XMP_KEYWORD) :])
         elif kind in _OF_COLOUR or kind[3] & 32:  # small last letter: stays true whatever the pixels are
             kept.append((kind, data))

@@ -58,13 +58,15 @@ class Stack(AbstractContextManager["Stack"], Protocol):
         """
 
 
-def open_stack(path: Path, *, channels: int = 1, axes: str | None = None) -> Stack:
+def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart: bool = False) -> Stack:
     """Open a TIFF file or a Zarr folder.
 
     Args:
         path: Where it lies.
         channels: Of the model. Gray pictures along a C axis of that length are one picture of as many channels.
         axes: The axes, such as ZCYX, of the pictures as they lie in the file, where it does not know them or is wrong.
+        apart: Each channel is a gray picture of its own, whatever the model has. Colours, which are samples of a pixel
+            that the file calls RGB, stay together.
 
     Raises:
         ConfigError: ``axes`` are none.
@@ -73,7 +75,9 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None) -> Sta
     """
     stack: Stack = ZarrStack(path) if is_zarr(path) else TiffStack(path, by_axes=axes is None)
     try:
-        along = _places(stack, axes, channels)
+        along = _places(stack, axes, 1 if apart else channels)
+        if apart:
+            return ChannelsApart(stack) if any(header.apart for header in stack.headers) else stack
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels
         return ChannelsTogether(stack, along) if in_channels else stack
     except BaseException:
@@ -115,7 +119,7 @@ class ChannelsTogether:
         if any(header != parts[0] for parts in headers for header in parts):
             raise ImageError(f"{stack.path}: channels of one picture differ in size or type; check the axes")
         firsts = [parts[0] for parts in headers]
-        self.headers: Sequence[Header] = [replace(header, channels=along["C"]) for header in firsts]
+        self.headers: Sequence[Header] = [replace(header, channels=along["C"], apart=True) for header in firsts]
 
     def __enter__(self) -> Self:
         return self
@@ -141,8 +145,57 @@ class ChannelsTogether:
         self._stack.write_like(path, of_channel, dtype)
 
 
+class ChannelsApart:
+    """A stack of which each channel is a picture of its own, but for those of colours; see ``Stack``."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.path, self.suffixes = stack.path, stack.suffixes
+        self._parts: list[tuple[int, int | None]] = [
+            (number, channel)
+            for number, header in enumerate(stack.headers)
+            for channel in (range(header.channels) if header.apart else [None])
+        ]
+        whole = stack.headers
+        self.headers: Sequence[Header] = [
+            whole[number] if channel is None else replace(whole[number], channels=1, apart=False)
+            for number, channel in self._parts
+        ]
+        count = len(self._parts) // len(whole)
+        is_even = all(header.apart and header.channels == count for header in whole)
+        self.axes, self.places = (f"{stack.axes}C", (*stack.places, count)) if is_even else ("I", (len(self._parts),))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def pixels(self, number: int, box: Box) -> Array:
+        """Return a box of a channel, (height, width), or of a picture in colour."""
+        picture, channel = self._parts[number]
+        values = self._stack.pixels(picture, box)
+        return values if channel is None else np.ascontiguousarray(values[..., channel])
+
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+        """Write new channels to the pictures that they are of in this stack."""
+        numbers: dict[int, list[int]] = {}
+        for number, (whole, _) in enumerate(self._parts):
+            numbers.setdefault(whole, []).append(number)
+
+        def of_picture(whole: int) -> ReadRows:
+            channels = [picture(number) for number in numbers[whole]]
+            if self._parts[numbers[whole][0]][1] is None:
+                return channels[0]
+            return lambda start, stop: np.stack([rows(start, stop) for rows in channels], axis=-1)
+
+        self._stack.write_like(path, of_picture, dtype)
+
+
 def is_stack(path: Path, in_memory: int) -> bool:
-    """Return whether a path holds several pictures, or one of more values than ``in_memory``.
+    """Return whether a path holds several pictures, or channels that may be, or one of more values than ``in_memory``.
 
     What cannot be read holds none: whoever reads it says why.
     """
@@ -153,8 +206,8 @@ def is_stack(path: Path, in_memory: int) -> bool:
             if not file.read(4).startswith(tiff.SIGNATURES):
                 return False
             header, *others = tiff.headers(file)
-        if others or header.height * header.width * header.channels <= in_memory:
-            return bool(others)
+        if others or header.apart or header.height * header.width * header.channels <= in_memory:
+            return bool(others) or header.apart
         with TiffStack(path):
             return True
     except (OSError, ImageError):

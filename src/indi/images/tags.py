@@ -6,7 +6,7 @@ Source: TIFF 6.0 (Adobe, 1992) section 2; BigTIFF (2007); CIPA DC-008 (EXIF) sec
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from io import BytesIO
@@ -38,6 +38,8 @@ class Name(IntEnum):
     PLANAR = 284
     UNIT = 296
     PREDICTOR = 317
+    JPEG_TABLES = 347
+    SUBSAMPLING = 530
     COLOUR_MAP = 320
     TILE_WIDTH = 322
     TILE_LENGTH = 323
@@ -58,6 +60,8 @@ class Name(IntEnum):
 _POINTERS = {Name.EXIF, Name.GPS, Name.INTEROPERABILITY}
 _DEEPEST = 3
 _MOST_TAGS = 4096
+_ENTRY = 12  # bytes of the shortest entry
+_SHARED_ENTRIES, _SHARED_BYTES = 2**12, 2**20  # that directories may have in common
 
 _SIZES = {
     1: 1,
@@ -140,8 +144,8 @@ class Directory:
     tree: Tree
     encoding: Encoding
 
-    def numbers(self, tag: int) -> list[int]:
-        """Return the whole numbers under ``tag``; none where it is missing.
+    def numbers(self, tag: int, *, most: int | None = None) -> list[int]:
+        """Return the whole numbers under ``tag``, ``most`` of them; none where it is missing.
 
         Raises:
             ImageError: it holds something else.
@@ -151,7 +155,9 @@ class Directory:
             return []
         if not isinstance(value, Tag) or value.kind not in _UNSIGNED:
             raise ImageError(f"damaged tags: tag {tag} does not hold whole numbers")
-        return [int(number) for number in np.frombuffer(value.data, self.encoding.order + _UNSIGNED[value.kind])]
+        found = np.frombuffer(value.data, self.encoding.order + _UNSIGNED[value.kind])
+        numbers: list[int] = found[:most].tolist()
+        return numbers
 
     def number(self, tag: int, default: int) -> int:
         """Return the first whole number under ``tag``.
@@ -159,7 +165,7 @@ class Directory:
         Raises:
             ImageError: it holds something else.
         """
-        return (self.numbers(tag) or [default])[0]
+        return (self.numbers(tag, most=1) or [default])[0]
 
     def data(self, tag: int) -> bytes | None:
         """Return the bytes under ``tag``, the first where there are several."""
@@ -170,6 +176,32 @@ class Directory:
         """Return all values under ``tag``."""
         value = self.tree.get(tag)
         return [value, *value.others] if isinstance(value, Tag) else []
+
+
+class Room:
+    """What may still be read of the tags of one file.
+
+    Directories and values may lie upon each other, by which a small file could fill any memory and take any time. All
+    directories of a file share one room: little more than the file itself can hold.
+
+    Args:
+        length: Of the file in bytes.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._entries = length // _ENTRY + _SHARED_ENTRIES
+        self._bytes = length + _SHARED_BYTES
+
+    def take(self, *, entries: int = 0, size: int = 0) -> None:
+        """Count entries, or bytes of values.
+
+        Raises:
+            ImageError: there is no room for them.
+        """
+        self._entries -= entries
+        self._bytes -= size
+        if min(self._entries, self._bytes) < 0:
+            raise ImageError("tags cut short or damaged: they hold more than the file; save it again")
 
 
 def read_start(file: BinaryIO) -> tuple[Encoding, int]:
@@ -186,8 +218,24 @@ def read_start(file: BinaryIO) -> tuple[Encoding, int]:
     raise ImageError("damaged tags: the block does not begin as TIFF or EXIF does")
 
 
-def read_tree(file: BinaryIO, encoding: Encoding, offset: int, depth: int = 1) -> tuple[Tree, int]:
+def read_tree(
+    file: BinaryIO,
+    encoding: Encoding,
+    offset: int,
+    room: Room | None = None,
+    *,
+    essential: Collection[int] = (),
+    depth: int = 1,
+) -> tuple[Tree, int]:
     """Return the directory at ``offset`` with those below it, and the offset of the next one (0: none).
+
+    Args:
+        file: Open for reading.
+        encoding: Of the block.
+        offset: Where the directory begins.
+        room: What all directories of the file share; None where this is the only one.
+        essential: Tags that may not be of an unknown type, or without a value, which are passed over else.
+        depth: How many directories it lies within, and one.
 
     Raises:
         ImageError: damaged or cut short: something lies past the end, or is impossible.
@@ -204,24 +252,25 @@ def read_tree(file: BinaryIO, encoding: Encoding, offset: int, depth: int = 1) -
     described = struct.calcsize("=" + entry_format)
     length = described + encoding.word
     table = _take(file, offset + counted, count * length + encoding.word)
-    room = _length(file)
+    room = room or Room(_length(file))
+    room.take(entries=count)
     tree: Tree = {}
     for start in range(0, count * length, length):
         number, kind, values = struct.unpack_from(encoding.order + entry_format, table, start)
         inline = table[start + described : start + length]
         size = values * _SIZES.get(kind, 0)
         if not size:  # of a later standard, or empty: its length cannot be known, or there is none
+            if number in essential:
+                raise ImageError(f"damaged tags: tag {number} has no value of a known type; save the file again")
             continue
         if number in _POINTERS:
             place = encoding.unpack_word(inline)
-            below = read_tree(file, encoding, place, depth + 1)[0] if place else {}
+            below = read_tree(file, encoding, place, room, depth=depth + 1)[0] if place else {}
             if below:
                 tree[number] = below
             continue
         if size > encoding.word:
-            room -= size
-            if room < 0:  # values lying upon each other could fill any memory from a small file
-                raise ImageError("tags cut short or damaged: they hold more than the file")
+            room.take(size=size)
         data = inline[:size] if size <= encoding.word else _take(file, encoding.unpack_word(inline), size)
         tag, first = Tag(kind, values, data), tree.get(number)
         tree[number] = replace(first, others=(*first.others, tag)) if isinstance(first, Tag) else tag

@@ -29,7 +29,7 @@ from indi.images.image import (
     foreign_code,
 )
 from indi.images.tags import ASCII, RATIONAL, Directory, Name, Tag
-from indi.images.tiff_directories import directories, is_of_imagej, shape_note
+from indi.images.tiff_directories import OF_PLACES, directories, is_of_imagej, shape_note
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -40,7 +40,9 @@ UNITS: dict[int, Unit] = {1: "aspect", 2: "inch", 3: "cm"}
 _REFUSED_COLOURS = {PALETTE: "palette", 4: "mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw sensor"}
 _DTYPES = {(1, 1): np.uint8, (8, 1): np.uint8, (16, 1): np.uint16, (32, 3): np.float32}  # by bits and format
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex"}
-_JPEG = 7
+_UNCOMPRESSED, _JPEG = 1, 7
+_MOST_UNPACKED = {_UNCOMPRESSED: 1, 5: 1500, 8: 1100, 32946: 1100, 32773: 64}  # bytes that a stored one can become
+_ALIGNED = 4  # bytes, to which uncompressed strips may be filled up
 _LARGEST_PADDING = 2**24  # pixels of a tile, where the image is smaller than the tile
 
 # How pixels are stored, which is decided anew when they are written; and copies of the picture.
@@ -74,8 +76,10 @@ def headers(file: BinaryIO) -> list[Header]:
     Raises:
         ImageError: damaged, cut short, or of a kind that is refused.
     """
-    found, behind = directories(file)
-    return [page_of(directory, found[0][1]).header for _, directory in found] * behind
+    found = directories(file)
+    pages = [page_of(directory, found.directories[0]) for directory in found.directories]
+    check_planes(pages[0], found.behind, file.seek(0, 2))
+    return [page.header for page in pages] * found.behind
 
 
 def decode(file: BinaryIO) -> Image:
@@ -86,7 +90,7 @@ def decode(file: BinaryIO) -> Image:
     """
     from tifffile import TiffFile
 
-    page = _page(file)
+    page, left_out = _page(file)
     check_pieces(page, file.seek(0, 2))
     file.seek(0)
     with foreign_code("damaged TIFF"), TiffFile(file, _multifile=False) as opened:
@@ -103,14 +107,14 @@ def decode(file: BinaryIO) -> Image:
     if page.photometric == WHITE_IS_ZERO:
         samples = np.invert(samples)
     pixels, alpha = split(samples.astype(dtype, copy=False), page)
-    return Image(pixels, alpha, _metadata(page))
+    return Image(pixels, alpha, _metadata(page, left_out))
 
 
-def _page(file: BinaryIO) -> Page:
-    found, behind = directories(file)
-    if (pages := len(found) * behind) > 1:
+def _page(file: BinaryIO) -> tuple[Page, tuple[str, ...]]:
+    found = directories(file)
+    if (pages := len(found.directories) * found.behind) > 1:
         raise ImageError(f"holds {pages:,} pictures where a single one is needed; save it as files of one")
-    return page_of(found[0][1], found[0][1])
+    return page_of(found.directories[0], found.directories[0]), found.left_out
 
 
 def page_of(directory: Directory, first: Directory) -> Page:
@@ -131,13 +135,15 @@ def page_of(directory: Directory, first: Directory) -> Page:
         raise ImageError(f"TIFF of {kind} pixels; convert it to 8 or 16 bit unsigned or 32-bit float first")
     extra = directory.numbers(Name.EXTRA)
     channels = samples - sum(kind != 0 for kind in extra)
+    photometric = directory.number(Name.PHOTOMETRIC, BLACK_IS_ZERO)
+    are_apart = channels > 1 and not (channels == 3 and photometric in (RGB, YCBCR))
     page = Page(
-        header=Header(height, width, channels, np.dtype(dtype)),
+        header=Header(height, width, channels, np.dtype(dtype), are_apart),
         directory=directory,
         bits=bits[0],
         samples=samples,
         extra=extra,
-        photometric=directory.number(Name.PHOTOMETRIC, BLACK_IS_ZERO),
+        photometric=photometric,
         compression=directory.number(Name.COMPRESSION, 1),
         planar=planar,
     )
@@ -181,6 +187,12 @@ def layout_of(page: Page) -> tuple[int, int, list[int], list[int]]:
     return width, down, directory.numbers(Name.STRIP_OFFSETS), directory.numbers(Name.STRIP_COUNTS)
 
 
+def tile_of(page: Page) -> tuple[int, int] | None:
+    """Return height and width of the tiles, if there are any."""
+    across, down, *_ = layout_of(page)
+    return (down, across) if Name.TILE_OFFSETS in page.directory.tree else None
+
+
 def check_pieces(page: Page, length: int) -> None:
     """Refuse strips and tiles that are missing or end outside of the file: a decoder may fill in zeros.
 
@@ -198,6 +210,39 @@ def check_pieces(page: Page, length: int) -> None:
         raise ImageError("TIFF with empty pieces: a part of its pixels is missing; save it in full")
     if any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
         raise ImageError("TIFF cut short: a part of its pixels is missing; copy it again")
+    _check_lengths(page, across, down, counts)
+
+
+def _check_lengths(page: Page, across: int, down: int, counts: list[int]) -> None:
+    """Refuse strips and tiles that are too short for their pixels, and uncompressed ones that are too long.
+
+    Then their compression is another than the directory says, or a part of them is missing.
+    """
+    samples = page.samples if page.planar == 1 else 1
+    row = -(-across * samples * page.bits // 8)
+    is_tiled = Name.TILE_OFFSETS in page.directory.tree
+    tops = range(0, page.header.height, down)
+    rows = [down if is_tiled else min(down, page.header.height - top) for top in tops]
+    beside = math.ceil(page.header.width / across)
+    needed = [each * row for each in rows for _ in range(beside)] * (1 if page.planar == 1 else page.samples)
+    longest = -(-down * row // _ALIGNED) * _ALIGNED  # some writers say of the last strip what is true of the others
+    most = _MOST_UNPACKED.get(page.compression, math.inf)
+    for count, size in zip(counts, needed, strict=True):
+        if count * most < size:
+            raise ImageError(f"damaged TIFF: {count:,} bytes where {size:,} bytes of pixels are; save it again")
+        if page.compression == _UNCOMPRESSED and count > longest:
+            raise ImageError(f"damaged TIFF: {count:,} bytes where {longest:,} bytes of pixels are; save it again")
+
+
+def check_planes(page: Page, behind: int, length: int) -> None:
+    """Refuse more pictures behind one directory than the file can hold: they are not compressed.
+
+    Raises:
+        ImageError: the file is cut short or damaged.
+    """
+    size = page.header.height * page.header.width * page.samples * page.bits // 8
+    if behind > 1 and page.compression == _UNCOMPRESSED and behind * size > length:
+        raise ImageError(f"TIFF cut short: it says that it holds {behind:,} pictures, and does not; copy it again")
 
 
 def split(samples: Array, page: Page) -> tuple[Array, Array | None]:
@@ -209,9 +254,9 @@ def split(samples: Array, page: Page) -> tuple[Array, Array | None]:
     return np.ascontiguousarray(pixels), np.ascontiguousarray(samples[..., places[0]]) if places else None
 
 
-def _metadata(page: Page) -> Metadata:
+def _metadata(page: Page, left_out: tuple[str, ...]) -> Metadata:
     directory = page.directory
-    own_fields = {*OF_STORAGE, Name.ICC, Name.XMP}
+    own_fields = {*OF_STORAGE, *OF_PLACES, Name.ICC, Name.XMP}
     kept = {number: value for number, value in directory.tree.items() if number not in own_fields}
     if descriptions := list(_descriptions(directory)):
         kept[Name.DESCRIPTION] = replace(descriptions[0], others=tuple(descriptions[1:]))
@@ -223,7 +268,7 @@ def _metadata(page: Page) -> Metadata:
         exif=tags.pack_block(kept, directory.encoding.order) if kept else None,
         xmp=directory.data(Name.XMP),
         resolution=_resolution(directory),
-        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra),
+        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page), left_out),
     )
 
 

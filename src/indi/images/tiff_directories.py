@@ -9,46 +9,109 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
-from xml.etree import ElementTree
 
 from indi.errors import ImageError
-from indi.images import tags
-from indi.images.tags import Directory, Name, Tag
+from indi.images import ome, tags
+from indi.images.image import MAX_PLANES
+from indi.images.tags import ASCII, Directory, Name, Room, Tag
 
 _IMAGEJ_STACK = re.compile(rb"ImageJ=.*?^images=([0-9]{1,9})\b", re.DOTALL | re.MULTILINE)
 
+# Tags that would lead to other pixels, or fewer pictures, where they were taken for absent.
+# fmt: off
+_ESSENTIAL = frozenset((
+    Name.SUBFILE, Name.WIDTH, Name.LENGTH, Name.BITS, Name.COMPRESSION, Name.PHOTOMETRIC, Name.FILL_ORDER,
+    Name.STRIP_OFFSETS, Name.SAMPLES, Name.ROWS, Name.STRIP_COUNTS, Name.PLANAR, Name.PREDICTOR, Name.COLOUR_MAP,
+    Name.TILE_WIDTH, Name.TILE_LENGTH, Name.TILE_OFFSETS, Name.TILE_COUNTS, Name.EXTRA, Name.FORMAT, Name.JPEG_TABLES,
+    Name.SUBSAMPLING, Name.DEPTH, Name.METAMORPH_PLANES,
+))
+# fmt: on
+# Notes of MetaMorph, Zeiss LSM, Olympus SIS and NDPI that point to other parts of the file, which another has not.
+OF_PLACES = frozenset((33628, 33629, 33630, 33631, 34412, 33560, 65324, 65325, 65426, 65432))
+_NUMBERS = _ESSENTIAL - {Name.JPEG_TABLES, Name.METAMORPH_PLANES}
 
-def directories(file: BinaryIO) -> tuple[list[tuple[int, Directory]], int]:
-    """Return the directory of each picture with its place among all of them, and how many pictures lie behind it.
 
-    Reduced copies are left out. More than one picture lies behind a directory only where it is the only one.
+@dataclass(frozen=True)
+class Found:
+    """The pictures of a file.
+
+    Attributes:
+        directories: Of each picture.
+        places: Of these, among all directories of the file: reduced copies are left out.
+        behind: How many pictures lie behind a directory; more than one only where it is the only one.
+        left_out: What of the file no file made from it can hold, in words.
+    """
+
+    directories: list[Directory]
+    places: list[int]
+    behind: int
+    left_out: tuple[str, ...]
+
+
+def directories(file: BinaryIO) -> Found:
+    """Return what pictures a file holds.
 
     Raises:
         ImageError: damaged, cut short, or with several pictures behind one directory of several.
     """
     every = list(_every_directory(file))
-    described = _planes_of_ome(every[0], Path(str(getattr(file, "name", ""))).name)
-    if len(every) < described:
-        raise _cut_short(described, len(every))
-    found = [(place, each) for place, each in enumerate(every) if place == 0 or not each.number(Name.SUBFILE, 0) & 1]
-    if len(found) == 1:
-        return found, max(_planes_behind(every[0]), 1)
-    _check_series([directory for _, directory in found])
-    return found, 1
+    described = every[0]
+    every[0] = _of_this_file(described, Path(str(getattr(file, "name", ""))).name, len(every))
+    places = [place for place, each in enumerate(every) if place == 0 or not each.number(Name.SUBFILE, 0) & 1]
+    found = [every[place] for place in places]
+    left_out = []
+    if len(found) < len(every) or any(Name.SUB_DIRECTORIES in each.tree for each in found):
+        left_out.append("levels of lower resolution")
+    if len(every[0].all(Name.DESCRIPTION)) < len(described.all(Name.DESCRIPTION)):
+        left_out.append("the description in another file of its set")
+    if any(tag in OF_PLACES for tag in described.tree):
+        left_out.append("notes of the microscope that point into the file it came from")
+    if len(found) > 1:
+        _check_series(found)
+        return Found(found, places, 1, tuple(left_out))
+    behind = max(_planes_behind(every[0]), 1)
+    if behind > MAX_PLANES:
+        raise ImageError(f"TIFF of more than {MAX_PLANES:,} pictures; save it as several files")
+    return Found(found, places, behind, tuple(left_out))
 
 
 def _every_directory(file: BinaryIO) -> Iterator[Directory]:
     encoding, offset = tags.read_start(file)
-    seen: set[int] = set()
+    room, seen = Room(file.seek(0, 2)), set[int]()
     while offset or not seen:
         if offset in seen:
             raise ImageError("damaged TIFF: its directories run in a circle")
         seen.add(offset)
-        tree, offset = tags.read_tree(file, encoding, offset)
-        yield Directory(tree, encoding)
+        tree, offset = tags.read_tree(file, encoding, offset, room, essential=_ESSENTIAL)
+        directory = Directory(tree, encoding)
+        for tag in _NUMBERS:
+            directory.number(tag, 0)
+        yield directory
+
+
+def _of_this_file(first: Directory, name: str, count: int) -> Directory:
+    """Return the first directory with OME's description, if it has one, as that of this file alone.
+
+    Raises:
+        ImageError: It describes more pictures in this file than there are.
+    """
+    found = first.all(Name.DESCRIPTION)
+    number = next((number for number, each in enumerate(found) if ome.is_ome(each.data)), None)
+    if number is None:
+        return first
+    described = ome.planes_needed(found[number].data, name, first.number(Name.SAMPLES, 1))
+    if count < described:
+        raise _cut_short(described, count)
+    text = ome.alone(found[number].data, name)
+    found[number : number + 1] = [] if text is None else [Tag(ASCII, len(text), text)]
+    tree = {tag: value for tag, value in first.tree.items() if tag != Name.DESCRIPTION}
+    if found:
+        tree[Name.DESCRIPTION] = replace(found[0], others=tuple(found[1:]))
+    return replace(first, tree=tree)
 
 
 def _check_series(found: list[Directory]) -> None:
@@ -73,7 +136,8 @@ def _begins_series(directory: Directory, before: Directory) -> bool:
 
 def _cut_short(described: int, there: int) -> ImageError:
     advice = "copy it again, or save what is there anew"
-    return ImageError(f"TIFF cut short: {described:,} pictures are described, {there:,} are there; {advice}")
+    claim = f"{described:,}" if described <= MAX_PLANES else f"more than {MAX_PLANES:,}"
+    return ImageError(f"TIFF cut short: {claim} pictures are described, {there:,} are there; {advice}")
 
 
 def is_of_imagej(directory: Directory) -> bool:
@@ -100,48 +164,6 @@ def _described_planes(directory: Directory) -> int | None:
         return math.prod(shape[: -len(page)]) if is_stack else 1
     found = _IMAGEJ_STACK.match(directory.data(Name.DESCRIPTION) or b"")
     return int(found[1]) if found else None
-
-
-def _planes_of_ome(directory: Directory, name: str) -> int:
-    """Return how many directories OME's description needs in this file; 0 where it is missing or not understood.
-
-    Args:
-        directory: The first of the file.
-        name: Of the file: planes that are said to lie in others are not counted.
-    """
-    texts = (tag.data.rstrip(b"\0 \t\r\n") for tag in directory.all(Name.DESCRIPTION))
-    text = next((text for text in texts if text.endswith(b"OME>")), None)
-    if text is None:
-        return 0
-    try:
-        root = ElementTree.fromstring(text.decode("utf-8", "replace"))
-        blocks = [
-            block
-            for pixels in root.iterfind(".//{*}Pixels")
-            for block in _blocks_of_ome(pixels, root.get("UUID"), name, directory.number(Name.SAMPLES, 1))
-        ]
-    except (ElementTree.ParseError, ValueError):
-        return 0
-    return max(blocks, default=0)
-
-
-def _blocks_of_ome(pixels: ElementTree.Element, uuid: str | None, name: str, samples: int) -> Iterator[int]:
-    """Yield how many directories this file must have for each block of planes that lies in it."""
-    sizes = {axis: int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT"}
-    channel = pixels.find("{*}Channel")
-    if channel is not None:
-        samples = int(channel.get("SamplesPerPixel", samples))
-    planes = sizes["Z"] * sizes["T"] * max(sizes["C"] // max(samples, 1), 1)
-    blocks = pixels.findall("{*}TiffData")
-    for block in blocks:
-        owner = block.find("{*}UUID")
-        if owner is not None and owner.text != (uuid or "") and owner.get("FileName", "").casefold() != name.casefold():
-            continue
-        if any(int(block.get(f"First{axis}", 0)) >= size for axis, size in sizes.items()):
-            continue  # a block past the sizes is left from before the image was cropped
-        count = block.get("PlaneCount", block.get("NumPlanes"))
-        alone = len(blocks) == 1 and "IFD" not in block.attrib
-        yield int(block.get("IFD", 0)) + min(planes, int(count) if count else planes if alone else 1)
 
 
 def _shaped_description(directory: Directory) -> dict[str, Any] | None:

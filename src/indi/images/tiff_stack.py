@@ -7,13 +7,10 @@ the pixels are stored is written anew.
 Source: TIFF 6.0 (Adobe, 1992); ImageJ keeps a stack behind one directory, its pictures uncompressed one after another.
 """
 
-import logging
-import math
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,24 +20,19 @@ import numpy.typing as npt
 
 from indi.boxes import Box
 from indi.errors import ImageError
-from indi.images import tiff, tiff_write
+from indi.images import imagej, ome, tiff, tiff_write
 from indi.images.atomic import atomic
 from indi.images.convert import Array, to_unit
 from indi.images.image import Header, foreign_code
+from indi.images.maps import of_floats
 from indi.images.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.images.tiff import WHITE_IS_ZERO, Page
-from indi.images.tiff_directories import directories
+from indi.images.tiff_axes import counted, uncounted
+from indi.images.tiff_directories import OF_PLACES, directories
 from indi.images.tiff_write import Rows
-
-log = logging.getLogger("indi")
 
 _UNCOMPRESSED = 1
 _KEPT_BYTES = 2**26  # of decoded pieces: neighbouring boxes share them
-_OME_TYPE = re.compile(rb'(<Pixels\b[^>]*\bType=")[^"]*"')
-_IMAGEJ_RANGE = re.compile(rb"^(?:min|max)=.*\n", re.MULTILINE)
-_OF_VALUES = (50838, 50839, Name.COLOUR_MAP)  # ImageJ's ranges, and tables of colours
-_OME_PLACE = re.compile(rb'(?<=\sIFD=")[0-9]+(?=")')
-_OME_BITS = re.compile(rb'(?<=\s)SignificantBits="[0-9]*"')
 
 
 @dataclass(frozen=True)
@@ -81,10 +73,11 @@ class TiffStack:
         try:
             with ExitStack() as opening:
                 self._file = opening.enter_context(path.open("rb"))
-                found, behind = directories(self._file)
-                self.is_contiguous = behind > 1
-                self.pages: Sequence[Page] = [tiff.page_of(directory, found[0][1]) for _, directory in found]
-                self._check(behind)
+                found = directories(self._file)
+                self.is_contiguous = found.behind > 1
+                first = found.directories[0]
+                self.pages: Sequence[Page] = [tiff.page_of(directory, first) for directory in found.directories]
+                self._check(found.behind)
                 with foreign_code("damaged TIFF"):
                     self._decoder = opening.enter_context(TiffFile(path, _multifile=False))
                 self._stack = opening.pop_all()
@@ -93,9 +86,13 @@ class TiffStack:
         except OSError as error:
             reason = error.strerror or error
             raise ImageError(f"{path}: cannot read: {reason}; check the name and the permissions") from error
-        self.pages = list(self.pages) * behind
-        self._places = [place for place, _ in found] * behind
-        self.axes, self.places, order = self._counted() if by_axes else self._uncounted()
+        self.pages = list(self.pages) * found.behind
+        self._places = found.places * found.behind
+        self._left_out = found.left_out
+        count = len(self.pages)
+        self.axes, self.places, order = (
+            counted(self._decoder, self._places, contiguous=self.is_contiguous) if by_axes else uncounted(count)
+        )
         self.pages = [self.pages[index] for index in order]
         self._places = [self._places[index] for index in order]
         self.in_file = sorted(range(len(order)), key=order.__getitem__)
@@ -111,28 +108,6 @@ class TiffStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    def _counted(self) -> tuple[str, tuple[int, ...], Sequence[int]]:
-        """Return what tifffile finds the pictures to be counted by, from the descriptions of OME, ImageJ and others.
-
-        The third value says of each picture, as the axes count them, how many lie before it in the file.
-        """
-        count = len(self.pages)
-        with suppress(Exception):  # whatever is wrong with a description, the pictures are there
-            series = self._decoder.series[0]
-            sizes = {
-                letter: size for letter, size in zip(series.axes, series.shape, strict=True) if letter not in "YXS"
-            }
-            if len(sizes) == sum(letter not in "YXS" for letter in series.axes) and math.prod(sizes.values()) == count:
-                index = {place: index for index, place in enumerate(self._places)}
-                order = range(count) if self.is_contiguous else [index[series[one].index] for one in range(count)]
-                if len({*order}) == count:
-                    return "".join(sizes), tuple(sizes.values()), order
-        return self._uncounted()
-
-    def _uncounted(self) -> tuple[str, tuple[int, ...], Sequence[int]]:
-        count = len(self.pages)
-        return "I", (count,), range(count)
 
     @property
     def moved(self) -> dict[int, int]:
@@ -168,9 +143,7 @@ class TiffStack:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a stack of new pictures, with everything else of this one, alpha too."""
-        has_copies = len(self.pages) < max(self._places) + 1
-        if has_copies or any(Name.SUB_DIRECTORIES in page.directory.tree for page in self.pages):
-            log.info("%s: only the full resolution is written; the levels below it can be made from it", path.name)
+        tiff_write.say_left_out(path, self._left_out)
         write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
 
     def _rows(self, number: int, read: Callable[[int, int], Array], dtype: npt.DTypeLike | None) -> Rows:
@@ -211,12 +184,15 @@ class TiffStack:
         if self.is_contiguous:
             page = self.pages[0]
             start, size = _contiguous(page)
+            tiff.check_planes(page, behind, length)
             is_compressed = page.compression != _UNCOMPRESSED
             if is_compressed or start is None or _has_turned_bits(page):
                 what = "compressed" if is_compressed else "not row by row"
                 raise ImageError(f"TIFF of {behind} pictures behind one directory, {what}; save it as a plain stack")
             if start + behind * size > length:
-                raise ImageError(f"TIFF cut short: it says that it holds {behind} pictures, and does not")
+                raise ImageError(
+                    f"TIFF cut short: it says that it holds {behind:,} pictures, and does not; copy it again"
+                )
 
     def _part(self, number: int, page: Page, piece: _Piece, part: Box) -> Array:
         """Return a part of a strip or tile, as (height, width, samples)."""
@@ -279,6 +255,7 @@ def write_stack(
     itemsize = np.dtype(dtype or first.header.dtype).itemsize
     old = first.directory.encoding
     encoding = Encoding(old.order, big=old.big or tiff_write.needs_big(sum(sizes) * itemsize))
+    contiguous = like.is_contiguous and Name.METAMORPH_PLANES not in first.directory.tree  # who else knows how many?
     trees: list[Tree] = []
     moved = like.moved
     with atomic(path) as temporary, temporary.open("wb") as file:
@@ -286,25 +263,38 @@ def write_stack(
         for number in like.in_file:
             page = like.pages[number]
             stored = tiff_write.write_picture(
-                file, picture(number), encoding, page.compression, page.planar, contiguous=like.is_contiguous
+                file,
+                picture(number),
+                encoding,
+                page.compression,
+                page.planar,
+                contiguous=contiguous,
+                tile=tiff.tile_of(page),
             )
-            if not (like.is_contiguous and trees):
-                trees.append(_kept(page, moved, changed=changed) | stored | _colours(page, encoding))
+            if not (contiguous and trees):
+                kept = _kept(page, moved, changed=changed)
+                if like.is_contiguous and trees:  # one description was for all
+                    kept.pop(Name.DESCRIPTION, None)
+                trees.append(kept | stored | _colours(page, encoding))
         tiff_write.write_directories(file, trees, encoding)
 
 
 def _kept(page: Page, moved: Mapping[int, int], *, changed: bool) -> Tree:
     """Return what a directory says beside how its pixels are stored; of changed pixels, what is still true of them."""
-    kept = {number: value for number, value in page.directory.tree.items() if number not in tiff.OF_STORAGE}
+    dropped = tiff.OF_STORAGE | OF_PLACES
+    kept = {number: value for number, value in page.directory.tree.items() if number not in dropped}
     if page.directory.tree.get(Name.SUBFILE):
         kept[Name.SUBFILE] = page.directory.tree[Name.SUBFILE]
     description = kept.get(Name.DESCRIPTION)
     if isinstance(description, Tag):
-        text = _OME_PLACE.sub(lambda place: b"%d" % moved.get(int(place[0]), int(place[0])), description.data)
-        if changed:  # OME's names the type of the pixels, ImageJ's the range to show
-            text = _OME_TYPE.sub(rb'\g<1>float"', _OME_BITS.sub(b"", _IMAGEJ_RANGE.sub(b"", text)))
-        kept[Name.DESCRIPTION] = Tag(description.kind, len(text), text, description.others)
-    return {number: value for number, value in kept.items() if not changed or number not in _OF_VALUES}
+        text = ome.moved(description.data, moved)
+        description = replace(description, count=len(text), data=text)
+        kept[Name.DESCRIPTION] = of_floats(description) if changed else description
+    if not changed:
+        return kept
+    of_values = (imagej.COUNTS, imagej.NOTES, Name.COLOUR_MAP)
+    others = {number: value for number, value in kept.items() if number not in of_values}
+    return others | imagej.without_values(kept, page.directory.encoding.order)
 
 
 def _colours(page: Page, encoding: Encoding) -> Tree:

@@ -3,10 +3,12 @@
 Source: TIFF 6.0 (Adobe, 1992), sections 2, 14 (differences) and 18 (extra samples); BigTIFF (2007).
 """
 
+import logging
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +19,8 @@ from indi.images.convert import Array
 from indi.images.image import Image, Resolution, foreign_code
 from indi.images.tags import BYTE, LONG, LONG8, RATIONAL, SHORT, UNDEFINED, Encoding, Name, Order, Tag, Tree
 from indi.images.tiff import ASSOCIATED, BLACK_IS_ZERO, OF_STORAGE, RGB, UNASSOCIATED, UNITS
+
+log = logging.getLogger("indi")
 
 _NONE, _LZW, _DEFLATE, _ZSTD = 1, 5, 8, 50000
 _UNSIGNED, _FLOAT = 1, 3
@@ -44,11 +48,12 @@ def encode(image: Image, file: BinaryIO) -> None:
     samples = image.stacked().reshape(*image.pixels.shape[:2], -1)
     compression = layout.compression if layout else _DEFLATE
     planar = layout.planar if layout else 1
+    tile = layout.tile if layout else None
     encoding = Encoding(order, big=needs_big(samples.nbytes))
 
     file.write(encoding.start(0))
     rows = Rows(samples.shape, samples.dtype, lambda start, stop: samples[start:stop])
-    tree |= write_picture(file, rows, encoding, compression, planar)
+    tree |= write_picture(file, rows, encoding, compression, planar, tile=tile)
     tree |= _colour_tags(image, encoding) | _metadata_tags(image, encoding, tree)
     write_directories(file, [tree], encoding)
 
@@ -73,8 +78,21 @@ def needs_big(size: int) -> bool:
     return size > _MOST_CLASSIC_BYTES
 
 
+def say_left_out(path: Path, left_out: Sequence[str]) -> None:
+    """Log what of the file that an image came from is not in the file that was written."""
+    if left_out:
+        log.warning("warning: %s: written without %s", path, " and without ".join(left_out))
+
+
 def write_picture(
-    file: BinaryIO, picture: Rows, encoding: Encoding, compression: int, planar: int, *, contiguous: bool = False
+    file: BinaryIO,
+    picture: Rows,
+    encoding: Encoding,
+    compression: int,
+    planar: int,
+    *,
+    contiguous: bool = False,
+    tile: tuple[int, int] | None = None,
 ) -> Tree:
     """Write the samples of a picture from here on, and return the tags that say how they are stored.
 
@@ -84,6 +102,7 @@ def write_picture(
         encoding: Of the file.
         compression: By TIFF's number; deflate where it would lose something.
         planar: 1 for samples side by side, 2 for one plane after another.
+        tile: Height and width of tiles, to be written instead of strips.
         contiguous: Uncompressed, with nothing between this picture and the next, as ImageJ wants its stacks.
     """
     height, width, count = picture.shape
@@ -92,29 +111,43 @@ def write_picture(
     planar = planar if count > 1 else 1
     channels: list[slice | list[int]] = [slice(None)] if planar == 1 else [[channel] for channel in range(count)]
     rows = max(1, _STRIP_BYTES // (width * (count if planar == 1 else 1) * picture.dtype.itemsize))
+    tile = None if contiguous else tile
     offsets, lengths = [], []
     for chosen in channels:
-        for start in range(0, height, rows):
-            strip = _strip(picture.read(start, min(start + rows, height))[..., chosen], encoding.order, differences)
-            offsets.append(file.tell())
-            with foreign_code("TIFF"):
-                lengths.append(file.write(_COMPRESSORS[compression](strip)))
+        for start in range(0, height, tile[0] if tile else rows):
+            values = picture.read(start, min(start + (tile[0] if tile else rows), height))[..., chosen]
+            for piece in _tiles(values, tile) if tile else [values]:
+                offsets.append(file.tell())
+                with foreign_code("TIFF"):
+                    packed = _COMPRESSORS[compression](_packable(piece, encoding.order, differences))
+                    lengths.append(file.write(packed))
     word = LONG8 if encoding.big else LONG
     tree: Tree = {
         Name.WIDTH: encoding.tag(LONG, width),
         Name.LENGTH: encoding.tag(LONG, height),
         Name.BITS: encoding.tag(SHORT, *[picture.dtype.itemsize * 8] * count),
         Name.COMPRESSION: encoding.tag(SHORT, compression),
-        Name.STRIP_OFFSETS: encoding.tag(word, *offsets),
         Name.SAMPLES: encoding.tag(SHORT, count),
-        Name.ROWS: encoding.tag(LONG, rows),
-        Name.STRIP_COUNTS: encoding.tag(word, *lengths),
         Name.PLANAR: encoding.tag(SHORT, planar),
         Name.FORMAT: encoding.tag(SHORT, *[_FLOAT if picture.dtype.kind == "f" else _UNSIGNED] * count),
     }
+    if tile:
+        tree |= {Name.TILE_LENGTH: encoding.tag(LONG, tile[0]), Name.TILE_WIDTH: encoding.tag(LONG, tile[1])}
+        tree |= {Name.TILE_OFFSETS: encoding.tag(word, *offsets), Name.TILE_COUNTS: encoding.tag(word, *lengths)}
+    else:
+        tree |= {Name.ROWS: encoding.tag(LONG, rows), Name.STRIP_OFFSETS: encoding.tag(word, *offsets)}
+        tree[Name.STRIP_COUNTS] = encoding.tag(word, *lengths)
     if differences:
         tree[Name.PREDICTOR] = encoding.tag(SHORT, 2)
     return tree
+
+
+def _tiles(rows: Array, tile: tuple[int, int]) -> Iterator[Array]:
+    """Yield the tiles of (rows, width, samples), filled up by its edge."""
+    height, width = rows.shape[:2]
+    for left in range(0, width, tile[1]):
+        part = rows[:, left : left + tile[1]]
+        yield np.pad(part, ((0, tile[0] - height), (0, tile[1] - part.shape[1]), (0, 0)), mode="edge")
 
 
 def write_directories(file: BinaryIO, trees: Sequence[Tree], encoding: Encoding) -> None:
@@ -131,7 +164,7 @@ def write_directories(file: BinaryIO, trees: Sequence[Tree], encoding: Encoding)
     file.write(encoding.start(places[0]))
 
 
-def _strip(rows: Array, order: Order, differences: bool) -> bytes:
+def _packable(rows: Array, order: Order, differences: bool) -> bytes:
     if differences:  # each sample less its left neighbour, wrapping around, packs better
         rows = np.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)
     return rows.astype(rows.dtype.newbyteorder(order), copy=False).tobytes()
@@ -151,7 +184,7 @@ def _colour_tags(image: Image, encoding: Encoding) -> Tree:
 
 def _metadata_tags(image: Image, encoding: Encoding, present: Tree) -> Tree:
     tree: Tree = {}
-    if icc := image.fitting_icc:
+    if icc := image.portable_icc:
         tree[Name.ICC] = Tag(UNDEFINED, len(icc), icc)
     if xmp := image.metadata.xmp:
         tree[Name.XMP] = Tag(BYTE, len(xmp), xmp)

@@ -24,7 +24,7 @@ from indi.boxes import Box
 from indi.errors import ImageError, MissingExtraError
 from indi.images.atomic import temporary_beside
 from indi.images.convert import Array
-from indi.images.image import PIXEL_TYPES, Header
+from indi.images.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header
 from indi.images.levels import are_blocks, blocks, fill_level
 
 log = logging.getLogger("indi")
@@ -84,6 +84,10 @@ class ZarrStack:
             shape, dtype = self._array.shape, np.dtype(self._array.dtype).newbyteorder("=")
             if len(shape) < 2 or 0 in shape or dtype not in PIXEL_TYPES:
                 raise ImageError(f"holds {dtype} of shape {shape}; planes of uint8, uint16 or float32 are needed")
+            if math.prod(shape[:-2]) > MAX_PLANES:
+                raise ImageError(f"claims {math.prod(shape[:-2]):,} planes; {MAX_PLANES:,} at most are read; split it")
+            if math.prod(self._array.chunks) > MAX_PIXELS:
+                raise ImageError(f"has chunks of {self._array.chunks}; {MAX_PIXELS:,} values at most are read at once")
             self._folder = path / self._array.path
             self._file_shape = self._array.shards or self._array.chunks
             self._bytes_needed = _bytes_needed(self._array)
@@ -384,8 +388,8 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise ImageError(f"{path}: not enough memory; close other programs or use a smaller volume") from error
     except Exception as error:
         message = " ".join(str(error).split())[:200]
         raise ImageError(f"{path}: damaged Zarr: {message}; copy it again, or write it elsewhere") from error

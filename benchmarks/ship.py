@@ -31,7 +31,7 @@ from indi.shipped import FREE, WEIGHTS, find_model
 from indi.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS
 
 STEPS = (1, 5, 10, 20)
-REALISM = (0.0, DEFAULT_REALISM, 1.0)
+REALISM = (0.0, 0.3, 0.6, 1.0)
 METRICS = ("psnr", "psnr_y", "ssim", "ms_ssim", "swd", "spectrum", "stlpips", "grain")
 PHOTOGRAPHS = (
     "155 parts of free photographs (CC0, CC BY, BSD, MIT, none of CC BY-SA; sources, authors and licences: NOTICE.md), "
@@ -75,6 +75,7 @@ class Entry:
     steps: int = DEFAULT_STEPS  # when none are asked for
     sampler: str = DEFAULT_SAMPLER
     data: str = BSDS
+    best_realism: float = DEFAULT_REALISM  # of a model with a dial, when none is asked for
 
 
 SHARP = "Images that are sharp already are changed visibly: keep it for those that are not."
@@ -161,7 +162,7 @@ def unharmed(name: str, root: Path, steps: int) -> dict[str, Any]:
     restorer, files = indi.load(WEIGHTS / f"{name}.safetensors"), find_images(root / KODAK.clean)
     ways: list[dict[str, Any]] = [{"steps": count} for count in sorted({1, steps})]
     if restorer.method.draws:
-        ways = [{"steps": 1, "realism": realism} for realism in (0.0, DEFAULT_REALISM)]
+        ways = [{"steps": 1, "realism": realism} for realism in sorted({0.0, MODELS[name].best_realism})]
     rows = []
     for way in ways:
         values = []
@@ -215,6 +216,7 @@ def main() -> int:
         "purpose": entry.purpose,
         "steps": entry.steps,
         "sampler": entry.sampler,
+        **({"best_realism": entry.best_realism} if indi.load(WEIGHTS / f"{name}.safetensors").method.draws else {}),
         "data": entry.data,
         "recipe": f"recipes/{name}.toml",
         "training": training,

@@ -123,7 +123,8 @@ def test_a_shipped_model_takes_along_what_is_known_of_it(far: Path, name: str) -
     indi.load(name).push_to_hub(f"me/{name}-again")
     folder = far / f"me/{name}-again"
     card = card_of(folder)
-    assert f"--model hf:me/{name}-again --steps {about['steps']}\n" in card.text
+    dial = f"--realism {about['best_realism']:g}" if about["realism"] else f"--steps {about['steps']}"
+    assert f"--model hf:me/{name}-again {dial}\n" in card.text
     for key in ("purpose", "licence", "limits", "not_for", "data"):
         assert about[key] in card.text, key
     if about["licence"] == FREE:
@@ -137,7 +138,7 @@ def test_a_shipped_model_takes_along_what_is_known_of_it(far: Path, name: str) -
         (row,) = [row for row in figure["rows"] if usual_way(about).items() <= row.items()]
         result = results[f"{figure['set']}, {figure['kind']}", "psnr"]
         assert result.metric_value == pytest.approx(row["psnr"], abs=1e-4)
-        way = "realism 0.6" if about["realism"] else f"steps {about['steps']}"
+        way = f"realism {about['best_realism']:g}" if about["realism"] else f"steps {about['steps']}"
         assert result.metric_name == f"PSNR (dB), {way}"
         assert re.fullmatch("[a-z0-9-]+", result.dataset_type)
         for row in figure["rows"]:

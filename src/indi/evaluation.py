@@ -25,7 +25,7 @@ from indi.metrics.perceptual import inception_features
 from indi.report import Strip, draw_curve, row_label, write_report
 from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
-from indi.walks import DEFAULT_REALISM, Walk
+from indi.walks import Walk
 
 log = logging.getLogger("indi")
 
@@ -136,7 +136,7 @@ class Evaluation:
             steps = (len(self.times) - 1,)
         dial: tuple[float | None, ...] = self.realism or (None,)
         if draws:
-            unasked = DIAL if self.steps is None else (DEFAULT_REALISM,)
+            unasked = DIAL if self.steps is None else (self.restorer.default_realism,)
             dial = tuple(sorted(set(self.realism or unasked)))
         return tuple(Row(number, realism) for number in steps for realism in dial)
 

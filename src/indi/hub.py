@@ -127,7 +127,7 @@ def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[
 Restores images by InDI, Inversion by Direct Iteration (Delbracio and Milanfar, TMLR 2023, arXiv:2303.11435).
 
 ```sh
-indi restore IMAGE --model {PREFIX + name if name else "FOLDER"} {_dial(card, steps)}
+indi restore IMAGE --model {PREFIX + name if name else "FOLDER"} {_dial(card, steps, about)}
 ```
 
 | | |
@@ -143,9 +143,10 @@ def _at_its_most_real(card: Card) -> str:
     return "near realism 1" if card.method.build().draws else "at many steps"
 
 
-def _dial(card: Card, steps: int) -> str:
+def _dial(card: Card, steps: int, about: Mapping[str, Any] | None) -> str:
     """Return the option by which a user chooses between the least error and the most real."""
-    return f"--realism {DEFAULT_REALISM}" if card.method.build().draws else f"--steps {steps}"
+    realism = (about or {}).get("best_realism", DEFAULT_REALISM)
+    return f"--realism {realism:g}" if card.method.build().draws else f"--steps {steps}"
 
 
 def _terms(card: Card) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def _results(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str
         }
         for figure in about["figures"]
         for row in figure["rows"]
-        if row["steps"] == steps and row.get("realism") in (None, DEFAULT_REALISM)
+        if row["steps"] == steps and row.get("realism") in (None, about.get("best_realism", DEFAULT_REALISM))
     ]
     return {"metrics": ["psnr", "ssim"], "model-index": [{"name": name, "results": results}]}
 

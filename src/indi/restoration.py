@@ -50,7 +50,7 @@ class Restorer:
     Attributes:
         model: The model.
         calibration: How wide intervals must be, where the run folder says so.
-        best_steps, best_sampler: Taken unless others are asked for, where the model is shipped with such advice.
+        best_steps, best_sampler, best_realism: Taken unless others are asked for, where the model is shipped with such advice.
 
     Args:
         model: The model (``indi.load`` finds it by name, run folder or file).
@@ -78,6 +78,7 @@ class Restorer:
         advised = about_weights(model) or {}
         self.best_steps: int | None = advised.get("steps")
         self.best_sampler: str | None = advised.get("sampler")
+        self.best_realism: float | None = advised.get("best_realism")
         self._warned = False
         self.method = model.card.method.build()
         self.device = choose_device(device)
@@ -100,6 +101,11 @@ class Restorer:
     def default_sampler(self) -> str:
         """The sampler when none is asked for: euler, or what a shipped model is best with."""
         return self.best_sampler or DEFAULT_SAMPLER
+
+    @property
+    def default_realism(self) -> float:
+        """The realism of a single image when none is asked for: 0.6, or what a shipped model is best with."""
+        return DEFAULT_REALISM if self.best_realism is None else self.best_realism
 
     @cached_property
     def fingerprint(self) -> str:
@@ -209,7 +215,7 @@ class Restorer:
                 )
             return None
         if realism is None:
-            return DEFAULT_REALISM if samples is None else 1.0
+            return self.default_realism if samples is None else 1.0
         if isinstance(realism, bool) or not isinstance(realism, Real) or not 0 <= realism <= 1:
             raise ConfigError(f"realism is {realism!r}; give 0, the least error, to 1, a draw from all that fits")
         return float(realism)

@@ -83,9 +83,15 @@ def best_steps(model: str | Path) -> int | None:
     return _said(str(model)).get("steps") if str(model) in shipped_names() else None
 
 
+def best_realism(model: str | Path) -> float:
+    """Return the realism that a shipped model is at its best with, that of all models where nothing is said of it."""
+    known = _said(str(model)) if str(model) in shipped_names() else {}
+    return float(known.get("best_realism", DEFAULT_REALISM))
+
+
 def usual_way(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a shipped model restores unless asked otherwise, as its figures name it: steps, and its realism."""
-    realism = {} if about.get("realism") is None else {"realism": DEFAULT_REALISM}
+    realism = {} if about.get("realism") is None else {"realism": about.get("best_realism", DEFAULT_REALISM)}
     return {"steps": about["steps"], **realism}
 
 

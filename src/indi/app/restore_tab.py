@@ -9,8 +9,8 @@ from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, pu
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.images import READABLE_SUFFIXES
-from indi.shipped import best_steps
-from indi.walks import DEFAULT_REALISM, DEFAULT_STEPS
+from indi.shipped import best_realism, best_steps
+from indi.walks import DEFAULT_STEPS
 
 _KIND = "restore"
 _BEGIN = "Drop an image to begin."
@@ -42,7 +42,7 @@ def lay_out(session: Any, known: Session) -> Any:
             realism = gr.Slider(
                 0,
                 1,
-                DEFAULT_REALISM,
+                best_realism(first or ""),
                 step=0.05,
                 label="Realism",
                 info="0: least error, a little soft. 1: detail that looks real, at some error.",
@@ -162,7 +162,8 @@ def _fit(session: Session | None, name: str | None) -> Updates:
     gr = gradio()
     draws = session is not None and session.draws(name)
     steps = gr.update(value=best_steps(name or "") or DEFAULT_STEPS, visible=not draws)
-    realism, samples, strength = gr.update(visible=draws), gr.update(info=_several(draws)), gr.update(visible=not draws)
+    realism = gr.update(value=best_realism(name or ""), visible=draws)
+    samples, strength = gr.update(info=_several(draws)), gr.update(visible=not draws)
     return gr.update(info=purpose(name)), steps, realism, samples, strength, 4 if name == "super-resolve-4x" else 1
 
 

@@ -20,7 +20,7 @@ from indi.errors import ConfigError, ModelError
 from indi.images import Image, to_unit, write
 from indi.info import info
 from indi.restoration import Pixels
-from indi.shipped import best_steps, find_model, fitting_model, shipped_models, shipped_names
+from indi.shipped import best_realism, best_steps, find_model, fitting_model, shipped_models, shipped_names
 from indi.walks import Walk
 from problems import ship, tiny_model, write_pairs
 
@@ -141,6 +141,21 @@ def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
     other = tiny_model(3, seed=1)
     save_model(replace(other, card=other.card.model_copy(update={"name": "jpeg"})), weights.parent / "run")
     assert indi.load(weights.parent / "run").default_steps == 10  # a run may be called as a shipped model is
+
+
+def test_realism_unless_asked_is_what_it_is_best_with(weights: Path) -> None:
+    ship(tiny_model(3, name="distributional"), "photo", weights)
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    assert indi.load("photo").default_realism == best_realism("photo") == 0.6
+    about = weights / "photo.json"
+    for best in (0.25, 0.0):
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"best_realism": best}))
+        restorer = indi.load("photo")
+        assert restorer.default_realism == best_realism("photo") == best
+        np.testing.assert_array_equal(restorer.restore(image), restorer.restore(image, realism=best))
+        samples = restorer.restore(image, samples=2)  # these are draws all the same
+        np.testing.assert_array_equal(samples, restorer.restore(image, samples=2, realism=1.0))
+    assert best_realism("no such model") == 0.6
 
 
 def test_a_model_that_is_not_there_is_told_which_are(weights: Path) -> None:

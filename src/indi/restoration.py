@@ -50,7 +50,8 @@ class Restorer:
     Attributes:
         model: The model.
         calibration: How wide intervals must be, where the run folder says so.
-        best_steps, best_sampler, best_realism: Taken unless others are asked for, where the model is shipped with such advice.
+        best_steps, best_sampler, best_realism: Taken unless others are asked for, where the model is shipped with such
+            advice.
 
     Args:
         model: The model (``indi.load`` finds it by name, run folder or file).

@@ -112,7 +112,8 @@ def train(
         run, asked, resume=resume, under={} if model is None else settings_of_model(model.card, asked)
     )
     with joined(device) as world, held(run) if world.writes else nullcontext():
-        _check_resumed(run, resume)  # another training may have ended there meanwhile
+        if world.writes:
+            _check_resumed(run, resume)  # another training may have ended there meanwhile
         yield from _train(settings, run, model, world)
 
 
@@ -161,7 +162,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         trainer.resume()
         left_out = "" if start is None else "; what it was to start from is left out"
         log.info("going on from iteration %d%s", trainer.iteration, left_out)
-        _say_new_rate(trainer)
+        if world.writes:
+            _say_new_rate(trainer)
     elif start is not None:
         trainer.begin_from(start)
         if start.card.licence is not None:
@@ -295,7 +297,8 @@ def _save(trainer: Trainer, records: Log, split: Split) -> None:
 
 def _say_new_rate(trainer: Trainer) -> None:
     """Say where the learning rate goes up, since the run is resumed with another budget."""
-    before = Config.parse(Config.read(trainer.run / CONFIG_FILE), source=str(trainer.run)).training
+    file = trainer.run / CONFIG_FILE
+    before = Config.parse(Config.read(file), source=str(file)).training if file.exists() else trainer.config.training
     old, new = trainer.rate(before), trainer.rate()
     if new > 1.05 * old:
         log.info("another budget: the learning rate goes from %.2g up to %.2g, and falls by the new end", old, new)

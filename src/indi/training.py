@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, read_card, write_text
+from indi.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, write_text
 from indi.config import Config, DataSettings
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
 from indi.data.wording import few
@@ -141,8 +141,9 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     )
     if is_resumed:
         _check_same_images(run, split)
-    if is_resumed and (run / MODEL_FILE).exists():  # its weights fit the scale that was measured at first
-        normalisation = read_card(run / MODEL_FILE).normalisation
+    is_measured = is_resumed and config.data.normalise != "none" and (run / MODEL_FILE).exists()
+    if is_measured:  # the weights fit the scale that was measured at first
+        normalisation = load_model(run).card.normalisation
     else:
         normalisation = measure_normalisation(
             training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample

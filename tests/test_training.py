@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -457,8 +457,9 @@ def test_a_run_folder_that_was_removed_meanwhile_is_an_error_and_the_work_is_kep
     stream = train(**pairs, run=run, iterations=6, config=TINY)
     assert next(stream).iteration == 1
     shutil.rmtree(run)
+    end: Callable[[], object] = stream.close if ends == "early" else lambda: list(stream)
     with pytest.raises(TrainingError, match=r"run: the folder was removed .*; iteration \d is saved there anew"):
-        _ = stream.close() if ends == "early" else list(stream)
+        end()
     rest = list(train(run=run, resume=True))
     assert rest[0].iteration == (2 if ends == "early" else 6)
 

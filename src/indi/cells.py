@@ -126,10 +126,11 @@ class Cell:
 
     def _kept(self) -> dict[str, Any] | None:
         try:
-            kept: dict[str, Any] = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or damaged: it is made anew
+            kept: Any = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):  # not there, or damaged: it is made anew
             return None
-        return kept if kept.get("key") == self._key() and all(map(Path.exists, self._crops(kept))) else None
+        is_ours = isinstance(kept, dict) and kept.get("key") == self._key()
+        return kept if is_ours and all(map(Path.exists, self._crops(kept))) else None
 
     def _measure(self) -> Generator[tuple[str, float], None, None]:
         yield "measuring", 0.0

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, read_card, write_text
+from indi.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, write_text
 from indi.config import Config, DataSettings
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
 from indi.data.wording import few
@@ -112,7 +112,8 @@ def train(
         run, asked, resume=resume, under={} if model is None else settings_of_model(model.card, asked)
     )
     with joined(device) as world, held(run) if world.writes else nullcontext():
-        _check_resumed(run, resume)  # another training may have ended there meanwhile
+        if world.writes:
+            _check_resumed(run, resume)  # another training may have ended there meanwhile
         yield from _train(settings, run, model, world)
 
 
@@ -140,8 +141,9 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     )
     if is_resumed:
         _check_same_images(run, split)
-    if is_resumed and (run / MODEL_FILE).exists():  # its weights fit the scale that was measured at first
-        normalisation = read_card(run / MODEL_FILE).normalisation
+    is_measured = is_resumed and config.data.normalise != "none" and (run / MODEL_FILE).exists()
+    if is_measured:  # the weights fit the scale that was measured at first
+        normalisation = load_model(run).card.normalisation
     else:
         normalisation = measure_normalisation(
             training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample
@@ -162,7 +164,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         trainer.resume()
         left_out = "" if start is None else "; what it was to start from is left out"
         log.info("going on from iteration %d%s", trainer.iteration, left_out)
-        _say_new_rate(trainer)
+        if world.writes:
+            _say_new_rate(trainer)
     elif start is not None:
         trainer.begin_from(start)
         if start.card.licence is not None:
@@ -298,7 +301,8 @@ def _save(trainer: Trainer, records: Log, split: Split) -> None:
 
 def _say_new_rate(trainer: Trainer) -> None:
     """Say where the learning rate goes up, since the run is resumed with another budget."""
-    before = Config.parse(Config.read(trainer.run / CONFIG_FILE), source=str(trainer.run)).training
+    file = trainer.run / CONFIG_FILE
+    before = Config.parse(Config.read(file), source=str(file)).training if file.exists() else trainer.config.training
     old, new = trainer.rate(before), trainer.rate()
     if new > 1.05 * old:
         log.info("another budget: the learning rate goes from %.2g up to %.2g, and falls by the new end", old, new)

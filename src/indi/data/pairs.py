@@ -55,9 +55,11 @@ class PairReport:
                 images_left_out = f"{count(len(files), f'{side} image')} without a {other} one"
                 lines.append(f"left out: {images_left_out}: {few(file.name for file in files)}")
         if self.passed_over:
-            kinds = Counter(map(kind_of, self.passed_over)).most_common()
-            named = ", ".join(f"{number} {kind}" for kind, number in kinds)
-            lines.append(f"passed over: {named}: {few(file.name for file in self.passed_over)}")
+            kinds: dict[str, list[str]] = {}
+            for file in self.passed_over:
+                kinds.setdefault(kind_of(file), []).append(file.name)
+            named = ", ".join(f"{len(names)} {kind} ({few(names)})" for kind, names in kinds.items())
+            lines.append(f"passed over: {named}")
         lines += first_lines("cannot be used: ", [f"{name}: {sentence}" for name, sentence in self.problems])
         lines += first_lines("warning: ", self.warnings)
         return "\n".join(lines)

@@ -217,7 +217,7 @@ def test_channels_without_colour_are_not_called_rgb_after(tmp_path: Path) -> Non
         assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f2", "u4", "i2", "i1", "c8"])
+@pytest.mark.parametrize("dtype", ["i8", "u8", "c8"])
 def test_other_types_are_refused(tmp_path: Path, dtype: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 5), dtype))
     for reader in (read, read_header):

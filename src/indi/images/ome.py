@@ -86,9 +86,10 @@ def moved(text: bytes, places: Mapping[int, int]) -> bytes:
     return _PLACE.sub(lambda place: b"%d" % places.get(int(place[0]), int(place[0])), text)
 
 
-def as_floats(text: bytes) -> bytes:
-    """Return the description as it is of pixels of 32-bit floats."""
-    return _TYPE.sub(rb'\g<1>float"', _BITS.sub(b"", text))
+def of_type(text: bytes, dtype: str) -> bytes:
+    """Return the description as it is of pixels of another type, by numpy's name."""
+    name = b"float" if dtype == "float32" else dtype.encode()
+    return _TYPE.sub(rb'\g<1>%b"' % name, _BITS.sub(b"", text))
 
 
 def _root(text: bytes) -> Element:

@@ -35,7 +35,7 @@ TIMES = int(os.environ.get("INDI_FUZZ", "12"))
 MEBIBYTES, SECONDS = 1024, 5
 LARGEST = 2**22  # pixels that are asked for
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1)
-VALUES = (None, -1, 0, 10**9, 10**400, 1e308, float("nan"), "", "x" * 9, [], [[]], {}, {"a": {}}, True)
+VALUES: tuple[Any, ...] = (None, -1, 0, 10**9, 10**400, 1e308, float("nan"), "", "x" * 9, [], [[]], {}, {"a": {}}, True)
 
 GRAY = np.add.outer(np.arange(20), np.arange(24)).astype(np.uint8)
 COLOUR = np.stack([GRAY, GRAY * 5, 255 - GRAY], axis=2)

@@ -39,18 +39,13 @@ UNITS: dict[int, Unit] = {1: "aspect", 2: "inch", 3: "cm"}
 
 _REFUSED_COLOURS = {PALETTE: "palette", 4: "mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw sensor"}
 # By bits and format: the type of the file, and the one it is read as; where they differ, if nothing is lost.
+# fmt: off
 _DTYPES = {
-    (1, 1): ("u1", "u1"),
-    (8, 1): ("u1", "u1"),
-    (8, 2): ("i1", "u1"),
-    (16, 1): ("u2", "u2"),
-    (16, 2): ("i2", "u2"),
-    (16, 3): ("f2", "f4"),
-    (32, 1): ("u4", "u2"),
-    (32, 2): ("i4", "u2"),
-    (32, 3): ("f4", "f4"),
-    (64, 3): ("f8", "f4"),
+    (1, 1): ("u1", "u1"), (8, 1): ("u1", "u1"), (16, 1): ("u2", "u2"), (32, 1): ("u4", "u2"),
+    (8, 2): ("i1", "u1"), (16, 2): ("i2", "u2"), (32, 2): ("i4", "u2"),
+    (16, 3): ("f2", "f4"), (32, 3): ("f4", "f4"), (64, 3): ("f8", "f4"),
 }
+# fmt: on
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex"}
 _FORMAT_OF = {"u": 1, "i": 2, "f": 3}
 _UNCOMPRESSED, _JPEG = 1, 7

@@ -1,5 +1,6 @@
 # make demo   sets everything up, trains on photographs, restores others, and says where the pictures are
 # make test   sets everything up and runs the test suite
+# make fuzz   the suite's damaged files, many more of them (some minutes)
 # make check  lint, format and types
 # make site   builds the documentation into site/
 # make install  sets up .venv with the command indi, and nothing more
@@ -14,7 +15,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check format site install clean
+.PHONY: demo test slow fuzz check format site install clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -24,6 +25,9 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(VENV)/.dev
+	INDI_FUZZ=1000 $(BIN)/python -m pytest --timeout 3600 tests/test_fuzz.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -143,7 +143,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tifffile.imwrite("whole.tif", random.integers(0, 255, (200, 200), np.uint8))
     Path("cut.tif").write_bytes(Path("whole.tif").read_bytes()[:20000])
     Path("text.png").write_text("not found")
-    tifffile.imwrite("double.tif", colour.astype(np.float64), photometric="rgb")
+    tifffile.imwrite("double.tif", colour / 255, photometric="rgb")
     holed = np.full((40, 48, 3), 0.5, np.float32)
     holed[0, 0] = np.nan
     tifffile.imwrite("nan.tif", holed, photometric="rgb")

@@ -63,10 +63,18 @@ def test_out_is_a_file_for_one_input_with_an_image_suffix(tmp_path: Path) -> Non
 
 def test_a_kind_of_file_that_is_not_written_is_refused(tmp_path: Path) -> None:
     one = save(tmp_path / "one.png")
-    with pytest.raises(ConfigError, match=r"x\.webp: \.webp files are not written; use \.jpeg"):
-        plan([one], tmp_path / "x.webp")
+    for suffix in ("gif", "bmp", "heic"):
+        with pytest.raises(ConfigError, match=rf"x\.{suffix}: \.{suffix} files are not written; use \.avif, \.jpeg"):
+            plan([one], tmp_path / f"x.{suffix}")
     (tmp_path / "album.gif").mkdir()
     assert plan([one], tmp_path / "album.gif")[0].target.parent == tmp_path / "album.gif"
+
+
+def test_a_kind_that_is_read_alone_becomes_png(tmp_path: Path) -> None:
+    for name in ("a.gif", "b.BMP", "c.webp"):
+        (tmp_path / name).write_bytes(b"")
+    targets = [job.target.name for job in plan([tmp_path], tmp_path / "out")]
+    assert targets == ["a.png", "b.png", "c.webp"]
 
 
 def test_inputs_of_one_name_are_refused(tmp_path: Path) -> None:

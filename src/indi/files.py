@@ -16,7 +16,17 @@ from indi.archive import Archive
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
-from indi.images import READABLE_SUFFIXES, Image, find_images, from_unit, is_zarr, read, to_unit, write
+from indi.images import (
+    READABLE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    Image,
+    find_images,
+    from_unit,
+    is_zarr,
+    read,
+    to_unit,
+    write,
+)
 from indi.images.enlarged import enlarged
 from indi.images.maps import of_map
 from indi.images.stack import is_stack
@@ -31,7 +41,7 @@ log = logging.getLogger("indi")
 
 _KINDS = 8  # of files, named in a line
 _TIFF_SUFFIXES = (".tif", ".tiff")
-_FOREIGN_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif", ".jxl")  # whoever names one means a file
+_FOREIGN_SUFFIXES = (".bmp", ".gif", ".jp2", ".heic", ".jxl")  # whoever names one means a file
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,9 @@ def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
             unusable.append(Job(item, out, error))
     if not sources and not unusable:
         raise ConfigError("no input; give image files or folders")
-    names_a_file = out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir()
+    names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
     if out.suffix.lower() in _FOREIGN_SUFFIXES and not out.is_dir():
-        raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(READABLE_SUFFIXES))}")
+        raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
     names_a_volume = out.suffix.lower() in ZARR_SUFFIXES
     if len(sources) == 1 and (names_a_file or names_a_volume):
         return [Job(sources[0], out), *unusable]
@@ -122,7 +132,12 @@ def _kind(path: Path) -> str:
 
 
 def _name_of(source: Path) -> str:
-    """Return what a result is called: as the input, and a volume inside of another so that its kind is seen."""
+    """Return what a result is called: as the input, and a volume inside of another so that its kind is seen.
+
+    Of a kind that is not written it becomes a PNG, which holds all of it.
+    """
+    if source.suffix.lower() in READABLE_SUFFIXES - WRITABLE_SUFFIXES:
+        return f"{source.stem}.png"
     is_bare = is_zarr(source) and source.suffix.lower() not in ZARR_SUFFIXES
     return f"{source.name}{ZARR_SUFFIXES[0]}" if is_bare else source.name
 

@@ -114,7 +114,9 @@ def hyperstacks(tmp_path: Path) -> dict[str, Path]:
 
 
 def trained(tmp_path: Path, folders: dict[str, Path], **options: Any) -> Card:
-    for _ in indi.train(**folders, run=tmp_path / "run", iterations=1, **options):
+    for _ in indi.train(
+        clean=folders["clean"], degraded=folders["degraded"], run=tmp_path / "run", iterations=1, **options
+    ):
         pass
     return load_model(tmp_path / "run").card
 

@@ -24,7 +24,17 @@ from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
 from indi.errors import ImageError
-from indi.images import READABLE_SUFFIXES, Image, Metadata, Resolution, find_images, read, read_header, write
+from indi.images import (
+    READABLE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    Image,
+    Metadata,
+    Resolution,
+    find_images,
+    read,
+    read_header,
+    write,
+)
 
 
 def one_line(caught: pytest.ExceptionInfo[ImageError], *parts: str) -> None:
@@ -38,7 +48,7 @@ def one_line(caught: pytest.ExceptionInfo[ImageError], *parts: str) -> None:
 
 
 def test_images_are_found_in_counting_order(tmp_path: Path) -> None:
-    for name in ["10.png", "9.PNG", "a2.jpg", "a10.jpeg", "A1.tiff", "b.tif", ".hidden.png", "notes.txt", "c.gif"]:
+    for name in ["10.png", "9.PNG", "a2.jpg", "a10.jpeg", "A1.tiff", "b.tif", ".hidden.png", "notes.txt", "c.xcf"]:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     found = [path.name for path in find_images(tmp_path)]
@@ -74,7 +84,8 @@ def test_folders_without_images_are_named(tmp_path: Path) -> None:
 
 
 def test_the_suffixes_are_in_lower_case() -> None:
-    assert {".png", ".jpg", ".jpeg", ".tif", ".tiff"} == READABLE_SUFFIXES
+    assert {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"} == READABLE_SUFFIXES
+    assert READABLE_SUFFIXES - {".gif", ".bmp"} == WRITABLE_SUFFIXES
 
 
 # Round trips.
@@ -278,7 +289,12 @@ def test_unwritable_places_are_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [(b"", "empty"), (b"GIF89a" + bytes(50), "not a PNG, JPEG or TIFF"), (b"hello\nworld", "not a PNG, JPEG or TIFF")],
+    [
+        (b"", "empty"),
+        (b"8BPS\0\1" + bytes(50), "not a PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP"),
+        (b"hello\nworld", "not a PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP"),
+        (b"GIF89a" + bytes(50), "damaged GIF"),
+    ],
 )
 def test_files_of_another_kind_are_refused(tmp_path: Path, content: bytes, named: str) -> None:
     path = tmp_path / "a.png"

@@ -158,3 +158,19 @@ def test_its_quality_is_told_and_kept(tmp_path: Path, colour: bool) -> None:
 def quality_of(path: Path) -> int:
     with path.open("rb") as file:
         return jpeg.quality(file)
+
+
+@pytest.mark.parametrize("stray", [b"\0", b"\xff", b"\xff\0\xff\0", bytes(40)])
+def test_padding_between_two_segments_is_passed_over(tmp_path: Path, stray: bytes) -> None:
+    Pillow.fromarray(smooth_colour()).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    place = data.index(b"\xff\xdb")
+    padded = read(stored(tmp_path / "b.jpg", data[:place] + stray + data[place:]))
+    np.testing.assert_array_equal(padded.pixels, read(tmp_path / "a.jpg").pixels)
+
+
+def test_other_bytes_between_two_segments_may_be_a_damaged_segment(tmp_path: Path) -> None:
+    Pillow.fromarray(smooth_colour()).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    with pytest.raises(ImageError, match="belong to no segment; copy it again"):
+        read(stored(tmp_path / "b.jpg", data.replace(b"\xff\xdb", b"\xdb\xdb", 1)))

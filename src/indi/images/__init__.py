@@ -4,6 +4,7 @@ from indi.images.atomic import atomic, write_atomic
 from indi.images.convert import fit_channels, from_unit, to_unit
 from indi.images.files import (
     READABLE_SUFFIXES,
+    WRITABLE_SUFFIXES,
     find_images,
     read,
     read_header,
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_CHANNELS",
     "MAX_PIXELS",
     "READABLE_SUFFIXES",
+    "WRITABLE_SUFFIXES",
     "Header",
     "Image",
     "Metadata",

@@ -79,7 +79,10 @@ def fit_channels(image_pixels: Array, channels: int, *, what: str) -> Array:
         if np.array_equal(red, image_pixels[..., 1]) and np.array_equal(red, image_pixels[..., 2]):
             return red
         raise ImageError(f"{what}: it is in colour, and gray is needed; convert it to gray yourself if colour may go")
-    raise ImageError(f"{what}: channels do not fit: it has {found}, {channels} needed; no conversion keeps everything")
+    advice = "no conversion keeps everything"
+    if found == channels + 1:
+        advice = "if the last one is alpha, have the file say so (in TIFF: ExtraSamples), else " + advice
+    raise ImageError(f"{what}: channels do not fit: it has {found}, {channels} needed; {advice}")
 
 
 def _refuse_not_finite(values: Array) -> None:

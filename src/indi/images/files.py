@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from indi.boxes import Box
 from indi.errors import ImageError, IndiError
-from indi.images import jpeg, png, tiff, tiff_write
+from indi.images import avif, bmp, gif, jpeg, png, tiff, tiff_write, webp
 from indi.images.atomic import atomic
 from indi.images.convert import Array
 from indi.images.image import MAX_PIXELS, Header, Image
@@ -27,11 +27,15 @@ class _Format:
     suffixes: tuple[str, ...]
     headers: Callable[[BinaryIO], list[Header]]
     decode: Callable[[BinaryIO], Image]
-    encode: Callable[[Image, BinaryIO], None]
-    dtypes: tuple[str, ...]
-    channels: tuple[int, ...] | None
-    alpha: bool
+    encode: Callable[[Image, BinaryIO], None] | None = None
+    dtypes: tuple[str, ...] = ("uint8",)
+    channels: tuple[int, ...] | None = (1, 3)
+    alpha: bool = False
     premultiplied: bool = False
+
+    def is_of(self, start: bytes) -> bool:
+        """Return whether a file begins as this format does; dots stand for any byte."""
+        return any(re.match(signature, start, re.DOTALL) for signature in self.signatures)
 
     def objection(self, image: Image) -> str | None:
         """Return what of the image would be lost in this format, or None."""
@@ -50,29 +54,25 @@ class _Format:
 _FORMATS = (
     _Format(
         name="PNG",
-        signatures=(png.SIGNATURE,),
+        signatures=(re.escape(png.SIGNATURE),),
         suffixes=(".png",),
         headers=lambda file: [png.header(file)],
         decode=png.decode,
         encode=png.encode,
         dtypes=("uint8", "uint16"),
-        channels=(1, 3),
         alpha=True,
     ),
     _Format(
         name="JPEG",
-        signatures=(jpeg.SIGNATURE,),
+        signatures=(re.escape(jpeg.SIGNATURE),),
         suffixes=(".jpg", ".jpeg"),
         headers=lambda file: [jpeg.header(file)],
         decode=jpeg.decode,
         encode=jpeg.encode,
-        dtypes=("uint8",),
-        channels=(1, 3),
-        alpha=False,
     ),
     _Format(
         name="TIFF",
-        signatures=tiff.SIGNATURES,
+        signatures=tuple(map(re.escape, tiff.SIGNATURES)),
         suffixes=(".tif", ".tiff"),
         headers=tiff.headers,
         decode=tiff.decode,
@@ -82,12 +82,49 @@ _FORMATS = (
         alpha=True,
         premultiplied=True,
     ),
+    _Format(
+        name="WebP",
+        signatures=(b"RIFF....WEBP",),
+        suffixes=(".webp",),
+        headers=lambda file: [webp.header(file)],
+        decode=webp.decode,
+        encode=webp.encode,
+        alpha=True,
+    ),
+    _Format(
+        name="AVIF",
+        signatures=(b"....ftypavi[fs]", b"....ftypmi[fa]1.{0,40}avif"),
+        suffixes=(".avif",),
+        headers=lambda file: [avif.header(file)],
+        decode=avif.decode,
+        encode=avif.encode,
+        alpha=True,
+    ),
+    _Format(
+        name="GIF",
+        signatures=(b"GIF8[79]a",),
+        suffixes=(".gif",),
+        headers=lambda file: [gif.header(file)],
+        decode=gif.decode,
+    ),
+    _Format(
+        name="BMP",
+        signatures=(rb"BM....\0\0\0\0",),
+        suffixes=(".bmp",),
+        headers=lambda file: [bmp.header(file)],
+        decode=bmp.decode,
+    ),
 )
 
 READABLE_SUFFIXES = frozenset(suffix for each in _FORMATS for suffix in each.suffixes)
 """The suffixes of files that ``find_images`` finds, in lower case; those of files may be in capitals."""
+WRITABLE_SUFFIXES = frozenset(suffix for each in _FORMATS if each.encode for suffix in each.suffixes)
+"""The suffixes of files that ``write`` writes."""
 
 _SUFFIXES = ", ".join(sorted(READABLE_SUFFIXES))
+_WRITABLE = ", ".join(sorted(WRITABLE_SUFFIXES))
+_NAMES = f"{', '.join(each.name for each in _FORMATS[:-1])} or {_FORMATS[-1].name}"
+_START = 64  # bytes, by which a format is known
 
 
 def find_images(folder: str | os.PathLike[str], *, volumes: bool = False) -> list[Path]:
@@ -178,7 +215,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
     """Return the image in a file, as stored: its type, alpha and metadata kept, nothing rotated or corrected.
 
     Args:
-        path: PNG, JPEG or TIFF, known by its content; a wrong suffix does no harm.
+        path: PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP, known by its content; a wrong suffix does no harm.
         max_pixels: files that claim more are refused before memory is taken. More than four channels count
             as more pixels.
 
@@ -192,22 +229,24 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
 
 
 def write(path: str | os.PathLike[str], image: Image) -> None:
-    """Write an image to a PNG, JPEG or TIFF file, by suffix; whole or not at all, with folders above it made.
+    """Write an image to a PNG, JPEG, TIFF, WebP or AVIF file, by suffix; whole or not at all, with folders above made.
 
-    PNG and TIFF are bit exact; JPEG has full colour resolution and the quality that the metadata say, 95 by
-    default. EXIF, ICC profile, XMP and resolution go into every format; a profile of another kind than the pixels
-    (gray, colour) is left out.
+    PNG and TIFF are bit exact, and WebP unless the metadata say a quality; JPEG and AVIF have full colour resolution
+    and that quality, 95 by default. EXIF, ICC profile and XMP go into every format, and the resolution into all but
+    the last two; a profile of another kind than the pixels (gray, colour) is left out.
 
     Raises:
         ImageError: the format would lose something of the image, or the file cannot be written.
     """
     path = Path(path)
     by_suffix = {suffix: each for each in _FORMATS for suffix in each.suffixes}
-    if path.suffix.lower() not in by_suffix:
-        raise ImageError(f"{path}: cannot write: no image format has this suffix; use one of {_SUFFIXES}")
-    format_ = by_suffix[path.suffix.lower()]
+    format_ = by_suffix.get(path.suffix.lower())
+    if format_ is None or format_.encode is None:
+        raise ImageError(
+            f"{path}: cannot write: no image format that is written has this suffix; use one of {_WRITABLE}"
+        )
     if objection := format_.objection(image):
-        able = [each.suffixes[0] for each in _FORMATS if not each.objection(image)]
+        able = [each.suffixes[0] for each in _FORMATS if each.encode and not each.objection(image)]
         raise ImageError(f"{path}: cannot write: {objection}; write {' or '.join(able)} instead")
     try:
         with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
@@ -260,14 +299,14 @@ def _single(headers: list[Header]) -> list[Header]:
 
 
 def _format_of(file: BinaryIO) -> _Format:
-    start = file.read(8)
+    start = file.read(_START)
     file.seek(0)
     for each in _FORMATS:
-        if start.startswith(each.signatures):
+        if each.is_of(start):
             return each
     if not start:
         raise ImageError("cannot read: the file is empty; fetch it again, or leave it out")
-    raise ImageError("cannot read: it is not a PNG, JPEG or TIFF file; convert it to one of these, or leave it out")
+    raise ImageError(f"cannot read: it is not a {_NAMES} file; convert it to one of these, or leave it out")
 
 
 def _looks_like_image(path: Path) -> bool:

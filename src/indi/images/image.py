@@ -78,7 +78,7 @@ class Metadata:
 class Header:
     """What an image is, found without decoding it.
 
-    ``channels`` does not count alpha. They are ``apart`` where the file does not say that they are colours.
+    ``channels`` does not count alpha. Three are ``apart`` where the file does not say that they are colours.
     """
 
     height: int

@@ -28,6 +28,7 @@ _END, _SCAN, _TABLES, _COMMENT = 0xD9, 0xDA, 0xDB, 0xFE
 _WITHOUT_DATA = {0x00, 0x01, *range(0xD0, 0xD9)}
 _APPLICATION = range(0xE0, 0xF0)
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan, after stuffed bytes and restarts
+_PADDING = (0x00, 0xFF)  # between two segments; fill bytes alone are in the standard
 _LONGEST = 65533
 _LONGEST_SIDE = 65500  # libjpeg's; the format's own is 65535
 _SUM = 3685  # of the luminance table that T.81 annex K gives, which encoders scale by their quality
@@ -131,13 +132,13 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
     file.seek(len(SIGNATURE) - 1)
     while True:
         lead = _take(file, 2)
-        while lead == b"\xff\xff":  # markers may be led by fill bytes
+        while lead[0] in _PADDING and (lead[0] == 0 or lead[1] in _PADDING):  # some cameras leave zeros too
             lead = lead[1:] + _take(file, 1)
         marker = lead[1]
         if marker == _END and lead[0] == 0xFF:
             return
         if lead[0] != 0xFF or marker in _WITHOUT_DATA:
-            raise ImageError("damaged JPEG: bytes that belong to no segment")
+            raise ImageError("damaged JPEG: bytes that belong to no segment; copy it again, or save it anew")
         length = int.from_bytes(_take(file, 2), "big")
         if length < 2:
             raise ImageError("damaged JPEG: a segment shorter than its own length")

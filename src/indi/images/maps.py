@@ -30,5 +30,5 @@ def _kept(tree: Tree, order: Order) -> Tree:
 
 def of_floats(description: Tag) -> Tag:
     """Return a description, of other values: OME's names the type of the pixels, ImageJ's the range to show."""
-    text = ome.as_floats(imagej.without_range(description.data))
+    text = ome.of_type(imagej.without_range(description.data), "float32")
     return replace(description, count=len(text), data=text)

@@ -71,14 +71,15 @@ def alone(text: bytes, name: str) -> bytes | None:
             pixels = image.find("{*}Pixels")
             if pixels is None or not _reduce(pixels, root, name):
                 root.remove(image)
-    except (ElementTree.ParseError, ValueError, KeyError):
+        if root.find("{*}Image") is None:
+            return None
+        root.attrib.pop("UUID", None)
+        if space := _SPACE.search(text):
+            ElementTree.register_namespace("", space[1].decode("utf-8", "replace"))
+        written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    except (ElementTree.ParseError, ValueError, KeyError, ArithmeticError, RecursionError):
         return None
-    if root.find("{*}Image") is None:
-        return None
-    root.attrib.pop("UUID", None)
-    if space := _SPACE.search(text):
-        ElementTree.register_namespace("", space[1].decode("utf-8", "replace"))
-    return b'<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(root, encoding="utf-8") + b"\0"
+    return written + b"\0"
 
 
 def moved(text: bytes, places: Mapping[int, int]) -> bytes:
@@ -86,9 +87,10 @@ def moved(text: bytes, places: Mapping[int, int]) -> bytes:
     return _PLACE.sub(lambda place: b"%d" % places.get(int(place[0]), int(place[0])), text)
 
 
-def as_floats(text: bytes) -> bytes:
-    """Return the description as it is of pixels of 32-bit floats."""
-    return _TYPE.sub(rb'\g<1>float"', _BITS.sub(b"", text))
+def of_type(text: bytes, dtype: str) -> bytes:
+    """Return the description as it is of pixels of another type, by numpy's name."""
+    name = b"float" if dtype == "float32" else dtype.encode()
+    return _TYPE.sub(rb'\g<1>%b"' % name, _BITS.sub(b"", text))
 
 
 def _root(text: bytes) -> Element:
@@ -141,7 +143,7 @@ def _reduce(pixels: Element, root: Element, name: str) -> bool:
     order = pixels.attrib["DimensionOrder"][2:]
     samples = _samples(pixels, 1)
     sizes = {axis: int(pixels.attrib[f"Size{axis}"]) // (samples if axis == "C" else 1) for axis in _AXES}
-    total = math.prod(sizes.values())
+    total, listed = math.prod(sizes.values()), 0
     places: dict[tuple[int, ...], int] = {}  # in the order of _AXES, to their directories
     for block in pixels.findall("{*}TiffData"):
         pixels.remove(block)
@@ -151,13 +153,15 @@ def _reduce(pixels: Element, root: Element, name: str) -> bool:
         first = 0
         for axis in reversed(order):
             first = first * sizes[axis] + int(block.get(f"First{axis}", 0))
-        for number in range(min(_count(block, 1), total - first)):
-            rest, place = first + number, {}
-            for axis in order:
-                rest, place[axis] = divmod(rest, sizes[axis])
-            places[tuple(place[axis] for axis in _AXES)] = int(block.get("IFD", 0)) + number
-        if len(places) > MAX_PLANES:
+        count = min(_count(block, 1), total - first)
+        listed += count
+        if listed > MAX_PLANES:
             return False
+        for number in range(count):
+            rest, along = first + number, dict[str, int]()
+            for axis in order:
+                rest, along[axis] = divmod(rest, sizes[axis])
+            places[along["Z"], along["C"], along["T"]] = int(block.get("IFD", 0)) + number
     kept = [sorted({place[index] for place in places}) for index in range(len(_AXES))]
     if not places or math.prod(map(len, kept)) != len(places):
         return False

@@ -75,7 +75,7 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart:
     """
     stack: Stack = ZarrStack(path) if is_zarr(path) else TiffStack(path, by_axes=axes is None)
     try:
-        along = _places(stack, axes, 1 if apart else channels)
+        along = _places(stack, axes, channels)
         if apart:
             return ChannelsApart(stack) if any(header.apart for header in stack.headers) else stack
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels

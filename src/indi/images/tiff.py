@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from indi.errors import ImageError
-from indi.images import tags
+from indi.images import ome, tags
 from indi.images.convert import Array
 from indi.images.image import (
     MAX_CHANNELS,
@@ -38,8 +38,16 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 UNITS: dict[int, Unit] = {1: "aspect", 2: "inch", 3: "cm"}
 
 _REFUSED_COLOURS = {PALETTE: "palette", 4: "mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw sensor"}
-_DTYPES = {(1, 1): np.uint8, (8, 1): np.uint8, (16, 1): np.uint16, (32, 3): np.float32}  # by bits and format
+# By bits and format: the type of the file, and the one it is read as; where they differ, if nothing is lost.
+# fmt: off
+_DTYPES = {
+    (1, 1): ("u1", "u1"), (8, 1): ("u1", "u1"), (16, 1): ("u2", "u2"), (32, 1): ("u4", "u2"),
+    (8, 2): ("i1", "u1"), (16, 2): ("i2", "u2"), (32, 2): ("i4", "u2"),
+    (16, 3): ("f2", "f4"), (32, 3): ("f4", "f4"), (64, 3): ("f8", "f4"),
+}
+# fmt: on
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex"}
+_FORMAT_OF = {"u": 1, "i": 2, "f": 3}
 _UNCOMPRESSED, _JPEG = 1, 7
 _MOST_UNPACKED = {_UNCOMPRESSED: 1, 5: 1500, 8: 1100, 32946: 1100, 32773: 64}  # bytes that a stored one can become
 _ALIGNED = 4  # bytes, to which uncompressed strips may be filled up
@@ -62,6 +70,7 @@ class Page:
 
     header: Header
     directory: Directory
+    stored: np.dtype[np.generic]
     bits: int
     samples: int
     extra: list[int]
@@ -95,18 +104,18 @@ def decode(file: BinaryIO) -> Image:
     file.seek(0)
     with foreign_code("damaged TIFF"), TiffFile(file, _multifile=False) as opened:
         samples = opened.pages.first.asarray(squeeze=False)
-    height, width, dtype = page.header.height, page.header.width, page.header.dtype
+    height, width = page.header.height, page.header.width
     planes, interleaved = (1, page.samples) if page.planar == 1 else (page.samples, 1)
     if samples.shape != (planes, 1, height, width, interleaved):
         raise ImageError(f"damaged TIFF: it decodes to shape {samples.shape}, against its directory")
     samples = np.moveaxis(samples[:, 0], 0, -2).reshape(height, width, page.samples)
     if page.bits == 1:
         samples = samples.astype(np.uint8) * np.uint8(255)
-    if samples.dtype.newbyteorder("=") != dtype:
+    if samples.dtype.newbyteorder("=") != page.stored:
         raise ImageError(f"damaged TIFF: it decodes to {samples.dtype}, against its directory")
     if page.photometric == WHITE_IS_ZERO:
         samples = np.invert(samples)
-    pixels, alpha = split(samples.astype(dtype, copy=False), page)
+    pixels, alpha = split(as_read(samples, page), page)
     return Image(pixels, alpha, _metadata(page, left_out))
 
 
@@ -129,17 +138,18 @@ def page_of(directory: Directory, first: Directory) -> Page:
     if not (width and height and samples and planar in (1, 2)):
         raise ImageError(f"damaged TIFF: {height} x {width} pixels, {samples} channels, planar kind {planar}")
     bits, formats = directory.numbers(Name.BITS) or [1], directory.numbers(Name.FORMAT) or [1]
-    dtype = _DTYPES.get((bits[0], formats[0]))
-    if dtype is None or {*bits} != {bits[0]} or {*formats} != {formats[0]} or (bits[0] == 1 and samples > 1):
+    types = _DTYPES.get((bits[0], formats[0]))
+    if types is None or {*bits} != {bits[0]} or {*formats} != {formats[0]} or (bits[0] == 1 and samples > 1):
         kind = f"{'/'.join(str(each) for each in sorted({*bits}))}-bit {_FORMATS.get(formats[0], 'unknown')}"
         raise ImageError(f"TIFF of {kind} pixels; convert it to 8 or 16 bit unsigned or 32-bit float first")
     extra = directory.numbers(Name.EXTRA)
     channels = samples - sum(kind != 0 for kind in extra)
     photometric = directory.number(Name.PHOTOMETRIC, BLACK_IS_ZERO)
-    are_apart = channels > 1 and not (channels == 3 and photometric in (RGB, YCBCR))
+    are_apart = channels == 3 and photometric not in (RGB, YCBCR)  # of other numbers nobody takes them for colours
     page = Page(
-        header=Header(height, width, channels, np.dtype(dtype), are_apart),
+        header=Header(height, width, channels, np.dtype(types[1]), are_apart),
         directory=directory,
+        stored=np.dtype(types[0]),
         bits=bits[0],
         samples=samples,
         extra=extra,
@@ -148,7 +158,8 @@ def page_of(directory: Directory, first: Directory) -> Page:
         planar=planar,
     )
     is_imagejs = page.photometric == PALETTE and (page.bits, page.samples) == (8, 1) and is_of_imagej(first)
-    if is_imagejs and _only_rises(directory.numbers(Name.COLOUR_MAP)):  # gray values, and the colours to show them in
+    colours = directory.numbers(Name.COLOUR_MAP) if page.photometric == PALETTE else []
+    if (is_imagejs and _only_rises(colours)) or _is_identity(colours, page):  # gray, and the colours to show it in
         page = replace(page, photometric=BLACK_IS_ZERO)
     _check_colours(page)
     return page
@@ -160,6 +171,35 @@ def _only_rises(colour_map: list[int]) -> bool:
     return bool((np.diff(channels) >= 0).all())
 
 
+def _is_identity(colour_map: list[int], page: Page) -> bool:
+    """Return whether a table gives each value as the gray of that value: on 8 bits, or on 16."""
+    if page.bits not in (8, 16) or page.samples != 1 or len(colour_map) != 3 * 2**page.bits:
+        return False
+    channels, values = np.array(colour_map).reshape(3, -1), np.arange(2**page.bits)
+    return any((channels == scale * values).all() for scale in ((1, 256, 257) if page.bits == 8 else (1,)))
+
+
+def as_read(samples: Array, page: Page) -> Array:
+    """Return samples of the file's type as those of the type that they are read as.
+
+    Raises:
+        ImageError: something would be lost.
+    """
+    samples, dtype = samples.astype(samples.dtype.newbyteorder("="), copy=False), page.header.dtype
+    if samples.dtype == dtype:
+        return samples
+    with np.errstate(over="ignore"):
+        read = samples.astype(dtype)
+    lost = int(np.count_nonzero((read != samples) & ~np.isnan(samples)))
+    if lost:
+        kind = f"{page.bits}-bit {_FORMATS[_FORMAT_OF[samples.dtype.kind]]}"
+        raise ImageError(
+            f"TIFF of {kind} pixels, of which {lost:,} would be changed by reading them as {dtype}; convert it to 8 or "
+            "16 bit unsigned or 32-bit float first"
+        )
+    return read
+
+
 def _check_colours(page: Page) -> None:
     """Refuse what gray, RGB or plain channels cannot stand for."""
     is_gray = page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
@@ -167,7 +207,7 @@ def _check_colours(page: Page) -> None:
     if not (is_gray or is_rgb):
         kind = _REFUSED_COLOURS.get(page.photometric, f"colour kind {page.photometric}")
         raise ImageError(f"{kind} TIFF; convert it to gray or RGB first")
-    if page.photometric == WHITE_IS_ZERO and (page.header.dtype == np.float32 or page.samples > 1):
+    if page.photometric == WHITE_IS_ZERO and (page.stored.kind != "u" or page.bits > 16 or page.samples > 1):
         raise ImageError("white-is-zero TIFF of floats or several channels; store it with black as zero first")
     if page.samples < (1 if is_gray else 3) + len(page.extra):
         raise ImageError(f"damaged TIFF: {page.samples} channels, of which {len(page.extra)} are extra")
@@ -258,7 +298,7 @@ def _metadata(page: Page, left_out: tuple[str, ...]) -> Metadata:
     directory = page.directory
     own_fields = {*OF_STORAGE, *OF_PLACES, Name.ICC, Name.XMP}
     kept = {number: value for number, value in directory.tree.items() if number not in own_fields}
-    if descriptions := list(_descriptions(directory)):
+    if descriptions := [typed(description, page) for description in _descriptions(directory)]:
         kept[Name.DESCRIPTION] = replace(descriptions[0], others=tuple(descriptions[1:]))
     else:
         kept.pop(Name.DESCRIPTION, None)
@@ -270,6 +310,14 @@ def _metadata(page: Page, left_out: tuple[str, ...]) -> Metadata:
         resolution=_resolution(directory),
         tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page), left_out),
     )
+
+
+def typed(description: Tag, page: Page) -> Tag:
+    """Return a description of the pixels as they are read."""
+    if page.stored == page.header.dtype:
+        return description
+    text = ome.of_type(description.data, page.header.dtype.name)
+    return replace(description, count=len(text), data=text)
 
 
 def _descriptions(directory: Directory) -> Iterator[Tag]:

@@ -126,7 +126,7 @@ class TiffStack:
         """
         page = self.pages[number]
         shape = (box.height, box.width, page.samples)
-        values = np.empty(shape, page.header.dtype)
+        values = np.empty(shape, page.stored)
         with foreign_code(f"{self.path}: damaged TIFF"):
             for piece in self._listed(number):
                 part = piece.box.shared(box)
@@ -134,7 +134,11 @@ class TiffStack:
                     inner = part.seen_from(box)
                     target = values[inner.top : inner.bottom, inner.left : inner.right, piece.samples]
                     target[:] = self._part(number, page, piece, part)
-        return np.invert(values) if page.photometric == WHITE_IS_ZERO else values
+        values = np.invert(values) if page.photometric == WHITE_IS_ZERO else values
+        try:
+            return tiff.as_read(values, page)
+        except ImageError as error:
+            raise ImageError(f"{self.path}: {error}") from error
 
     def write_like(
         self,
@@ -204,7 +208,7 @@ class TiffStack:
 
     def _raw(self, number: int, page: Page, piece: _Piece, inner: Box) -> Array:
         """Read rows of an uncompressed strip from their place in the file: one strip may be the whole picture."""
-        dtype = page.header.dtype.newbyteorder(page.directory.encoding.order)
+        dtype = page.stored.newbyteorder(page.directory.encoding.order)
         samples = len(range(*piece.samples.indices(page.samples)))
         width = page.header.width
         start = piece.offset + (number * _contiguous(page)[1] if self.is_contiguous else 0)
@@ -288,7 +292,7 @@ def _kept(page: Page, moved: Mapping[int, int], *, changed: bool) -> Tree:
     description = kept.get(Name.DESCRIPTION)
     if isinstance(description, Tag):
         text = ome.moved(description.data, moved)
-        description = replace(description, count=len(text), data=text)
+        description = tiff.typed(replace(description, count=len(text), data=text), page)
         kept[Name.DESCRIPTION] = of_floats(description) if changed else description
     if not changed:
         return kept
@@ -330,7 +334,7 @@ def _has_turned_bits(page: Page) -> bool:
 
 def _contiguous(page: Page) -> tuple[int | None, int]:
     """Return where a picture begins and how many bytes it has, if it lies in one run; else None and its size."""
-    size = page.header.height * page.header.width * page.samples * page.header.dtype.itemsize
+    size = page.header.height * page.header.width * page.samples * page.stored.itemsize
     pieces = list(_pieces(page))
     end = pieces[0].offset
     for piece in pieces:

@@ -197,13 +197,12 @@ def _resolution_tags(resolution: Resolution, encoding: Encoding) -> Tree:
     code = {"aspect": 1, "inch": 2}.get(resolution.unit, 3)
     x, y = resolution.per(UNITS[code]) or (1.0, 1.0)
 
-    def rational(value: float) -> Tag:
-        fraction = Fraction(value).limit_denominator(100)
-        return encoding.tag(RATIONAL, fraction.numerator, fraction.denominator)
-
+    across, down = (Fraction(value).limit_denominator(100) for value in (x, y))
+    if max(across, down) * 100 >= 2**32:  # no pixel is as small
+        return {}
     return {
-        Name.X_RESOLUTION: rational(x),
-        Name.Y_RESOLUTION: rational(y),
+        Name.X_RESOLUTION: encoding.tag(RATIONAL, across.numerator, across.denominator),
+        Name.Y_RESOLUTION: encoding.tag(RATIONAL, down.numerator, down.denominator),
         Name.UNIT: encoding.tag(SHORT, code),
     }
 

@@ -28,7 +28,8 @@ ROWS = """
     files previews trainer
     cluster
     training
-    info report test_pairs
+    info report test_pairs ranges
+    means
     evaluation toy
     calibration
     cells

@@ -36,7 +36,7 @@ Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
 
-_DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
+DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
 _LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
 _LEAST_SPREAD = 2.5e-4  # there, where a deviation of 0.25 is usual
 
@@ -339,12 +339,12 @@ class Restorer:
         """Say once where intensities are far from any that the model can have been trained on."""
         mean = degraded.mean().item()
         made_of_photographs = self.card.task is not None and self.card.normalisation is None
-        if not self._warned and made_of_photographs and dtype == np.uint16 and degraded.max() < _DIM:
+        if not self._warned and made_of_photographs and dtype == np.uint16 and degraded.max() < DIM:
             self._warned = True
             log.warning(
                 "warning: this 16-bit image uses less than %.1f %% of its range, and the model was trained on "
                 "photographs that span it: scale the intensities up first",
-                100 * _DIM,
+                100 * DIM,
             )
         if not self._warned and not _LEAST_MEAN < mean < _MOST_MEAN:
             self._warned = True

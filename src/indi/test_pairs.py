@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from indi.config import Config, DataSettings
-from indi.data import Pair, match_pairs
+from indi.data import Pair, match_pairs, to_mend, unusable
 from indi.degradations import degradation
-from indi.errors import ConfigError, ModelError
+from indi.errors import ConfigError, DataError, ModelError
 from indi.shipped import find_model
 from indi.training import CONFIG_FILE, SPLIT_FILE
 
@@ -23,6 +23,18 @@ class FoundPairs(NamedTuple):
     source: dict[str, str | None]
     task: str | None
     resample: bool
+    problems: tuple[tuple[str, str], ...] = ()  # (name, sentence) for each pair whose header makes it unusable
+
+    def check(self, *, channels: int, border: int = 0) -> None:
+        """Read every image, and stop before any work where one cannot be measured.
+
+        Raises:
+            ConfigError: ``border`` is negative.
+            DataError: It names the first few.
+        """
+        problems = self.problems + unusable(self.pairs, channels=channels, resample=self.resample, border=border)
+        if problems:
+            raise DataError(to_mend(problems))
 
 
 def find_test_pairs(
@@ -48,7 +60,7 @@ def find_test_pairs(
 
     Raises:
         ConfigError: The folders do not say what to measure on.
-        DataError, ImageError: They do not fit each other.
+        DataError, ImageError: There is no pair that could be measured.
     """
     if clean is None and degraded is None and task is None:
         return _validation_pairs(None if model is None else find_model(model), channels)
@@ -60,13 +72,14 @@ def find_test_pairs(
     if axes is None and (trained := _data_of(model)) is not None:
         axes = trained.axes
     report = match_pairs(Path(clean), folder, channels=channels, axes=axes, resample=resample)
-    report.raise_if_unusable()
+    if not report.pairs:
+        report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded:
         for line in report.summary().splitlines():
             log.info("test images: %s", line)
     _warn_of_trained(model, Path(clean), report.pairs)
     source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
-    return FoundPairs(report.pairs, source, task, resample)
+    return FoundPairs(report.pairs, source, task, resample, report.problems)
 
 
 def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
@@ -87,7 +100,8 @@ def _validation_pairs(run: Path | None, channels: int | None) -> FoundPairs:
     chosen = tuple(pair for pair in found.pairs if pair.name in kept)
     if not chosen:
         raise ConfigError(f"{run}: its validation pairs are not in {data.clean} any more; {advice}")
-    return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"})
+    problems = tuple(problem for problem in found.problems if problem[0] in kept)
+    return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"}, problems=problems)
 
 
 def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair]) -> None:

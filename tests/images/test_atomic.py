@@ -6,7 +6,7 @@ import pytest
 
 from indi.errors import IndiError
 from indi.images import atomic, write_atomic
-from indi.images.atomic import marked, remove_marked, temporary_beside
+from indi.images.atomic import check_place, marked, remove_marked, temporary_beside
 
 
 def write_half_and_raise(path: Path, error: BaseException) -> None:
@@ -117,3 +117,19 @@ def test_what_a_killed_process_left_is_found_by_its_mark(tmp_path: Path) -> None
     (files[1] / "zarr.json").write_text("{}")
     remove_marked([tmp_path, tmp_path / "absent"], "mine")
     assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_place_is_tried_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_place(tmp_path / "not" / "there yet")
+    check_place(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(IndiError, match=r"more: cannot write: Not a directory; choose another place"):
+        check_place(tmp_path / "file" / "more")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(IndiError, match="cannot write: Read-only file system"):
+        check_place(tmp_path / "new")

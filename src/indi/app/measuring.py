@@ -8,7 +8,7 @@ from indi.app.archives import unpack
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.evaluation import Evaluation, Measurement
-from indi.report import table_rows
+from indi.report import means_explained, table_rows
 from indi.test_pairs import find_test_pairs
 
 MOST_STEPS = 50
@@ -66,15 +66,17 @@ def measure(
         channels=restorer.card.channels,
     )
     evaluation = Evaluation(restorer, *found, steps=steps)
-    total = len(found.pairs) * (1 + len(evaluation.rows()))
+    yield Progress(0.0, "reading every image")
+    total, images = evaluation.total, len(evaluation.usable)
     measured: list[Measurement] = []
     for measurement in evaluation.measurements():
         measured.append(measurement)
-        image = f"image {1 + (len(measured) - 1) * len(found.pairs) // total} of {len(found.pairs)}"
+        image = f"image {1 + (len(measured) - 1) * images // total} of {images}"
         yield Progress(len(measured) / total, f"{image}: {measurement.file}")
         if work.stopping.is_set():
             yield Progress(len(measured) / total, "stopped")
             return
     report = folder / "report"
-    rows = table_rows(evaluation.write(report, measured))
-    yield Progress(1.0, "done", tuple(rows), report / "curve.png", report / "report.html")
+    table = evaluation.write(report, measured)
+    note = "; ".join(["done", *means_explained(table["settings"])[1:]])
+    yield Progress(1.0, note, tuple(table_rows(table)), report / "curve.png", report / "report.html")

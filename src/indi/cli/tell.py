@@ -9,6 +9,7 @@ from indi.cli.app import app
 from indi.cli.options import Json, Model
 from indi.cli.terminal import print_json, print_table, printable, say
 from indi.export import export as export_model
+from indi.images.atomic import check_place
 from indi.info import info as facts_about
 from indi.report import counted
 from indi.shipped import find_model, shipped_models
@@ -63,6 +64,7 @@ def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
     Args:
         out: the file, NAME.onnx
     """
+    check_place(out.parent)
     loaded = load_model(find_model(model))
     say("exporting, which takes a while")
     export_model(loaded, out)

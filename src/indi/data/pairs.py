@@ -10,7 +10,7 @@ import numpy as np
 
 from indi import images
 from indi.data.loading import Pair, grid_problem
-from indi.data.wording import count, few, first_lines
+from indi.data.wording import count, few, first_lines, to_mend
 from indi.errors import DataError, IndiError
 
 Headers = dict[Pair, list[images.Header]]  # of the pair's files, in their order
@@ -58,8 +58,7 @@ class PairReport:
             DataError: it names the first few problems.
         """
         if self.problems:
-            found = few((f"{name}: {sentence}" for name, sentence in self.problems), between="; ")
-            raise DataError(f"{count(len(self.problems), 'pair')} to mend or remove: {found}")
+            raise DataError(to_mend(self.problems))
         if not self.pairs:
             raise DataError("there is no pair to train on; give folders whose images have the same names")
 
@@ -103,6 +102,7 @@ def match_pairs(
             headers |= _pictures(pair, channels or 1, axes)
         except IndiError as error:
             problems.append((pair.name, str(error)))
+    problems += _twins(headers)
     channels = channels or _common_channels(headers)
     for pair, found in list(headers.items()):
         problem = _channel_problem(pair, found, channels) or grid_problem(
@@ -170,6 +170,24 @@ def _repeated_names(folder: Path, files: dict[str, list[Path]]) -> list[tuple[st
         for name, found in files.items()
         if len(found) > 1
     ]
+
+
+def _twins(headers: Headers) -> list[tuple[str, str]]:
+    """Take out the pairs of one name, such as picture 1 of a.tif and a file a_0001.tif; say what is to be done."""
+    same: dict[str, list[Pair]] = {}
+    for pair in headers:
+        same.setdefault(pair.name, []).append(pair)
+    problems = []
+    for name, pairs in same.items():
+        if len(pairs) > 1:
+            files = " and ".join(
+                pair.clean.name if pair.picture is None else f"picture {pair.picture + 1} of {pair.clean.name}"
+                for pair in pairs
+            )
+            problems.append((name, f"{pairs[0].clean.parent}: {files} have one name, {name}; rename one of the files"))
+            for pair in pairs:
+                del headers[pair]
+    return problems
 
 
 def _common_channels(headers: Headers) -> int:

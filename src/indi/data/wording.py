@@ -19,6 +19,12 @@ def few(names: Iterable[str], *, between: str = ", ") -> str:
     return between.join([*shown, f"and {more} more"] if more else shown)
 
 
+def to_mend(problems: Sequence[tuple[str, str]]) -> str:
+    """Return what stops work on pairs: the first of (name, sentence), and how many there are."""
+    found = few((f"{name}: {sentence}" for name, sentence in problems), between="; ")
+    return f"{count(len(problems), 'pair')} to mend or remove: {found}"
+
+
 def first_lines(start: str, sentences: Sequence[str]) -> list[str]:
     """Return a line each for the first sentences, and one that counts the others."""
     more = len(sentences) - SHOWN

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from errno import ENOTDIR
 from pathlib import Path
 
 from indi.errors import IndiError
@@ -68,6 +69,28 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise IndiError(f"{path}: cannot write: {reason}; choose another place or make this one usable") from error
+
+
+def check_place(folder: Path) -> None:
+    """See whether files could be written into a folder, which need not be there yet, and leave nothing behind.
+
+    Raises:
+        IndiError: they could not.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    trial = temporary_beside(place / folder.name, "")
+    try:
+        if not place.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+        trial.touch(exist_ok=False)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise IndiError(f"{folder}: cannot write: {reason}; choose another place or make this one usable") from error
+    finally:
+        with suppress(OSError):
+            trial.unlink(missing_ok=True)
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

@@ -16,6 +16,7 @@ from indi.report.tables import (
     header,
     html_table,
     known_metrics,
+    means_tags,
     metric_text,
     realism_text,
 )
@@ -184,9 +185,9 @@ def _page(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], drawn
     )
     return page_of(
         f"{', '.join(table['methods'])} compared",
-        f"""<p class="quiet">Mean over {counted(settings["images"], "image")}{spread}.
-The same network, pairs and budget of training for each, and the settings of InDI where a method has use for them: a
-regression has no noise, diffusion has its own and always sees the degraded image beside it.</p>
+        f"""{means_tags(settings, spread)}
+<p class="quiet">The same network, pairs and budget of training for each, and the settings of InDI where a method has
+use for them: a regression has no noise, diffusion has its own and always sees the degraded image beside it.</p>
 {_warnings(table)}
 {figure_tag("PSNR and swd over network calls, by method", drawn)}
 <p>The figures beside a line count its network calls. {EXPLAINED} The best value of each measure is bold.</p>

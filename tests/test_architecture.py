@@ -14,18 +14,19 @@ PACKAGE = Path(indi.__file__).parent
 ROWS = """
     errors version boxes
     devices process noise metrics images degradations tiling plugins
-    networks samplers objectives display canvas distributed scheduler
+    archive networks samplers objectives display canvas distributed scheduler
     sweep walks
     methods
     config
     normalisation
-    data checkpoint archive
+    data checkpoint
     uncertainty
     hub export
     shipped
     restoration
     stacks
-    files previews trainer
+    inputs previews trainer
+    files
     cluster
     training
     info report test_pairs ranges

@@ -318,7 +318,7 @@ def test_degrade(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 2
-    assert sorted(file.name for file in out.iterdir()) == ["0.png", "1.png", "2.png", "3.png"]
+    assert sorted(file.name for file in out.iterdir()) == [MANIFEST, "0.png", "1.png", "2.png", "3.png"]
     (again,) = degrade_files(plan([pairs["clean"] / "1.png"], tmp_path / "again"), task="denoise", seed=2)
     assert (out / "1.png").read_bytes() == again.written[0].read_bytes()
 

@@ -5,6 +5,8 @@ import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
@@ -42,6 +44,18 @@ _LEAST_SPREAD = 2.5e-4  # there, where a deviation of 0.25 is usual
 
 DEFAULT_TILE = 1024
 
+_subject: ContextVar[str] = ContextVar("subject", default="")
+
+
+@contextmanager
+def subject(name: str) -> Iterator[None]:
+    """Name in warnings what is restored within the block, such as a file: each gets its own."""
+    before = _subject.set(name)
+    try:
+        yield
+    finally:
+        _subject.reset(before)
+
 
 class Restorer:
     """Restores images with a trained model.
@@ -77,7 +91,7 @@ class Restorer:
         advised = about_weights(model) or {}
         self.best_steps: int | None = advised.get("steps")
         self.best_sampler: str | None = advised.get("sampler")
-        self._warned = False
+        self._warned: set[str] = set()  # what was warned of
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -336,29 +350,31 @@ class Restorer:
         return times
 
     def _look_at(self, degraded: Tensor, dtype: np.dtype[Any]) -> None:
-        """Say once where intensities are far from any that the model can have been trained on."""
+        """Say once of each file where intensities are far from any that the model can have been trained on."""
+        what = _subject.get()
+        if what in self._warned:
+            return
         mean = degraded.mean().item()
         made_of_photographs = self.card.task is not None and self.card.normalisation is None
-        if not self._warned and made_of_photographs and dtype == np.uint16 and degraded.max() < DIM:
-            self._warned = True
-            log.warning(
-                "warning: this 16-bit image uses less than %.1f %% of its range, and the model was trained on "
-                "photographs that span it: scale the intensities up first",
-                100 * DIM,
+        if made_of_photographs and dtype == np.uint16 and degraded.max() < DIM:
+            warning = (
+                f"this 16-bit image uses less than {100 * DIM} % of its range, and the model was trained on "
+                "photographs that span it: scale the intensities up first"
             )
-        if not self._warned and not _LEAST_MEAN < mean < _MOST_MEAN:
-            self._warned = True
-            log.warning(
-                "warning: the intensities are far from those of training: their mean is %.3g where 0 to 1 is meant; "
-                "give the type and the scale that the model was trained on",
-                mean,
+        elif not _LEAST_MEAN < mean < _MOST_MEAN:
+            warning = (
+                f"the intensities are far from those of training: their mean is {mean:.3g} where 0 to 1 is meant; "
+                "give the type and the scale that the model was trained on"
             )
-        if not self._warned and self.card.normalisation is not None and 0 < degraded.std().item() < _LEAST_SPREAD:
-            self._warned = True
-            log.warning(
-                "warning: the intensities are far from those of training: they spread over a thousandth of what is "
-                "meant; give the type and the scale that the model was trained on"
+        elif self.card.normalisation is not None and 0 < degraded.std().item() < _LEAST_SPREAD:
+            warning = (
+                "the intensities are far from those of training: they spread over a thousandth of what is meant; give "
+                "the type and the scale that the model was trained on"
             )
+        else:
+            return
+        self._warned.add(what)
+        log.warning("warning: %s%s", f"{what}: " if what else "", warning)
 
     def _told(self, progress: Progress, calls: int) -> Call:
         """Return the network, which tells its progress over so many calls."""

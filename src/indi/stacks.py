@@ -186,7 +186,13 @@ def deciding(
     }
 
 
-def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[float], None] | None = None) -> None:
+def restore_stack(
+    restorer: Restorer,
+    job: StackJob,
+    *,
+    progress: Callable[[float], None] | None = None,
+    before_writing: Callable[[], None] | None = None,
+) -> None:
     """Do a whole job; ``progress`` is called with the share of the file that is done.
 
     Raises:
@@ -203,6 +209,8 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
                 raise
     if progress is not None:
         progress(1.0)
+    if before_writing is not None:
+        before_writing()
     job.finish()
 
 

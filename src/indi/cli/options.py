@@ -55,6 +55,8 @@ Epsilon = Annotated[
     Parameter(help=f"strength of the noise, in intensities of [0, 1]; by default {DEFAULTS.method.epsilon}"),
 ]
 Whole = Annotated[int, WHOLE]
+Recursive = Annotated[bool, Parameter(help="folders below too; the tree of them is kept", negative="")]
+Overwrite = Annotated[bool, Parameter(help="write over files that indi did not make from these inputs", negative="")]
 Range = Annotated[
     str | None,
     Parameter(

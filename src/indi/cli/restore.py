@@ -13,7 +13,9 @@ from indi.cli.options import (
     WHOLE,
     Convolutions,
     Device,
+    Overwrite,
     Realism,
+    Recursive,
     Sampler,
     Seed,
     Strength,
@@ -26,6 +28,7 @@ from indi.cli.terminal import bar_of, complain, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
 from indi.files import Job, Outcome, Restoration, degrade_files, plan, restore_files
+from indi.images.atomic import check_place
 from indi.restoration import DEFAULT_TILE, load
 from indi.shipped import fitting_model, shipped_names
 from indi.walks import DEFAULT_STEPS
@@ -63,6 +66,8 @@ def restore(
     strength: Strength = 1.0,
     axes: str | None = None,
     quality: Annotated[int | None, WHOLE] = None,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
     scheduler: str | None = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -78,11 +83,13 @@ def restore(
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
     set_threads(threads)
-    jobs = plan(inputs, out)
+    jobs = _planned(inputs, out, recursive)
     if model is None:
         model, why = _fitting(jobs, enlarge)
         say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism, quality)
+    asked = Restoration(
+        steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism, quality, overwrite
+    )
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)
@@ -102,6 +109,8 @@ def degrade(
     task: Annotated[str, Parameter(help=TASKS)],
     out: Path = Path("degraded"),
     seed: Seed = 0,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> int:
     """Degrade clean images in a task's fixed form, as evaluations do: a file's name and the seed decide the noise.
@@ -111,8 +120,18 @@ def degrade(
         out: a folder; with an image suffix and one input, the file
     """
     set_threads(threads)
-    jobs = plan(inputs, out)
-    return follow(lambda progress: degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
+    jobs = _planned(inputs, out, recursive)
+    return follow(
+        lambda progress: degrade_files(jobs, task=task, seed=seed, overwrite=overwrite), len(jobs), "degraded", out
+    )
+
+
+def _planned(inputs: Sequence[Path], out: Path, recursive: bool) -> list[Job]:
+    """Return the jobs; what cannot be written is said now, not after hours."""
+    jobs = plan(inputs, out, recursive=recursive)
+    for folder in dict.fromkeys(job.target.parent for job in jobs if job.error is None):
+        check_place(folder)
+    return jobs
 
 
 def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:

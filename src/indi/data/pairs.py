@@ -9,6 +9,7 @@ from unicodedata import normalize
 import numpy as np
 
 from indi import images
+from indi.archive import results_in
 from indi.data.loading import Pair, grid_problem
 from indi.data.wording import count, few, first_lines, to_mend
 from indi.errors import DataError, IndiError
@@ -142,7 +143,10 @@ def _pictures(pair: Pair, channels: int, axes: str | None) -> Headers:
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
+    made = results_in(folder)  # beside their inputs, which are what is meant
     for path in images.find_images(folder, volumes=True):
+        if path.name in made:
+            continue
         # Some file systems store an accented letter as two characters; both spellings are one name.
         files.setdefault(normalize("NFC", path.stem), []).append(path)
     return files

@@ -196,13 +196,7 @@ def write(path: str | os.PathLike[str], image: Image) -> None:
         ImageError: the format would lose something of the image, or the file cannot be written.
     """
     path = Path(path)
-    by_suffix = {suffix: each for each in _FORMATS for suffix in each.suffixes}
-    if path.suffix.lower() not in by_suffix:
-        raise ImageError(f"{path}: cannot write: no image format has this suffix; use one of {_SUFFIXES}")
-    format_ = by_suffix[path.suffix.lower()]
-    if objection := format_.objection(image):
-        able = [each.suffixes[0] for each in _FORMATS if not each.objection(image)]
-        raise ImageError(f"{path}: cannot write: {objection}; write {' or '.join(able)} instead")
+    format_ = check_format(path, image)
     try:
         with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
             format_.encode(image, file)
@@ -210,6 +204,22 @@ def write(path: str | os.PathLike[str], image: Image) -> None:
         raise
     except IndiError as error:
         raise ImageError(str(error)) from error
+
+
+def check_format(path: Path, image: Image) -> _Format:
+    """Return the format that a file is written in, by its suffix.
+
+    Raises:
+        ImageError: there is none, or it would lose something of the image.
+    """
+    by_suffix = {suffix: each for each in _FORMATS for suffix in each.suffixes}
+    if path.suffix.lower() not in by_suffix:
+        raise ImageError(f"{path}: cannot write: no image format has this suffix; use one of {_SUFFIXES}")
+    format_ = by_suffix[path.suffix.lower()]
+    if objection := format_.objection(image):
+        able = [each.suffixes[0] for each in _FORMATS if not each.objection(image)]
+        raise ImageError(f"{path}: cannot write: {objection}; write {' or '.join(able)} instead")
+    return format_
 
 
 @contextmanager

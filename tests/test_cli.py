@@ -736,3 +736,22 @@ def test_a_large_image_and_a_small_tile(model: Path, tmp_path: Path) -> None:
         assert run("restore", tmp_path / "x.tif", *options, "--out", tmp_path / f"{tile}.tif") == 0
     small, whole = (read(tmp_path / f"{tile}.tif").pixels for tile in (16, 1000))
     np.testing.assert_allclose(small, whole, atol=1e-5)
+
+
+# Progress where stderr is no terminal
+
+
+def test_a_line_now_and_then_stands_for_the_bar(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    arguments = ["restore", pairs["degraded"], "--model", model, "--steps", 2, "--out"]
+    assert run(*arguments, tmp_path / "quick") == 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    monkeypatch.setattr(cli.terminal, "_EVERY", 0.0)
+    assert run(*arguments, tmp_path / "slow") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"0\.png, 0\.0 megapixels: 0\.\d of 4(, \d+ s left)?", lines[1])
+    assert any(line.startswith("3.png, 0.0 megapixels: 3.5 of 4, ") for line in lines)
+    folders = ["--clean", pairs["clean"], "--degraded", pairs["degraded"]]
+    assert run("evaluate", "--model", model, *folders, "--steps", 1, "--out", tmp_path / "report") == 0
+    assert "measuring: 8.0 of 8" in capsys.readouterr().err

@@ -96,6 +96,7 @@ def test_border_and_peak(restorer: Restorer, folders: dict[str, Any]) -> None:
     assert table["settings"]["border"] == 5
     assert table["settings"]["data_range"] == 127.5
     assert table["settings"]["peak"] == [127.5, 127.5]
+    wrong: Any
     for wrong in (-5, 0, float("inf"), float("nan"), "images"):
         with pytest.raises(ConfigError, match=f"data range is {wrong}; give a number above 0"):
             evaluate(restorer, **folders, steps=[1], data_range=wrong)

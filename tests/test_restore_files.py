@@ -286,7 +286,9 @@ def test_not_a_number_is_refused_by_name(tmp_path: Path, gray: Restorer) -> None
     write(tmp_path / "x.tif", Image(values))
     (outcome,) = restore_files(gray, plan([tmp_path / "x.tif"], tmp_path / "out"))
     assert str(tmp_path / "x.tif") in str(outcome.error)
-    assert "NaN" in str(outcome.error)
+    assert "1 of 81 pixel values are NaN" in str(outcome.error)
+    (outcome,) = restore_files(Restorer(tiny_model(3)), plan([tmp_path / "x.tif"], tmp_path / "out"))
+    assert "1 of 81 pixel values are NaN" in str(outcome.error)
     assert not (tmp_path / "out").exists()
 
 

@@ -133,8 +133,8 @@ def _outcomes(
                 tasks[future] = (stack, job)
             if not numbers:
                 yield _finished(stack, archive)
-        elif job.source.exists() and (error := _refusal(lambda: archive.begin(job.source, targets))):  # noqa: B023
-            yield Outcome(job.source, error=error)
+        elif job.source.exists() and (cannot := _refusal(lambda: archive.begin(job.source, targets))):  # noqa: B023
+            yield Outcome(job.source, error=cannot)
         else:
             future = client.submit(_restore_file, worker, job, asked, mark, pure=False, retries=_TRIES)
             tasks[future] = job

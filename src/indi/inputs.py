@@ -16,7 +16,8 @@ from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 log = logging.getLogger("indi")
 
 _KINDS = 8  # of files, named in a line, and files of a kind
-_FOREIGN_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif", ".jxl")  # whoever names one means a file
+# Of images that are not read here, if no format has them: whoever names one means a file.
+FOREIGN_SUFFIXES = frozenset((".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif", ".jxl"))
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
         unusable = [job for job in unusable if not any(source.is_relative_to(job.source) for source, _ in found)]
     if not found and not unusable:
         raise ConfigError("no input; give image files or folders")
-    if out.suffix.lower() in _FOREIGN_SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in FOREIGN_SUFFIXES - READABLE_SUFFIXES and not out.is_dir():
         raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(READABLE_SUFFIXES))}")
     names_a_file = out.suffix.lower() in READABLE_SUFFIXES and not out.is_dir()
     names_a_volume = out.suffix.lower() in ZARR_SUFFIXES

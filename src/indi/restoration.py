@@ -484,7 +484,7 @@ class Restorer:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
         if image.ndim not in (2, 3) or image.size == 0:
             raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
-        pixels = to_unit(fit_channels(image, self.card.channels, what="this image"))
+        pixels = fit_channels(to_unit(image), self.card.channels, what="this image")
         planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         unit = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
         normalisation = self.card.normalisation

@@ -106,8 +106,12 @@ def evaluate(
     for _, problem in evaluation.problems:
         complain(problem)
     with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        measurements = bar.track(evaluation.measurements(), total=evaluation.total, description="measuring")
-        table = evaluation.write(out, list(measurements))
+        shown = bar.add_task("measuring", total=evaluation.total)
+        measured = []
+        for measurement in evaluation.measurements():
+            measured.append(measurement)
+            bar.advance(shown)
+    table = evaluation.write(out, measured)
     if json:
         print_json(table)
     else:

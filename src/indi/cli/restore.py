@@ -1,6 +1,7 @@
 """Commands that make images: restore, degrade."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -24,14 +25,18 @@ from indi.cli.options import (
     Times,
     times_of,
 )
-from indi.cli.terminal import bar_of, complain, say
+from indi.cli.terminal import bar_of, complain, printable, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
+from indi.errors import IndiError
 from indi.files import Job, Outcome, Restoration, degrade_files, plan, restore_files
+from indi.images import read_headers
 from indi.images.atomic import check_place
 from indi.restoration import DEFAULT_TILE, load
 from indi.shipped import fitting_model, shipped_names
 from indi.walks import DEFAULT_STEPS
+
+Work = Callable[[Callable[[float], None]], Iterator[Outcome]]  # tells the share of the image at hand
 
 
 @app.command
@@ -92,7 +97,7 @@ def restore(
     )
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
-        return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)
+        return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), jobs, out)
     restorer = load(model, device=device, precision=precision, tile=tile)
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
@@ -100,7 +105,7 @@ def restore(
     def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
         return restore_files(restorer, jobs, progress=progress, **vars(asked))
 
-    return _restored(work, len(jobs), out)
+    return _restored(work, jobs, out)
 
 
 @app.command
@@ -122,7 +127,7 @@ def degrade(
     set_threads(threads)
     jobs = _planned(inputs, out, recursive)
     return follow(
-        lambda progress: degrade_files(jobs, task=task, seed=seed, overwrite=overwrite), len(jobs), "degraded", out
+        lambda progress: degrade_files(jobs, task=task, seed=seed, overwrite=overwrite), jobs, "degraded", out
     )
 
 
@@ -142,22 +147,39 @@ def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:
     return fitting_model(files, enlarged=enlarged)
 
 
-def _restored(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, out: Path) -> int:
+@lru_cache(maxsize=1)
+def _labelled(source: Path) -> str:
+    """Return what an image is called while it is worked on, with its size."""
     try:
-        return follow(work, total, "restored", out)
+        headers = read_headers(source)
+    except IndiError:
+        return printable(source.name)
+    pixels = sum(header.height * header.width for header in headers)
+    return printable(f"{source.name}, {pixels / 1e6:.1f} megapixels")
+
+
+def _restored(work: Work, jobs: Sequence[Job], out: Path) -> int:
+    try:
+        return follow(work, jobs, "restored", out)
     except KeyboardInterrupt:
-        if total > 1:
+        if len(jobs) > 1:
             say("what is restored is kept; the same command goes on from there")
         raise
 
 
-def follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, done: str, out: Path) -> int:
+def follow(work: Work, jobs: Sequence[Job], done: str, out: Path) -> int:
     """Work through files; say what failed and how many did not; return the exit code."""
     failed = kept = 0
+    total = len(jobs)
     with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         shown = bar.add_task("images", total=total)
-        outcomes = work(lambda share: bar.update(shown, completed=finished + share))
+
+        def tell(share: float) -> None:
+            """Say how far the image at hand is, which is the next to be finished."""
+            bar.update(shown, completed=finished + share, description=_labelled(jobs[finished].source))
+
         finished = 0
+        outcomes = work(tell)
         for finished, outcome in enumerate(outcomes, start=1):
             bar.update(shown, completed=finished)
             kept += outcome.kept

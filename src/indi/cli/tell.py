@@ -7,10 +7,12 @@ from typing import Any
 from indi.checkpoint import load_model
 from indi.cli.app import app
 from indi.cli.options import Json, Model
-from indi.cli.terminal import print_json, print_table, printable, say
+from indi.cli.terminal import complain, print_json, print_table, printable, say
+from indi.errors import IndiError
 from indi.export import export as export_model
 from indi.images.atomic import check_place
 from indi.info import info as facts_about
+from indi.inputs import expanded
 from indi.report import counted
 from indi.shipped import find_model, shipped_models
 
@@ -41,20 +43,33 @@ def _line(model: dict[str, Any]) -> list[str]:
 
 
 @app.command
-def info(path: Path, /, *, json: Json = False) -> int:
-    """Say what a run, a model or an image is.
+def info(path: Path, /, *more: Path, json: Json = False) -> int:
+    """Say what runs, models or images are.
 
     Args:
         path: a run folder, a model file, a shipped model's name or an image
+        more: others; of several JSON is one object with a list of them, under "paths"
     """
-    facts = facts_about(path)
+    paths = [each for item in (path, *more) for each in expanded(item)]
+    found, failed = [], False
+    for each in paths:
+        try:
+            found.append(facts_about(each))
+        except IndiError as error:
+            if len(paths) == 1:
+                raise
+            complain(error)
+            failed = True
     if json:
-        print_json(facts)
-    else:
+        print_json({"paths": found} if len(paths) > 1 else found[0])
+        return 2 if failed else 0
+    for number, facts in enumerate(found):
+        if number:
+            print()
         lines = dict(_flat(facts))
         for name, value in lines.items():
             print(f"{name:>{max(map(len, lines))}}  {printable(str(value))}")
-    return 0
+    return 2 if failed else 0
 
 
 @app.command

@@ -49,7 +49,7 @@ class Outcome:
     kept: bool = False
 
 
-def _parted(path: Path) -> tuple[str, str]:
+def parted(path: Path) -> tuple[str, str]:
     """Return the name of a file and its suffix, which may be of two parts, such as .ome.tif."""
     stem, suffix = path.stem, path.suffix
     return (stem[:-4], stem[-4:] + suffix) if stem.lower().endswith(".ome") and len(stem) > 4 else (stem, suffix)
@@ -116,7 +116,7 @@ class Restoration:
         """Return the files that a job writes."""
         if self.samples is None:
             return [job.target]
-        stem, suffix = _parted(job.target)
+        stem, suffix = parted(job.target)
         stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
         for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))

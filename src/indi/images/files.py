@@ -123,8 +123,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises:
         ImageError: it is missing, damaged, of a kind that is refused, or holds several pictures.
     """
+    headers = read_headers(path)
     with _named(Path(path)):
-        (header,) = _single(read_headers(path))
+        (header,) = _single(headers)
         return header
 
 

@@ -77,9 +77,10 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
     calibration = asked.calibration(restorer)
     try:
         client = distributed.Client(scheduler, timeout=_PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]  # of tls:// it is a TypeError where certificates are not configured
         raise ConfigError(
-            f"{scheduler}: no Dask scheduler answers there ({error}); start one, or leave it out"
+            f"{scheduler}: no Dask scheduler answers there ({reason}); start one, or leave it out"
         ) from error
     archive = asked.archive(restorer, calibration)
     mark = secrets.token_hex(6)

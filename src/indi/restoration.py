@@ -23,6 +23,7 @@ from indi.checkpoint import Card, Model, cast_convolutions, load_model, write_te
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
+from indi.images.foreign import as_pixels
 from indi.noise import normal
 from indi.objectives import Draw
 from indi.plugins import load_plugins
@@ -144,7 +145,8 @@ class Restorer:
 
         Args:
             image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1] unless the
-                model was trained with a normalisation.
+                model was trained with a normalisation. An image of Pillow and a tensor of such a shape and type are
+                taken too.
             steps: Moves of the walk: 1 is the least error, more are sharper. A model that draws needs 1.
             samples: How many restorations; None is one, without the first axis.
             seed: Of the noise; the same seed gives the same image.
@@ -163,9 +165,10 @@ class Restorer:
 
         Raises:
             ConfigError: Steps, times, sampler or samples are not ones there are, or samples would all be equal.
-            ImageError: The type is another, or a pixel is not finite.
+            ImageError: The type is another, or a pixel is not finite; or it is no image, but a list or a path, say.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
+        image = as_pixels(image)
         how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength, realism=realism)
         results = []
         for sample in range(samples or 1):
@@ -245,6 +248,7 @@ class Restorer:
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``.
         """
+        image = as_pixels(image)
         times = self._times(how)
         degraded = self.unit(image)
         self._look_at(degraded, image.dtype)

@@ -1,5 +1,6 @@
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,21 @@ def test_a_place_is_tried_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(IndiError, match="cannot write: Read-only file system"):
         check_place(tmp_path / "new")
+
+
+def test_what_killed_commands_left_goes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["indi.images.atomic"]
+    monkeypatch.setattr(module, "_cleared", set())
+    left = [tmp_path / ".indi-0123456789ab.png", tmp_path / ".indi-0123456789ab"]
+    marked_now = tmp_path / f".indi-{'0' * 24}.png"
+    marked_old = tmp_path / f".indi-{'1' * 24}.png"
+    others = [tmp_path / name for name in (".indi-restored.jsonl", ".indi-0123.png", "indi-0123456789ab.png", "x.png")]
+    for path in (*left, marked_now, marked_old, *others):
+        path.write_text("part")
+    os.utime(marked_old, (0, 0))
+    with atomic(tmp_path / "a.png") as mine:
+        mine.write_text("whole")
+        monkeypatch.setattr(module, "_cleared", set())
+        write_atomic(tmp_path / "b.png", b"")  # as another command would, at the same time
+        assert mine.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([*others, marked_now, tmp_path / "a.png", tmp_path / "b.png"])

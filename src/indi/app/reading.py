@@ -1,5 +1,6 @@
 """Files of visitors, read in processes of their own: one that takes too long is ended, and no other visitor waits."""
 
+import atexit
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Readers:
     def __init__(self, processes: int) -> None:
         self._idle: SimpleQueue[Pool | None] = SimpleQueue()
         self._all: set[Pool] = set()
+        atexit.register(self.close)
         for _ in range(processes):
             self._idle.put(None)
 
@@ -66,4 +68,4 @@ def _begin() -> None:
 
 
 def _ready() -> None:
-    import indi  # noqa: F401
+    """Return once all is imported, as it is where this can be called."""

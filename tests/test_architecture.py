@@ -12,7 +12,7 @@ import indi
 PACKAGE = Path(indi.__file__).parent
 
 ROWS = """
-    errors version boxes
+    errors version boxes interrupts
     devices process noise metrics images degradations tiling plugins
     archive networks samplers objectives display canvas distributed scheduler
     sweep walks

@@ -755,3 +755,17 @@ def test_a_line_now_and_then_stands_for_the_bar(
     folders = ["--clean", pairs["clean"], "--degraded", pairs["degraded"]]
     assert run("evaluate", "--model", model, *folders, "--steps", 1, "--out", tmp_path / "report") == 0
     assert "measuring: 8.0 of 8" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
+def test_an_interrupt_while_it_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    """A module that the import finds first sends the interrupt, as a quick hand would."""
+    (tmp_path / "cyclopts.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)")
+    script = tmp_path / "indi"
+    script.write_text("import sys\nfrom indi.cli import main\nsys.exit(main())")
+    places = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    for command in ([sys.executable, str(script)], [sys.executable, "-m", "indi"]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+        assert done.stderr == "interrupted\n"
+        assert done.returncode == 130

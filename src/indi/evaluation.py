@@ -16,7 +16,7 @@ from torch import Tensor
 
 from indi.checkpoint import write_text
 from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
-from indi.display import for_display, liveliest_window
+from indi.display import for_display, liveliest_window, stretch_of
 from indi.errors import ConfigError, DataError
 from indi.images import from_unit, to_unit
 from indi.images.atomic import check_place
@@ -255,7 +255,10 @@ class Evaluation:
             measured = measure(*both, border=self.border, data_range=peak, metrics=metrics)
             values = {name: _finite(value[0]) for name, value in measured.items()}
         pixels = clean.shape[0] * clean.shape[1] / 1e6
-        shown = None if window is None else (for_display(image[window]), for_display(clean[window]))
+        shown = None
+        if window is not None:
+            stretch = stretch_of(clean)
+            shown = for_display(image[window], stretch), for_display(clean[window], stretch)
         features = [
             inception_features(inside(part, self.border), data_range=peak or 1.0) for part in both if with_features
         ]

@@ -9,6 +9,7 @@ from indi.methods import METHODS
 from indi.report.drawing import PALE, grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
 from indi.report.tables import (
+    CROPS,
     EXPLAINED,
     best_rows,
     counted,
@@ -195,7 +196,7 @@ use for them: a regression has no noise, diffusion has its own and always sees t
 <h2>Training</h2>
 {_training(table)}
 <h2>Images</h2>
-<p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>
+<p class="quiet">{CROPS}</p>
 {"".join(strip_tags(strip) for strip in _by_image(strips))}
 {settings_list(settings)}""",
     )

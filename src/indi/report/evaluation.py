@@ -8,6 +8,7 @@ from indi.images import write_atomic
 from indi.report.drawing import ACCENT, PALE, grid, label, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
 from indi.report.tables import (
+    CROPS,
     EXPLAINED,
     best_rows,
     has_dial,
@@ -44,7 +45,7 @@ def write_report(table: Mapping[str, Any], strips: Sequence[Strip], out: Path) -
 <p>{EXPLAINED} The best value of each measure is bold.</p>
 {figure_tag(f"PSNR against swd over {'realism' if has_dial(table['rows']) else 'steps'}", _curve(table))}
 <h2>Images</h2>
-<p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>
+<p class="quiet">{CROPS}</p>
 {"".join(strip_tags(strip) for strip in strips)}
 {settings_list(table["settings"])}""",
     )

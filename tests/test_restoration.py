@@ -263,8 +263,9 @@ def test_images_of_other_libraries_are_taken_where_it_is_plain_what_is_meant() -
     restorer = Restorer(tiny_model(3, epsilon=0.05), precision="float32")
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     wanted = restorer.restore(pixels, steps=2)
-    np.testing.assert_array_equal(restorer.restore(Pillow.fromarray(pixels), steps=2), wanted)
-    np.testing.assert_array_equal(restorer.restore(torch.from_numpy(pixels), steps=2), wanted)
+    taken: list[Any] = [Pillow.fromarray(pixels), torch.from_numpy(pixels)]
+    for image in taken:
+        np.testing.assert_array_equal(restorer.restore(image, steps=2), wanted)
     wrong: list[tuple[Any, str]] = [
         (pixels.tolist(), "this is a list, not an image; give an array"),
         ("a/b.png", r"'a/b\.png' is a path; read the file first: indi\.images\.read"),

@@ -1,4 +1,5 @@
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -494,3 +495,18 @@ def test_a_warning_names_its_file_and_comes_once_for_each(tmp_path: Path, caplog
         list(restore_files(Restorer(tiny_model(1, epsilon=0.05)), jobs, steps=1, samples=2))
     warned = [message for message in caplog.messages if "far from those of training" in message]
     assert [message.split(": ")[1] for message in warned] == [str(tmp_path / "in" / f"x{n}.tif") for n in (1, 3)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
+def test_names_that_are_no_text(tmp_path: Path, gray: Restorer) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    save(folder / os.fsdecode(b"x\xfe.png"))
+    stack = folder / os.fsdecode(b"s\xfd.tif")
+    with stack.open("wb") as file:
+        tifffile.imwrite(file, np.zeros((2, 20, 27), np.uint8), photometric="minisblack")
+    for _ in range(2):
+        outcomes = list(restore_files(gray, plan([folder], folder / "out"), steps=1, samples=2))
+        assert [outcome.error for outcome in outcomes] == [None, None]
+    assert all(outcome.kept for outcome in outcomes)
+    jobs = plan([folder / os.fsdecode(b"x\xfe.png")], folder / "degraded")
+    assert [outcome.error for outcome in degrade_files(jobs, task="jpeg")] == [None]

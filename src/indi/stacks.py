@@ -78,7 +78,9 @@ class StackJob:
     def work(self) -> Path:
         """The folder of what is done so far, of this source into this target and no other."""
         target = self.targets[0]
-        mark = hashlib.sha256(f"{self.source.resolve()}\0{target.name}".encode()).hexdigest()[:12]
+        mark = hashlib.sha256(f"{self.source.resolve()}\0{target.name}".encode(errors="surrogateescape")).hexdigest()[
+            :12
+        ]
         return target.parent / f".{target.name}-{mark}.indi"
 
     def begin(self, restorer: Restorer) -> list[int]:

@@ -85,7 +85,9 @@ def _is_left(path: Path) -> bool:
             return False
         if time.time() - path.lstat().st_mtime > _DAY:
             return True
-        if fcntl is None or len(path.name) > _MARKED:  # of a cluster, whose other machines may not share locks
+        if len(path.name) > _MARKED:  # of a cluster, whose other machines may not share locks
+            return False
+        if fcntl is None:
             return False
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -12,23 +12,25 @@ import indi
 PACKAGE = Path(indi.__file__).parent
 
 ROWS = """
-    errors version boxes
+    errors version boxes interrupts
     devices process noise metrics images degradations tiling plugins
-    networks samplers objectives display canvas distributed scheduler
+    archive networks samplers objectives display canvas distributed scheduler
     sweep walks
     methods
     config
     normalisation
-    data checkpoint archive
+    data checkpoint
     uncertainty records runs
     hub export run_settings
     shipped
     restoration
     stacks
-    files previews trainer
+    inputs previews trainer
+    files
     cluster
     training
-    info report test_pairs
+    info report test_pairs ranges
+    means
     evaluation toy
     calibration
     cells

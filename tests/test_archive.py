@@ -1,6 +1,7 @@
 """An archive that was interrupted goes on: what is restored in just this way is kept, everything else made again."""
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, photographs: Path, gray:
     assert kept(gray, photographs, out) == [True, False, False]
     assert (out / "a.png").stat().st_mtime_ns == before
     assert kept(gray, photographs, out) == [True, True, True]
-    assert len((out / MANIFEST).read_text().splitlines()) == len(NAMES)
+    about, *lines = (out / MANIFEST).read_text().splitlines()
+    assert "indi restored images into this folder" in json.loads(about)["about"]
+    assert {json.loads(line)["name"] for line in lines} == set(NAMES)
 
 
 @pytest.mark.parametrize("options", [{"steps": 2}, {"seed": 1}, {"samples": 2}, {"times": "geometric"}])
@@ -109,13 +112,11 @@ def test_a_manifest_that_cannot_be_written_stops_no_other_file(
     assert "b.tif is restored: No space left on device" in str(outcomes[1].error)
 
 
-def test_a_single_file_leaves_no_manifest_and_is_always_restored(
-    tmp_path: Path, photographs: Path, gray: Restorer
-) -> None:
+def test_a_single_file_is_noted_and_always_restored(tmp_path: Path, photographs: Path, gray: Restorer) -> None:
     for _ in range(2):
         (outcome,) = restore_files(gray, plan([photographs / "a.png"], tmp_path / "one"), steps=1)
         assert not outcome.kept
-    assert [file.name for file in (tmp_path / "one").iterdir()] == ["a.png"]
+    assert sorted(file.name for file in (tmp_path / "one").iterdir()) == [MANIFEST, "a.png"]
 
 
 def test_all_of_a_files_results_must_be_there(tmp_path: Path) -> None:
@@ -123,11 +124,11 @@ def test_all_of_a_files_results_must_be_there(tmp_path: Path) -> None:
     for path in paths:
         path.write_text(path.name)
     source, *targets = paths
-    Archive(tmp_path, {"steps": 1}).add(source, targets)
-    again = Archive(tmp_path, {"steps": 1})
+    Archive({"steps": 1}).add(source, targets)
+    again = Archive({"steps": 1})
     assert again.has(source, targets)
     assert not again.has(source, targets[:1])
-    assert not Archive(tmp_path, {"steps": 2}).has(source, targets)
+    assert not Archive({"steps": 2}).has(source, targets)
     targets[1].unlink()
     assert not again.has(source, targets)
 
@@ -136,7 +137,7 @@ def test_a_chunk_of_a_volume_that_changed_is_seen(tmp_path: Path) -> None:
     for chunk in ("source.zarr/0/0", "out.zarr/0/0"):
         (tmp_path / chunk).parent.mkdir(parents=True)
         (tmp_path / chunk).write_text("old")
-    archive = Archive(tmp_path, {})
+    archive = Archive({})
     source, target = tmp_path / "source.zarr", tmp_path / "out.zarr"
     archive.add(source, [target])
     assert archive.has(source, [target])

@@ -21,7 +21,7 @@ from indi.calibration import (
     sparsification,
 )
 from indi.data import Pair, scenes_of
-from indi.errors import ConfigError
+from indi.errors import ConfigError, DataError, IndiError
 from indi.files import plan, restore_files
 from indi.images import Image, read, write
 from problems import write_pairs
@@ -212,3 +212,21 @@ def test_copies_of_one_clean_image_are_one_scene(run: Path, tmp_path: Path) -> N
             image = read(file).pixels
             write(folder / f"again-{file.name}", Image(image if side == "clean" else image // 2))
     assert indi.calibrate(shutil.copytree(run, tmp_path / "run"), **folders, samples=2, steps=1).scenes == 3
+
+
+def test_what_cannot_be_kept_or_measured_is_said_before_anything_is_restored(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: dict[str, Any] = dict(write_pairs(tmp_path, count=2))
+    file = broken["degraded"] / "1.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    monkeypatch.setattr(indi.Restorer, "restore", lambda *_, **__: pytest.fail("an image was restored"))
+    with pytest.raises(DataError, match=r"1\.png: PNG cut short"):
+        indi.calibrate(run, **broken)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(IndiError, match=f"{run}: cannot write: Permission denied"):
+        indi.calibrate(run)

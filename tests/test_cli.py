@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -318,7 +319,7 @@ def test_degrade(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 2
-    assert sorted(file.name for file in out.iterdir()) == ["0.png", "1.png", "2.png", "3.png"]
+    assert sorted(file.name for file in out.iterdir()) == [MANIFEST, "0.png", "1.png", "2.png", "3.png"]
     (again,) = degrade_files(plan([pairs["clean"] / "1.png"], tmp_path / "again"), task="denoise", seed=2)
     assert (out / "1.png").read_bytes() == again.written[0].read_bytes()
 
@@ -350,7 +351,32 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert degraded.split()[0] == "degraded"
     assert one.split()[:2] == ["1", "1"]
     assert len(header) == len(one)
-    assert shown.err == f"mean over 4 images; report: {out / 'report.html'}\n"
+    against = "PSNR and SSIM against a range of 255, the range of the type"
+    assert shown.err == f"mean over 4 images; {against}; report: {out / 'report.html'}\n"
+
+
+def test_evaluate_goes_on_without_a_broken_image(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
+) -> None:
+    degraded = shutil.copytree(pairs["degraded"], tmp_path / "degraded")
+    broken = sorted(degraded.iterdir())[-1]
+    broken.write_bytes(broken.read_bytes()[:-30])
+    out = tmp_path / "out"
+    folders = ["--clean", pairs["clean"], "--degraded", degraded]
+    assert run("evaluate", "--model", model, *folders, "--steps", 1, "--data-range", "image", "--out", out) == 2
+    shown = capfd.readouterr()
+    said = [line for line in shown.err.splitlines() if str(broken) in line]
+    assert len(said) == 1
+    assert "cut short" in said[0]
+    assert "mean over 3 images; PSNR and SSIM against a range of" in shown.err
+    assert f"not measured, as they cannot be read or do not fit: {broken.stem}" in shown.err
+    table = json.loads((out / "metrics.json").read_text())
+    assert table["settings"]["images"] == 3
+    assert run("evaluate", "--model", model, *folders, "--data-range", "-5", "--out", tmp_path / "none") == 2
+    assert "data range is -5" in capfd.readouterr().err
+    assert run("evaluate", "--model", model, *folders, "--data-range", "much", "--out", tmp_path / "none") == 2
+    assert "--data-range: 'much' is not a number" in capfd.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def compare_options(pairs: dict[str, Any], folder: Path) -> list[object]:
@@ -578,7 +604,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
     shown = capfd.readouterr().err
     assert "in-the-way" in shown
     assert shown.count("\n") == 1
-    assert len(restored) == 1
+    assert len(restored) == 0
 
 
 def test_train_evaluate_and_go_on(pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
@@ -778,3 +804,36 @@ def test_a_large_image_and_a_small_tile(model: Path, tmp_path: Path) -> None:
         assert run("restore", tmp_path / "x.tif", *options, "--out", tmp_path / f"{tile}.tif") == 0
     small, whole = (read(tmp_path / f"{tile}.tif").pixels for tile in (16, 1000))
     np.testing.assert_allclose(small, whole, atol=1e-5)
+
+
+# Progress where stderr is no terminal
+
+
+def test_a_line_now_and_then_stands_for_the_bar(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    arguments = ["restore", pairs["degraded"], "--model", model, "--steps", 2, "--out"]
+    assert run(*arguments, tmp_path / "quick") == 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    monkeypatch.setattr(cli.terminal, "_EVERY", 0.0)
+    assert run(*arguments, tmp_path / "slow") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"0\.png, 0\.0 megapixels: 0\.\d of 4(, \d+ s left)?", lines[1])
+    assert any(line.startswith("3.png, 0.0 megapixels: 3.5 of 4, ") for line in lines)
+    folders = ["--clean", pairs["clean"], "--degraded", pairs["degraded"]]
+    assert run("evaluate", "--model", model, *folders, "--steps", 1, "--out", tmp_path / "report") == 0
+    assert "measuring: 8.0 of 8" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
+def test_an_interrupt_while_it_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    """A module that the import finds first sends the interrupt, as a quick hand would."""
+    (tmp_path / "cyclopts.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)")
+    script = tmp_path / "indi"
+    script.write_text("import sys\nfrom indi.cli import main\nsys.exit(main())")
+    places = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    for command in ([sys.executable, str(script)], [sys.executable, "-m", "indi"]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+        assert done.stderr == "interrupted\n"
+        assert done.returncode == 130

@@ -222,3 +222,39 @@ def test_trainings_of_other_seeds_meet_the_same_test_images(folders: dict[str, A
     assert len(kept) == 2
     assert kept[0]["degraded"] == kept[1]["degraded"]
     assert kept[0]["rows"][0]["psnr"] != kept[1]["rows"][0]["psnr"]
+
+
+def test_what_cannot_be_measured_is_said_before_anything_is_trained(folders: dict[str, Any], tmp_path: Path) -> None:
+    def refused(says: str, kind: type[Exception] = DataError, **more: Any) -> None:
+        with pytest.raises(kind, match=says):
+            Comparison.of(**{**QUICK, **folders, "out": tmp_path / "out", **more})
+
+    refused("a border of 100 px leaves nothing of", border=100)
+    refused("data range is -1", ConfigError, data_range=-1)
+    one = write_pairs(tmp_path / "one", count=1)
+    refused("no pair is kept for validation", ConfigError, **one)
+    broken = write_pairs(tmp_path / "broken", count=2)
+    file = broken["degraded"] / "1.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    refused(r"1\.png: PNG cut short", test_clean=broken["clean"], test_degraded=broken["degraded"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_methods_are_means_over_the_same_images(folders: dict[str, Any], tmp_path: Path) -> None:
+    """One method restores an image without any error, another does not."""
+    options: dict[str, Any] = {**QUICK, "steps": [1], "config": CONFIG, "methods": ["regression", "indi"]}
+    test = {f"test_{side}": folder for side, folder in folders.items()}
+    comparison = Comparison.of(**folders, **options, **test, out=tmp_path)
+    for _ in comparison.progress():
+        pass
+    file = tmp_path / "cells" / "indi-s0" / "cell.json"
+    kept = json.loads(file.read_text())
+    first = next(row for row in kept["table"]["per_image"] if row["steps"] == 1)
+    first["psnr"] = None
+    file.write_text(json.dumps(kept))
+    table = comparison.table()
+    assert table["settings"]["left_out"]["psnr"] == [first["file"]]
+    for method in options["methods"]:
+        kept = json.loads((tmp_path / "cells" / f"{method}-s0" / "cell.json").read_text())["table"]["per_image"]
+        each = [row["psnr"] for row in kept if row["steps"] == 1 and row["file"] != first["file"]]
+        assert table["methods"][method]["rows"][0]["psnr"] == pytest.approx(np.mean(each))

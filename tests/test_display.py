@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from indi.display import for_display, liveliest_window, sheet
+from indi.display import for_display, liveliest_window, sheet, stretch_of
 
 
 def test_the_liveliest_window_is_where_the_detail_is() -> None:
@@ -32,3 +32,22 @@ def test_a_sheet_has_each_image_in_its_place_and_white_between() -> None:
     assert (picture[8:, 10:] == 0).all()
     assert (picture[4:8] == 255).all()
     assert (picture[:, 6:10] == 255).all()
+
+
+def test_counts_are_shown_stretched_as_the_clean_image_asks() -> None:
+    clean = np.linspace(100, 1100, 10_000).reshape(100, 100).astype(np.uint16)
+    stretch = stretch_of(clean)
+    assert stretch is not None
+    assert np.multiply(stretch, 65535) == pytest.approx((105, 1098), abs=1)
+    shown = for_display(clean, stretch)
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert for_display(np.full((2, 2), 600, np.uint16), stretch).max() == pytest.approx(127, abs=1)
+    assert for_display(clean).max() == 4
+    assert stretch_of(clean.astype(np.float32)) == pytest.approx((105, 1098), abs=1)
+    for filled in (
+        clean.astype(np.uint8),
+        clean * 59,
+        (clean / 1100).astype(np.float32),
+        np.full((4, 4), 9, np.uint16),
+    ):
+        assert stretch_of(filled) is None

@@ -16,9 +16,10 @@ import indi
 from indi import stacks
 from indi.checkpoint import load_model, read_tensors, save_model
 from indi.errors import ConfigError, ModelError
-from indi.evaluation import Evaluation, Row, evaluate
+from indi.evaluation import Evaluation, evaluate
 from indi.files import plan, restore_files
 from indi.images import Image, read, write
+from indi.means import Row
 from indi.noise import normal
 from indi.report import table_rows
 from indi.restoration import Restorer

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from indi import evaluation
 from indi.data import Pair, load_test_pair
-from indi.errors import ConfigError, MissingExtraError
+from indi.errors import ConfigError, DataError, IndiError, MissingExtraError
 from indi.evaluation import Evaluation, evaluate
 from indi.images import Image, from_unit, read, to_unit, write
 from indi.metrics import METRICS, PERCEPTUAL, SETS, measure, niqe
@@ -63,7 +63,8 @@ def test_the_table_has_the_keys_it_promises(table: dict[str, Any]) -> None:
         (file, steps) for steps in (0, 1, 3) for file in ("0", "1", "2")
     ]
     settings = "clean degraded task images border data_range times sampler seed strength precision device"
-    assert set(table["settings"]) == set(settings.split())
+    added = "peak not_measured left_out"
+    assert set(table["settings"]) == {*settings.split(), *added.split()}
 
 
 def test_the_values_are_those_of_the_restored_images(
@@ -94,6 +95,13 @@ def test_border_and_peak(restorer: Restorer, folders: dict[str, Any]) -> None:
     assert first["psnr"] == pytest.approx((inside["psnr"] or 0) + 20 * np.log10(0.5))
     assert table["settings"]["border"] == 5
     assert table["settings"]["data_range"] == 127.5
+    assert table["settings"]["peak"] == [127.5, 127.5]
+    wrong: Any
+    for wrong in (-5, 0, float("inf"), float("nan"), "images"):
+        with pytest.raises(ConfigError, match=f"data range is {wrong}; give a number above 0"):
+            evaluate(restorer, **folders, steps=[1], data_range=wrong)
+    with pytest.raises(ConfigError, match="border is -1"):
+        evaluate(restorer, **folders, steps=[1], border=-1)
     for steps in ([], [0], [1, -2]):
         with pytest.raises(ConfigError, match="steps are"):
             evaluate(restorer, **folders, steps=steps)
@@ -208,14 +216,117 @@ def test_what_is_written(tmp_path: Path, restorer: Restorer, folders: dict[str, 
 def test_floats_beyond_1_are_remarked_unless_their_range_is_given(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clean = np.random.default_rng(0).random((40, 48)).astype(np.float32) * 2800
+    clean = np.random.default_rng(0).random((40, 48)).astype(np.float32)
+    clean *= 2800 / clean.max()
     for side, image in (("clean", clean), ("degraded", clean + 9)):
         for name in "ab":
             write(tmp_path / side / f"{name}.tif", Image(image))
     given: dict[str, Any] = {"clean": tmp_path / "clean", "degraded": tmp_path / "degraded", "steps": [1]}
-    said = "floats are measured against a range of 1; give the range that is meant with --data-range"
+    said = "(a up to 2800, b up to 2800), and floats are measured against a range of 1; give the range that is meant"
     with caplog.at_level("WARNING", logger="indi"):
         evaluate(Restorer(tiny_model(1)), **given)
         assert caplog.text.count(said) == 1
         evaluate(Restorer(tiny_model(1)), **given, data_range=2800)
         assert caplog.text.count(said) == 1
+
+
+def counts_of(tmp_path: Path) -> dict[str, Any]:
+    """Write pairs of 12-bit counts on an offset, in files of 16 bit."""
+    random = np.random.default_rng(0)
+    for name in "ab":
+        clean = random.integers(100, 4096, (40, 48)).astype(np.uint16)
+        noisy = (clean + random.normal(0, 60, clean.shape)).clip(0).astype(np.uint16)
+        for side, image in (("clean", clean), ("degraded", noisy)):
+            write(tmp_path / side / f"{name}.tif", Image(image))
+    return {"clean": tmp_path / "clean", "degraded": tmp_path / "degraded", "steps": [1]}
+
+
+def test_counts_are_measured_against_their_own_range_where_that_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = counts_of(tmp_path)
+    restorer = Restorer(tiny_model(1))
+    of_type = evaluate(restorer, **given)
+    assert "2 of 2 clean images fill a small part of their 16 bit (a up to 4094, b up to 4094)" in caplog.text
+    assert "give the range that is meant with --data-range" in caplog.text
+    assert (of_type["settings"]["data_range"], of_type["settings"]["peak"]) == (None, [65535, 65535])
+    caplog.clear()
+    own = evaluate(restorer, **given, data_range="image", out=tmp_path / "out")
+    assert caplog.text == ""
+    (first,) = (row for row in own["per_image"] if (row["file"], row["steps"]) == ("a", 0))
+    clean, degraded = (pixels(given[side] / "a.tif").astype(float) for side in ("clean", "degraded"))
+    span = clean.max() - clean.min()
+    assert first["psnr"] == pytest.approx(10 * np.log10(span**2 / ((clean - degraded) ** 2).mean()))
+    assert own["settings"]["data_range"] == "image"
+    assert own["settings"]["peak"] == pytest.approx([span, span], rel=0.01)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "against a range of" in page
+    assert "what each clean image spans" in page
+
+
+def test_every_row_is_a_mean_over_the_same_images(tmp_path: Path, restorer: Restorer) -> None:
+    """Two degraded images are equal to their clean ones: infinitely good, and a restoration can only be worse."""
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=4, size=(40, 48), channels=3))
+    for name in ("1", "3"):
+        write(folders["degraded"] / f"{name}.png", Image(pixels(folders["clean"] / f"{name}.png")))
+    table = evaluate(restorer, **folders, steps=[1, 2], out=tmp_path / "out")
+    for row in ({"steps": 0, **table["degraded"]}, *table["rows"]):
+        each = {image["file"]: image for image in table["per_image"] if image["steps"] == row["steps"]}
+        assert row["psnr"] == pytest.approx(np.mean([each[name]["psnr"] for name in ("0", "2")]))
+        assert row["ssim"] == pytest.approx(np.mean([image["ssim"] for image in each.values()]))
+    assert table["settings"]["left_out"]["psnr"] == ["1", "3"]
+    assert "ssim" not in table["settings"]["left_out"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "over 2 images in every row; infinite (equal to the clean image) or undefined: 1, 3" in page
+
+
+@pytest.mark.parametrize("how", ["cut short", "no image", "of another size", "of five channels"])
+def test_a_broken_image_is_named_before_anything_is_restored(
+    tmp_path: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=3, size=(40, 48), channels=3))
+    last = folders["degraded"] / "2.png"
+    if how == "cut short":
+        last.write_bytes(last.read_bytes()[:-30])
+    elif how == "no image":
+        last.write_bytes(b"nothing")
+    elif how == "of another size":
+        write(last, Image(pixels(last)[:20]))
+    else:
+        last.unlink()
+        write(folders["degraded"] / "2.tif", Image(np.zeros((40, 48, 5), np.uint8)))
+        last = folders["degraded"] / "2.tif"
+    found = find_test_pairs(None, **folders, task=None, channels=3)
+    evaluation = Evaluation(restorer, *found, steps=(1,))
+    ((name, sentence),) = evaluation.problems
+    assert name == "2"
+    assert str(last) in sentence
+    table = evaluation.table(evaluation.measurements())
+    assert table["settings"]["images"] == 2
+    assert table["settings"]["not_measured"] == ["2"]
+    assert [row["file"] for row in table["per_image"] if row["steps"] == 1] == ["0", "1"]
+    monkeypatch.setattr(Restorer, "trajectory", lambda *_, **__: pytest.fail("an image was restored"))
+    with pytest.raises(DataError, match=r"1 pair to mend or remove: 2: "):
+        evaluate(restorer, **folders, steps=[1])
+
+
+def test_a_border_that_leaves_nothing_of_one_image_leaves_it_out(tmp_path: Path, restorer: Restorer) -> None:
+    folders: dict[str, Any] = dict(write_pairs(tmp_path, count=2, size=(40, 48), channels=3))
+    for folder in folders.values():
+        write(folder / "1.png", Image(pixels(folder / "1.png")[:12]))
+    found = find_test_pairs(None, **folders, task=None, channels=3)
+    evaluation = Evaluation(restorer, *found, steps=(1,), border=6)
+    ((name, sentence),) = evaluation.problems
+    assert name == "1"
+    assert "1.png: a border of 6 px leaves nothing of 12 x 48 px" in sentence
+    with pytest.raises(DataError, match="2 pairs to mend or remove"):
+        _ = Evaluation(restorer, *found, steps=(1,), border=30).problems
+
+
+def test_a_report_that_could_not_be_written_is_refused_at_once(
+    tmp_path: Path, restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in-the-way").touch()
+    monkeypatch.setattr(Restorer, "trajectory", lambda *_, **__: pytest.fail("an image was restored"))
+    with pytest.raises(IndiError, match=r"in-the-way.*: cannot write: Not a directory"):
+        evaluate(restorer, **folders, steps=[1], out=tmp_path / "in-the-way" / "report")

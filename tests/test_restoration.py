@@ -1,11 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from indi import load
 from indi.checkpoint import save_model
@@ -255,3 +257,24 @@ def test_a_dim_16_bit_image_is_remarked_where_the_model_knows_photographs(caplog
         for image in images:
             restorer.restore(image, steps=1)
         assert caplog.text.count("uses less than 12.5 % of its range") == remarks
+
+
+def test_images_of_other_libraries_are_taken_where_it_is_plain_what_is_meant() -> None:
+    restorer = Restorer(tiny_model(3, epsilon=0.05), precision="float32")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    wanted = restorer.restore(pixels, steps=2)
+    taken: list[Any] = [Pillow.fromarray(pixels), torch.from_numpy(pixels)]
+    for image in taken:
+        np.testing.assert_array_equal(restorer.restore(image, steps=2), wanted)
+    wrong: list[tuple[Any, str]] = [
+        (pixels.tolist(), "this is a list, not an image; give an array"),
+        ("a/b.png", r"'a/b\.png' is a path; read the file first: indi\.images\.read"),
+        (Path("b.png"), "is a path"),
+        (None, "this is a NoneType"),
+        (Pillow.fromarray(pixels).convert("P"), "has mode P; convert it to L or RGB first"),
+        (Pillow.fromarray(pixels).convert("RGBA"), "has mode RGBA"),
+        (torch.zeros(1, 3, 8, 8), r"this tensor has shape \(1, 3, 8, 8\)"),
+    ]
+    for image, says in wrong:
+        with pytest.raises(ImageError, match=says):
+            restorer.restore(image, steps=1)

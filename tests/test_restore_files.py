@@ -1,14 +1,16 @@
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from indi.archive import MANIFEST
-from indi.data import Pair, load_test_pair
+from indi.data import Pair, load_test_pair, match_pairs
 from indi.degradations import DEGRADATIONS
 from indi.errors import ConfigError, ImageError
 from indi.files import Job, degrade_files, plan, restore_files
@@ -106,9 +108,14 @@ def test_what_of_a_folder_is_passed_over_is_said(tmp_path: Path, caplog: pytest.
         (album / "more").mkdir()
         assert len(plan([album], tmp_path / "out")) == 1
     (line,) = caplog.messages
-    start, _, kinds = line.partition(": passed over: 2 .heic, ")
+    start, _, kinds = line.partition(": passed over: 2 .heic (a.HEIC, b.heic), ")
     assert start == str(album)
-    assert sorted(kinds.split(", ")) == ["1 .mp4", "1 file without suffix", "1 folder"]
+    assert sorted(kinds.split(", ")) == ["1 .mp4 (clip.mp4)", "1 file without suffix (notes)", "1 folder (more)"]
+    (album / "gone.png").symlink_to(tmp_path / "gone.png")
+    caplog.clear()
+    with caplog.at_level("INFO", logger="indi"):
+        assert len(plan([album], tmp_path / "out")) == 1
+    assert "1 link to nowhere (gone.png)" in caplog.text
     (album / "one.png").unlink()
     caplog.clear()
     with caplog.at_level("INFO", logger="indi"):
@@ -288,7 +295,9 @@ def test_not_a_number_is_refused_by_name(tmp_path: Path, gray: Restorer) -> None
     write(tmp_path / "x.tif", Image(values))
     (outcome,) = restore_files(gray, plan([tmp_path / "x.tif"], tmp_path / "out"))
     assert str(tmp_path / "x.tif") in str(outcome.error)
-    assert "NaN" in str(outcome.error)
+    assert "1 of 81 pixel values are NaN" in str(outcome.error)
+    (outcome,) = restore_files(Restorer(tiny_model(3)), plan([tmp_path / "x.tif"], tmp_path / "out"))
+    assert "1 of 81 pixel values are NaN" in str(outcome.error)
     assert not (tmp_path / "out").exists()
 
 
@@ -329,3 +338,183 @@ def test_the_seed_and_the_name_decide_the_noise(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first, results["elsewhere/a.png", 0])
     assert not np.array_equal(first, results["b.png", 0])
     assert not np.array_equal(first, results["a.png", 1])
+
+
+# What is there already
+
+
+def made(path: Path, text: str = "mine") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("what", ["restore", "degrade"])
+def test_what_others_made_is_not_written_over(tmp_path: Path, gray: Restorer, what: str) -> None:
+    def work(*inputs: Path, **options: Any) -> list[Any]:
+        jobs = plan(inputs, tmp_path / "out")
+        if what == "restore":
+            return list(restore_files(gray, jobs, steps=1, **options))
+        return list(degrade_files(jobs, task="jpeg", **options))
+
+    one, two = save(tmp_path / "a.png"), save(tmp_path / "b.png", seed=1)
+    mine = made(tmp_path / "out" / "a.png")
+    first, second = work(one, two)
+    assert f"{mine}: is there already, and not made from {one} by indi; add --overwrite" in str(first.error)
+    assert second.error is None
+    assert mine.read_text() == "mine"
+    (single,) = work(one)
+    assert "is there already" in str(single.error)
+    assert mine.read_text() == "mine"
+    assert [outcome.error for outcome in work(one, two, overwrite=True)] == [None, None]
+    assert read(mine).pixels.shape == (20, 27)
+    assert [outcome.error for outcome in work(one, two)] == [None, None]  # it is this command's own now
+    assert [outcome.error for outcome in work(one)] == [None]
+    other = save(tmp_path / "elsewhere" / "a.png", seed=2)
+    before = mine.read_bytes()
+    (of_another,) = work(other)
+    assert "is there already" in str(of_another.error)
+    assert mine.read_bytes() == before
+
+
+def test_each_result_of_a_file_is_looked_at(tmp_path: Path, gray: Restorer) -> None:
+    source = save(tmp_path / "x.png")
+    mine = made(tmp_path / "out" / "x_spread.tif")
+    (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), steps=1, samples=2)
+    assert "x_spread.tif: is there already" in str(outcome.error)
+    assert names(tmp_path / "out") == ["x_spread.tif"]
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    for samples in (3, 2, 3):  # fewer samples leave the third, which is still ours
+        (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), steps=1, samples=samples)
+        assert outcome.error is None
+
+
+def test_a_stack_that_others_made_is_not_written_over(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((2, 20, 27), np.uint8), photometric="minisblack")
+    mine = made(tmp_path / "out" / "s.tif")
+    errors = []
+    for overwrite in (False, True, False):
+        jobs = plan([tmp_path / "s.tif"], tmp_path / "out")
+        (outcome,) = restore_files(gray, jobs, steps=1, overwrite=overwrite)
+        errors.append(str(outcome.error))
+    assert "is there already" in errors[0]
+    assert errors[1:] == ["None", "None"]
+    assert tifffile.imread(mine).shape == (2, 20, 27)
+
+
+def test_a_command_that_was_killed_knows_its_files_again(
+    tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    save(folder / "x.png")
+
+    def killed(path: Path, image: Image) -> None:
+        write(path, image)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indi.files.write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(restore_files(gray, plan([folder], folder), steps=1, samples=2))
+    assert (folder / "x_s01.png").exists()
+    (job,) = plan([folder], folder)
+    assert job.source.name == "x.png"
+    (outcome,) = restore_files(gray, [job], steps=1, samples=2)
+    assert outcome.error is None
+
+
+def test_samples_beside_their_inputs_are_no_inputs(
+    tmp_path: Path, gray: Restorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "in"
+    for number in range(2):
+        save(folder / f"{number}.png", seed=number)
+    counts = []
+    for _ in range(3):
+        outcomes = list(restore_files(gray, plan([folder], folder), steps=1, samples=2))
+        assert [outcome.error for outcome in outcomes] == [None, None]
+        counts.append(len(names(folder)))
+    assert counts == [2 + 2 * 5] * 3
+    with caplog.at_level("INFO", logger="indi"):
+        assert len(plan([folder], tmp_path / "elsewhere")) == 2
+    assert "passed over: 10 made by indi (0_invented.tif, 0_mean.png" in caplog.text
+    assert len(plan([folder / "0_mean.png"], tmp_path / "elsewhere")) == 1  # unless they are named
+    assert [pair.name for pair in match_pairs(folder, None).pairs] == ["0", "1"]
+    list(restore_files(gray, plan([folder], tmp_path / "once"), steps=1))
+    assert len(plan([tmp_path / "once"], tmp_path / "twice")) == 2  # results of another folder may be restored again
+
+
+@pytest.mark.parametrize("name", ["nosuffix", "sixteen.jpg"])
+def test_what_a_format_cannot_hold_is_refused_before_the_work(
+    tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    save(tmp_path / "x.png", dtype="uint16").rename(tmp_path / name)
+    monkeypatch.setattr(Restorer, "trajectory", lambda *_, **__: pytest.fail("it was restored"))
+    for samples in (None, 2):
+        (outcome,) = restore_files(gray, plan([tmp_path / name], tmp_path / "out"), steps=1, samples=samples)
+        assert "cannot write: " in str(outcome.error)
+    assert not (tmp_path / "out").exists()
+
+
+# Folders of folders, and patterns
+
+
+def test_the_tree_is_kept(tmp_path: Path, gray: Restorer, caplog: pytest.LogCaptureFixture) -> None:
+    root, out = tmp_path / "in", tmp_path / "in" / "restored"
+    for number, name in enumerate(["a.png", "one/a.png", "one/two/a.tif", ".hidden/a.png"]):
+        save(root / name, seed=number)
+    made(root / "one" / "notes.txt")
+    (root / "empty").mkdir()
+    (root / "loop").symlink_to(root)
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="indi"):
+            outcomes = list(restore_files(gray, plan([root], out, recursive=True), steps=1))
+        assert [outcome.error for outcome in outcomes] == [None] * 3
+        found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        assert [name for name in found if not name.endswith(MANIFEST)] == ["a.png", "one/a.png", "one/two/a.tif"]
+        assert f"{root / 'one'}: passed over: 1 .txt (notes.txt)" in caplog.text
+        assert f"{root}: passed over: 1 folder (loop)" in caplog.text
+    assert all(outcome.kept for outcome in outcomes)
+    (root / "a.png").unlink()
+    assert len(plan([root], out, recursive=True)) == 2  # the folder itself need not hold any
+    (job,) = plan([root / "empty"], out, recursive=True)
+    assert "no images in this folder" in str(job.error)
+    with pytest.raises(ConfigError, match=r"2 inputs are named a\.png"):
+        plan([root / "one", root / "one"], out, recursive=True)
+
+
+def test_patterns_are_expanded_where_the_shell_left_them(tmp_path: Path) -> None:
+    for name in ("b1.png", "b2.png", "c.png", "[x].png"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "in" / "d.txt").touch()
+    assert [job.source.name for job in plan([tmp_path / "in" / "b*.png"], tmp_path / "out")] == ["b1.png", "b2.png"]
+    assert [job.source.name for job in plan([tmp_path / "in" / "[x].png"], tmp_path / "out")] == ["[x].png"]
+    (job,) = plan([tmp_path / "in" / "z*.png"], tmp_path / "out")
+    assert job.source.name == "z*.png"
+
+
+def test_a_warning_names_its_file_and_comes_once_for_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number, scale in enumerate([1, 4000, 1, 4000]):
+        write(tmp_path / "in" / f"x{number}.tif", Image(pixels().astype(np.float32) / 255 * scale))
+    with caplog.at_level("WARNING", logger="indi"):
+        jobs = plan([tmp_path / "in"], tmp_path / "out")
+        list(restore_files(Restorer(tiny_model(1, epsilon=0.05)), jobs, steps=1, samples=2))
+    warned = [message for message in caplog.messages if "far from those of training" in message]
+    assert [message.split(": ")[1] for message in warned] == [str(tmp_path / "in" / f"x{n}.tif") for n in (1, 3)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
+def test_names_that_are_no_text(tmp_path: Path, gray: Restorer) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    save(folder / os.fsdecode(b"x\xfe.png"))
+    stack = folder / os.fsdecode(b"s\xfd.tif")
+    with stack.open("wb") as file:
+        tifffile.imwrite(file, np.zeros((2, 20, 27), np.uint8), photometric="minisblack")
+    for _ in range(2):
+        outcomes = list(restore_files(gray, plan([folder], folder / "out"), steps=1, samples=2))
+        assert [outcome.error for outcome in outcomes] == [None, None]
+    assert all(outcome.kept for outcome in outcomes)
+    jobs = plan([folder / os.fsdecode(b"x\xfe.png")], folder / "degraded")
+    assert [outcome.error for outcome in degrade_files(jobs, task="jpeg")] == [None]

@@ -4,6 +4,7 @@ restorer = indi.load("jpeg")  # a shipped model, or a run folder
 restored = restorer.restore(image, steps=10)
 """
 
+import indi.interrupts  # noqa: F401  # isort: skip - first, as the others take seconds
 from indi.calibration import calibrate
 from indi.comparison import Comparison, compare
 from indi.data import enlarge

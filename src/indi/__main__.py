@@ -4,4 +4,5 @@ import sys
 
 from indi.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # not in the processes that the page reads files in
+    sys.exit(main())

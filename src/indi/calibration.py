@@ -26,6 +26,7 @@ from indi.checkpoint import write_text
 from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
 from indi.images import to_unit
+from indi.images.atomic import check_place
 from indi.report.calibration import draw_calibration
 from indi.restoration import Restorer, load
 from indi.runs import settings_of_data
@@ -185,6 +186,7 @@ def calibrate(
     folder = Path(run)
     if not folder.is_dir():
         raise ConfigError(f"{run}: a calibration belongs to a run folder; give one that indi train made")
+    check_place(folder)
     restorer = load(folder, device=device)
     how = restorer.walk(steps, samples=samples, times=times, sampler=sampler, realism=realism)
     found = find_test_pairs(
@@ -196,6 +198,7 @@ def calibrate(
         apart=restorer.card.apart,
         resample=resample,
     )
+    found.check(channels=restorer.card.channels)
     trained = settings_of_data(folder)
     clean_images = (load_pair(replace(pair, degraded=None), channels=restorer.card.channels) for pair in found.pairs)
     pairs = with_repeats(found.pairs, (digest_of(image) for (image,) in clean_images))

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from indi.checkpoint import Model, load_model, write_text
 from indi.config import Config
 from indi.errors import ConfigError, ModelError
-from indi.evaluation import Evaluation, Measurement, Row
+from indi.evaluation import Evaluation, Measurement
 from indi.images import Image, read, write
+from indi.means import Row, row_of
 from indi.metrics import METRICS
+from indi.ranges import DataRange
 from indi.report import Strip, row_label
 from indi.restoration import Restorer
 from indi.runs import CONFIG_FILE
@@ -51,7 +53,7 @@ class Cell:
         steps: Numbers of steps to measure. A model that draws is measured at realism 1 with each, and with one step at
             other settings of its dial too.
         border: Pixels left out on each side.
-        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+        data_range: As ``Evaluation``.
         device: auto, cpu, cuda or mps.
     """
 
@@ -61,7 +63,7 @@ class Cell:
     test: Mapping[str, Any]
     steps: tuple[int, ...]
     border: int
-    data_range: float | None
+    data_range: DataRange
     device: str
 
     def is_kept(self) -> bool:
@@ -146,11 +148,10 @@ class Cell:
             data_range=self.data_range,
             seed=self.config.split_seed,  # trainings alone are to differ, not the images that a task damages by it
         )
-        total = len(found.pairs) * (1 + len(evaluation.rows()))
         measurements = []
         for measurement in evaluation.measurements():
             measurements.append(measurement)
-            yield "measuring", len(measurements) / total
+            yield "measuring", len(measurements) / evaluation.total
         kept = {
             "key": self._key(),
             "train": _training(model),
@@ -181,7 +182,7 @@ class Cell:
                 yield self.folder / f"{index}-{key}.png"
 
     def _strips(self, kept: Mapping[str, Any]) -> list[Strip]:
-        values = {(row["file"], _row(row)): row for row in kept["table"]["per_image"]}
+        values = {(row["file"], row_of(row)): row for row in kept["table"]["per_image"]}
         rows = _rows(kept)
         return [
             Strip(
@@ -198,11 +199,7 @@ class Cell:
 
 def _rows(kept: Mapping[str, Any]) -> list[Row]:
     """Return the ways of restoring that were measured, the degraded image itself first."""
-    return [Row(0), *map(_row, kept["table"]["rows"])]
-
-
-def _row(values: Mapping[str, Any]) -> Row:
-    return Row(values["steps"], values.get("realism"))
+    return [Row(0), *map(row_of, kept["table"]["rows"])]
 
 
 def _key_of(row: Row) -> str:

@@ -6,7 +6,7 @@ again after a worker was lost does no harm; the result is that of one machine.
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from indi.errors import ConfigError, IndiError, MissingExtraError, ModelError
 from indi.files import Job, Outcome, Restoration, clashes, restore_files
 from indi.images.atomic import marked, remove_marked
 from indi.images.stack import is_stack
-from indi.restoration import DEFAULT_TILE, Restorer, load
+from indi.restoration import DEFAULT_TILE, Restorer, load, subject
 from indi.shipped import shipped_names
 from indi.stacks import IN_MEMORY, StackJob
 from indi.uncertainty import Calibration
@@ -77,17 +77,18 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
     calibration = asked.calibration(restorer)
     try:
         client = distributed.Client(scheduler, timeout=_PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]  # of tls:// it is a TypeError where certificates are not configured
         raise ConfigError(
-            f"{scheduler}: no Dask scheduler answers there ({error}); start one, or leave it out"
+            f"{scheduler}: no Dask scheduler answers there ({reason}); start one, or leave it out"
         ) from error
-    archive = asked.archive(restorer, jobs, calibration)
+    archive = asked.archive(restorer, calibration)
     mark = secrets.token_hex(6)
     with client:
         if not client.scheduler_info()["workers"]:
             log.warning("no worker is at %s yet: waiting for one (dask worker %s)", scheduler, scheduler)
         for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive, mark):
-            if archive is not None and outcome.error is None and not outcome.kept:
+            if outcome.error is None and not outcome.kept:
                 try:
                     archive.add(outcome.source, outcome.written)
                 except IndiError as error:
@@ -103,7 +104,7 @@ def _outcomes(
     jobs: Sequence[Job],
     asked: Restoration,
     calibration: Calibration | None,
-    archive: Archive | None,
+    archive: Archive,
     mark: str,
 ) -> Iterator[Outcome]:
     distributed = _distributed()
@@ -111,11 +112,15 @@ def _outcomes(
     tasks: dict[Any, Job | tuple[StackJob, Job]] = {}
     waiting: dict[StackJob, int] = {}
     for job in jobs:
+        targets = [] if job.error else asked.targets(job, calibration)
         refused = job.error or unusable.get(job)
+        kept = refused is None and len(jobs) > 1 and archive.has(job.source, targets)
+        if refused is None and not kept and not asked.overwrite:
+            refused = _refusal(lambda: archive.check(job.source, targets))  # noqa: B023 - called at once
         if refused is not None:
             yield Outcome(job.source, error=refused)
-        elif archive is not None and archive.has(job.source, asked.targets(job, calibration)):
-            yield Outcome(job.source, tuple(asked.targets(job, calibration)), kept=True)
+        elif kept:
+            yield Outcome(job.source, tuple(targets), kept=True)
         elif is_stack(job.source, IN_MEMORY):
             try:
                 stack = asked.stack(job, restorer, calibration)
@@ -128,7 +133,9 @@ def _outcomes(
                 future = client.submit(_restore_picture, worker, stack, number, pure=False, retries=_TRIES)
                 tasks[future] = (stack, job)
             if not numbers:
-                yield _finished(stack)
+                yield _finished(stack, archive)
+        elif job.source.exists() and (cannot := _refusal(lambda: archive.begin(job.source, targets))):  # noqa: B023
+            yield Outcome(job.source, error=cannot)
         else:
             future = client.submit(_restore_file, worker, job, asked, mark, pure=False, retries=_TRIES)
             tasks[future] = job
@@ -147,27 +154,36 @@ def _outcomes(
         if waiting[stack] == 0:
             if stack in failed:
                 stack.abandon()
-            yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack)
+            yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack, archive)
 
 
 def _restore_file(worker: Worker, job: Job, asked: Restoration, mark: str) -> Outcome:
     with marked(mark):
-        (outcome,) = restore_files(worker.restorer(), [job], **vars(asked))
+        (outcome,) = restore_files(worker.restorer(), [job], is_noted=False, **vars(asked))
     return outcome
 
 
 def _restore_picture(worker: Worker, stack: StackJob, number: int) -> IndiError | None:
     """Restore a picture; return what the user is to mend, if anything."""
     try:
-        with stack.opened() as opened:
+        with stack.opened() as opened, subject(str(stack.source)):
             stack.restore(worker.restorer(), opened, number)
     except IndiError as error:
         return error
     return None
 
 
-def _finished(stack: StackJob) -> Outcome:
+def _refusal(act: Callable[[], None]) -> IndiError | None:
     try:
+        act()
+    except IndiError as error:
+        return error
+    return None
+
+
+def _finished(stack: StackJob, archive: Archive) -> Outcome:
+    try:
+        archive.begin(stack.source, stack.targets)
         stack.finish()
     except IndiError as error:
         return Outcome(stack.source, error=error)

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple, Self
 from indi.cells import Cell, Result, mean_rows, spread_rows
 from indi.checkpoint import write_text
 from indi.config import Config, Settings, merged
+from indi.data import split_pairs, to_mend, unusable
 from indi.devices import Precision, choose_device
-from indi.errors import ConfigError
+from indi.errors import ConfigError, DataError
+from indi.means import with_means
 from indi.methods import METHODS
+from indi.ranges import DataRange, check_measure
 from indi.report import write_comparison
 from indi.run_settings import settings_tree
 from indi.test_pairs import find_test_pairs
@@ -54,7 +57,7 @@ class Comparison:
         test: Where the test images are, as ``find_test_pairs`` takes it; without any, those kept for validation.
         steps: Numbers of steps to compare.
         border: Pixels left out on each side.
-        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+        data_range: As ``Evaluation``.
         device: auto, cpu, cuda or mps.
     """
 
@@ -66,7 +69,7 @@ class Comparison:
     test: Mapping[str, Any]
     steps: tuple[int, ...] = STEPS
     border: int = 0
-    data_range: float | None = None
+    data_range: DataRange = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -87,9 +90,17 @@ class Comparison:
             if cell.config.training.minutes is None and cell.config.training.iterations is None:
                 raise ConfigError("no budget; give minutes or iterations for each method")
         choose_device(self.device)
-        match_training_pairs(cell.config.data)
+        check_measure(self.border, self.data_range)
+        report, data = match_training_pairs(cell.config.data), cell.config.data
         if self.test["clean"] is not None or self.test["degraded"] is not None:
-            find_test_pairs(None, **self.test)
+            found = find_test_pairs(None, channels=report.channels, **self.test)
+            found.check(channels=report.channels, border=self.border)
+            return
+        _, kept = split_pairs(report.pairs, validation=data.validation, seed=cell.config.split_seed, group=data.group)
+        if not kept:
+            raise ConfigError("no pair is kept for validation, and so none to measure on; give --test-clean and more")
+        if problems := unusable(kept, channels=report.channels, resample=data.resample, border=self.border):
+            raise DataError(to_mend(problems))
 
     @classmethod
     def of(
@@ -113,7 +124,7 @@ class Comparison:
         precision: Precision | None = None,
         config: str | Path | Mapping[str, Any] | None = None,
         border: int = 0,
-        data_range: float | None = None,
+        data_range: DataRange = None,
         runs: str | Path | None = None,
         device: str = "auto",
     ) -> Self:
@@ -138,7 +149,8 @@ class Comparison:
             precision: auto, float32 or bfloat16, of the convolutions.
             config: More settings, as ``indi.train`` takes them; the arguments above go over them.
             border: Pixels left out of the measuring on each side.
-            data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+            data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats; "image" is what each clean image
+                spans.
             runs: Folder of the run folders; ``out``/runs if None. Finished runs there are used again.
             device: auto, cpu, cuda or mps.
 
@@ -243,7 +255,9 @@ class Comparison:
         )
 
     def _results(self) -> dict[tuple[str, int], Result]:
-        return {key: cell.result() for key, cell in self.cells().items()}
+        results = {key: cell.result() for key, cell in self.cells().items()}
+        tables = with_means([result.table for result in results.values()])
+        return {key: found._replace(table=table) for (key, found), table in zip(results.items(), tables, strict=True)}
 
     def _table(self, results: Mapping[tuple[str, int], Result]) -> dict[str, Any]:
         config = Config.parse(dict(self.config), source="settings")

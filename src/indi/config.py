@@ -98,7 +98,9 @@ class DataSettings(Settings):
     apart: bool = Field(False, description="channels of stacks are images of their own, as for a model of colours")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
-    validation: Share = Field(0.1, description="share of the images kept from training, for validation")
+    validation: Share | Annotated[int, Field(ge=0)] = Field(
+        0.1, description="share of the images kept from training, for validation; a whole number is how many"
+    )
     split_seed: int | None = Field(None, ge=0, description="of the split into training and validation; None: the seed")
     normalise: Literal["none", "deviation", "quantiles"] = Field(
         "none", description="scale intensities as the training images ask for: by mean and deviation, or by quantiles"

@@ -11,13 +11,38 @@ from indi.images import from_unit, to_unit
 
 Pixels = NDArray[np.generic]
 
+Stretch = tuple[float, float]
+
+_SHOWN = (0.005, 0.998)  # shares of the pixels of a clean image that are at most black, and that are not beyond white
+_FILLED = 0.5  # of the range of a type, from which on it is shown as it is
 _GAP = 4  # white pixels between panels
 _TEXT, _MARGIN = 34, 8  # pixels of a line of text, and between it and what it is of
 
 
-def for_display(image: Pixels) -> Pixels:
-    """Return (H, W, 3) uint8 of any image: gray repeated, the first three of more channels, the first of two."""
+def stretch_of(clean: Pixels) -> Stretch | None:
+    """Return what is to be shown as black and as white beside a clean image, in units of the range of its type.
+
+    None for 8 bit and for what fills its range; else the 0.5 and 99.8 per cent of the clean image, as counts of a
+    microscope fill a small part of it.
+    """
+    if clean.dtype == np.uint8:
+        return None
+    low, high = (float(value) for value in np.quantile(to_unit(clean), _SHOWN))
+    fills = low >= 0 and high <= 1 and high - low >= _FILLED
+    return None if fills or high <= low else (low, high)
+
+
+def for_display(image: Pixels, stretch: Stretch | None = None) -> Pixels:
+    """Return (H, W, 3) uint8 of any image: gray repeated, the first three of more channels, the first of two.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        stretch: As ``stretch_of``; None is the range of the type.
+    """
     planes = np.atleast_3d(to_unit(image))
+    if stretch is not None:
+        low, high = stretch
+        planes = (planes - np.float32(low)) / np.float32(high - low)
     colour = planes[..., :3] if planes.shape[-1] >= 3 else planes[..., :1].repeat(3, axis=-1)
     return from_unit(colour, np.dtype(np.uint8))
 

@@ -6,22 +6,25 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from indi.checkpoint import write_text
-from indi.data import LARGEST_FLOAT, Pair, load_pair, load_test_pair
-from indi.display import for_display, liveliest_window
-from indi.errors import ConfigError
+from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
+from indi.display import for_display, liveliest_window, stretch_of
+from indi.errors import ConfigError, DataError
 from indi.images import from_unit, to_unit
+from indi.images.atomic import check_place
+from indi.means import Row, with_means
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features
+from indi.ranges import DataRange, check_measure, span_of, warn_of_range
 from indi.report import Strip, draw_curve, row_label, write_report
 from indi.restoration import Pixels, Restorer, load
 from indi.test_pairs import find_test_pairs
@@ -35,19 +38,13 @@ _STRIPS = 3  # images shown in the report
 _CROP = 128  # px, side of what is shown of them
 
 
-class Row(NamedTuple):
-    """One way to restore: a number of steps, 0 for the degraded image itself, and the realism of a model that draws."""
-
-    steps: int
-    realism: float | None = None
-
-
 @dataclass(frozen=True)
 class Measurement:
     """One image restored one way.
 
     Attributes:
-        metrics: Values by name; None where a metric has no meaning for this image.
+        peak: The range that PSNR and SSIM were measured against, in the image's own unit.
+        metrics: Values by name; None where a metric has no meaning for this image, or is infinite.
         shown: The crop that reports show, and the same of the clean image; None past the first few images.
         features: Of the image and of the clean one, as ``inception_features`` gives them: what distances of sets
             compare. Empty unless perceptual metrics are asked for.
@@ -58,6 +55,7 @@ class Measurement:
     network_calls: int
     seconds: float
     megapixels: float
+    peak: float
     metrics: dict[str, float | None]
     shown: tuple[Pixels, Pixels] | None
     features: Sequence[Tensor] = ()
@@ -76,12 +74,14 @@ class Evaluation:
         source: Where the pairs come from, in words or paths, for the report.
         task: Makes the degraded images, in its fixed form, seeded by file name; None where they are files.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
+        known_problems: (name, sentence) for each pair that is known not to be usable.
         steps: Numbers of steps to compare; None is 1 for a model that draws, else ``STEPS``.
         realism: Of a model that draws: settings of the dial to compare; None is ``DIAL``, or with ``steps`` what a
             restoration takes when none is asked for.
         chosen: What to measure where it is not every number of steps at every realism.
         border: Pixels left out on each side.
-        data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats.
+        data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats; "image" is
+            what each clean image spans.
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
@@ -94,11 +94,12 @@ class Evaluation:
     source: Mapping[str, str | None]
     task: str | None = None
     resample: bool = False
+    known_problems: tuple[tuple[str, str], ...] = ()
     steps: tuple[int, ...] | None = None
     realism: tuple[float, ...] | None = None
     chosen: tuple[Row, ...] | None = None
     border: int = 0
-    data_range: float | None = None
+    data_range: DataRange = None
     times: str | Sequence[float] = "uniform"
     sampler: str | None = None
     seed: int = 0
@@ -109,8 +110,10 @@ class Evaluation:
         """Refuse what could not be measured.
 
         Raises:
-            ConfigError: There is no step count, or one below 1; or a realism is out of range, or the model has none.
+            ConfigError: There is no step count, or one below 1; or a realism is out of range, or the model has none; or
+                the border or the range is none.
         """
+        check_measure(self.border, self.data_range)
         if self.steps is not None and (not self.steps or min(self.steps) < 1):
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
         if self.realism is not None and not self.realism:
@@ -150,34 +153,58 @@ class Evaluation:
             realism=row.realism,
         )
 
+    @cached_property
+    def _extra(self) -> tuple[dict[str, Metric], dict[str, Metric]]:
+        return available() if self.perceptual else ({}, {})
+
+    @cached_property
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """(name, sentence) for each pair that cannot be measured; it reads every image when it is first asked for.
+
+        Raises:
+            DataError: That is all of them.
+            MissingExtraError, ModelError: As ``measurements``.
+        """
+        _ = self._extra  # what is missing is said first
+        channels = self.restorer.card.channels
+        read = unusable(self.pairs, channels=channels, resample=self.resample, border=self.border)
+        problems = self.known_problems + read
+        if len(read) == len(self.pairs):
+            raise DataError(to_mend(problems))
+        return problems
+
+    @cached_property
+    def usable(self) -> tuple[Pair, ...]:
+        """The pairs that can be measured, which ``measurements`` measures."""
+        names = {name for name, _ in self.problems}
+        return tuple(pair for pair in self.pairs if pair.name not in names)
+
+    @property
+    def total(self) -> int:
+        """How many measurements there are."""
+        return len(self.usable) * (1 + len(self.rows()))
+
     def measurements(self) -> Iterator[Measurement]:
         """Yield one measurement for each image and way of restoring, image by image, the degraded first.
 
-        The clean images are read twice: NIQE needs its model of all of them before the first measurement.
+        All images are read before the first restoration, which finds the broken ones; and the clean ones once more, as
+        NIQE needs its model of all of them.
 
         Raises:
             MissingExtraError: Perceptual metrics are asked for, and none of their packages can be imported.
             ModelError: They are asked for, and no weights of any could be had.
         """
-        perceptual, sets = available() if self.perceptual else ({}, {})
+        perceptual, sets = self._extra
+        pairs = self.usable
         metrics = with_niqe(METRICS | perceptual, Niqe.fit(self._clean_images()))
         channels = self.restorer.card.channels
         # Over the whole set: neighbours are often of one scene.
-        shown = {len(self.pairs) * number // _STRIPS for number in range(min(_STRIPS, len(self.pairs)))}
+        shown = {len(pairs) * number // _STRIPS for number in range(min(_STRIPS, len(pairs)))}
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
-        has_warned = False
-        for index, pair in enumerate(self.pairs):
+        for index, pair in enumerate(pairs):
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
-            if self.data_range is None and not has_warned and clean.dtype.kind == "f" and clean.max() > LARGEST_FLOAT:
-                has_warned = True
-                log.warning(
-                    "warning: %s reaches %.4g, and floats are measured against a range of 1; "
-                    "give the range that is meant with --data-range",
-                    pair.name,
-                    clean.max(),
-                )
             window = liveliest_window(clean, _CROP) if index in shown else None
             measured = partial(self._measured, pair.name, clean, window, metrics, bool(sets))
             yield measured(_as_stored(degraded, clean))
@@ -192,15 +219,22 @@ class Evaluation:
                 yield measured(restored, row=row, calls=last.network_calls, seconds=seconds)
 
     def _clean_images(self) -> Iterator[Tensor]:
-        """Yield each clean image in units of the peak, as a batch of one."""
-        for pair in self.pairs:
+        """Yield each clean image in units of the peak, as a batch of one; say where the peak is far from the image."""
+        largest: dict[str, tuple[float, float]] = {}
+        for pair in self.usable:
             (clean,) = load_pair(replace(pair, degraded=None), channels=self.restorer.card.channels)
-            yield _batch(clean) / self._peak(clean)
+            largest[pair.name] = float(clean.max()), span_of(clean.dtype)
+            if (peak := self._peak(clean)) > 0:
+                yield _batch(clean) / peak
+        if self.data_range is None:
+            warn_of_range(largest)
 
     def _peak(self, clean: Pixels) -> float:
-        """Return ``data_range`` where the range of the image's type is 1."""
-        span = np.iinfo(clean.dtype.name).max if clean.dtype.kind == "u" else 1.0
-        return 1.0 if self.data_range is None else self.data_range / span
+        """Return the range to measure against where that of the image's type is 1."""
+        if self.data_range == "image":
+            unit = to_unit(clean)
+            return float(unit.max() - unit.min())
+        return 1.0 if self.data_range is None else self.data_range / span_of(clean.dtype)
 
     def _measured(
         self,
@@ -216,28 +250,39 @@ class Evaluation:
         seconds: float = 0.0,
     ) -> Measurement:
         both, peak = (_batch(image), _batch(clean)), self._peak(clean)
-        measured = measure(*both, border=self.border, data_range=peak, metrics=metrics)
-        values = {name: _finite(value[0]) for name, value in measured.items()}
+        values: dict[str, float | None] = dict.fromkeys(metrics)
+        if peak > 0:  # an image of one value has no range of its own
+            measured = measure(*both, border=self.border, data_range=peak, metrics=metrics)
+            values = {name: _finite(value[0]) for name, value in measured.items()}
         pixels = clean.shape[0] * clean.shape[1] / 1e6
-        shown = None if window is None else (for_display(image[window]), for_display(clean[window]))
-        features = [inception_features(inside(part, self.border), data_range=peak) for part in both if with_features]
-        return Measurement(file, row, calls, seconds, pixels, values, shown, features)
+        shown = None
+        if window is not None:
+            stretch = stretch_of(clean)
+            shown = for_display(image[window], stretch), for_display(clean[window], stretch)
+        features = [
+            inception_features(inside(part, self.border), data_range=peak or 1.0) for part in both if with_features
+        ]
+        own = peak * span_of(clean.dtype)
+        return Measurement(file, row, calls, seconds, pixels, own, values, shown, features)
 
     def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
         """Return the content of metrics.json: means over the images by row, and every image's values."""
         rows: dict[Row, list[Measurement]] = {}
         for measurement in measurements:
             rows.setdefault(measurement.row, []).append(measurement)
-        restorer = self.restorer
-        return {
+        restorer, degraded = self.restorer, rows[_DEGRADED]
+        peaks = [m.peak for m in degraded]
+        table = {
             "model": restorer.card.name,
             "method": restorer.card.method.name,
             "settings": {
                 **self.source,
                 "task": self.task,
-                "images": len(rows[_DEGRADED]),
+                "images": len(degraded),
+                "not_measured": [name for name, _ in self.problems] or None,
                 "border": self.border,
                 "data_range": self.data_range,
+                "peak": [min(peaks), max(peaks)],
                 "times": self.times,
                 "sampler": self._sampler,
                 "strength": self.strength,
@@ -245,12 +290,13 @@ class Evaluation:
                 "precision": str(restorer.precision).removeprefix("torch."),
                 "device": str(restorer.device),
             },
-            "degraded": self._summary(rows[_DEGRADED]),
+            "degraded": {**dict.fromkeys(degraded[0].metrics), **_of_sets(degraded)},
             "rows": [
                 {
                     **_named(row),
                     "network_calls": some[0].network_calls,
-                    **self._summary(some),
+                    **dict.fromkeys(some[0].metrics),
+                    **_of_sets(some),
                     "seconds_per_megapixel": sum(m.seconds for m in some) / sum(m.megapixels for m in some),
                 }
                 for row, some in rows.items()
@@ -258,14 +304,7 @@ class Evaluation:
             ],
             "per_image": [{"file": m.file, **_named(m.row), **m.metrics} for some in rows.values() for m in some],
         }
-
-    def _summary(self, row: Sequence[Measurement]) -> dict[str, float | None]:
-        """Return the mean of each metric over the images, and the distances of their set from the clean one."""
-        means = _means(row)
-        if not row[0].features:
-            return means
-        sets = [torch.cat(part) for part in zip(*(m.features for m in row), strict=True)]
-        return means | {name: _finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
+        return with_means([table])[0]
 
     def write(self, out: Path, measurements: Sequence[Measurement]) -> dict[str, Any]:
         """Write metrics.json, curve.png and report.html into ``out``; return the table."""
@@ -296,7 +335,7 @@ def evaluate(
     steps: Sequence[int] | None = None,
     realism: Sequence[float] | None = None,
     border: int = 0,
-    data_range: float | None = None,
+    data_range: DataRange = None,
     times: str | Sequence[float] = "uniform",
     sampler: str | None = None,
     seed: int = 0,
@@ -316,7 +355,8 @@ def evaluate(
         realism: Of a model that draws: settings of the dial to compare; None is 0, 0.25, 0.5, 0.75 and 1, or with
             ``steps`` what a restoration takes when none is asked for.
         border: Pixels left out on each side.
-        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats.
+        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats; "image" is what each clean image
+            spans.
         times: As ``Restorer.restore``.
         sampler: As ``Restorer.restore``.
         seed: As ``Restorer.restore``.
@@ -326,10 +366,14 @@ def evaluate(
         out: Folder for metrics.json, curve.png and report.html.
 
     Raises:
-        ConfigError, DataError, ImageError: The pairs or the options do not fit.
+        ConfigError, DataError, ImageError: The options or any of the pairs do not fit. Every image is read before the
+            first restoration.
+        IndiError: ``out`` cannot be written, which is said before any work too.
         ModelError: There is no such model, or no weights of any perceptual metric could be had.
         MissingExtraError: Perceptual metrics are asked for, and none of their packages can be imported.
     """
+    if out is not None:
+        check_place(Path(out))
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model
     found = find_test_pairs(
@@ -354,6 +398,8 @@ def evaluate(
         seed=seed,
         perceptual=perceptual,
     )
+    if evaluation.problems:
+        raise DataError(to_mend(evaluation.problems))
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
 
@@ -363,14 +409,12 @@ def _named(row: Row) -> dict[str, Any]:
     return {name: value for name, value in row._asdict().items() if value is not None}
 
 
-def _means(measurements: Sequence[Measurement]) -> dict[str, float | None]:
-    """Return the mean of each metric over the images that have it; None where none has."""
-    means: dict[str, float | None] = {}
-    for name in measurements[0].metrics:
-        values = [m.metrics[name] for m in measurements]
-        known = [value for value in values if value is not None]
-        means[name] = sum(known) / len(known) if known else None
-    return means
+def _of_sets(row: Sequence[Measurement]) -> dict[str, float | None]:
+    """Return the distances of the set of images from the clean one, where they are asked for."""
+    if not row[0].features:
+        return {}
+    sets = [torch.cat(part) for part in zip(*(m.features for m in row), strict=True)]
+    return {name: _finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,7 +1,5 @@
 """Restore or degrade files and folders: what is read, what is written, and what failed."""
 
-import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,44 +14,23 @@ from indi.archive import Archive
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
-from indi.images import (
-    READABLE_SUFFIXES,
-    WRITABLE_SUFFIXES,
-    Image,
-    find_images,
-    from_unit,
-    is_zarr,
-    read,
-    to_unit,
-    write,
-)
+from indi.images import Image, from_unit, read, to_unit, write
 from indi.images.enlarged import enlarged
+from indi.images.files import check_format
 from indi.images.maps import of_map
 from indi.images.stack import is_stack
 from indi.images.zarr_stack import SUFFIXES as ZARR_SUFFIXES
-from indi.restoration import Pixels, Restorer
+from indi.inputs import Job, plan
+from indi.restoration import Pixels, Restorer, subject
 from indi.stacks import StackJob, deciding, restore_stack
 from indi.tiling import is_out_of_memory
 from indi.uncertainty import Calibration, maps, names
+from indi.version import __version__
 from indi.walks import Walk
 
-log = logging.getLogger("indi")
+__all__ = ["Job", "Outcome", "Restoration", "clashes", "degrade_files", "plan", "restore_files"]
 
-_KINDS = 8  # of files, named in a line
 _TIFF_SUFFIXES = (".tif", ".tiff")
-_FOREIGN_SUFFIXES = (".bmp", ".gif", ".jp2", ".heic", ".jxl")  # whoever names one means a file
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image to work on: where it is, and the file to write (samples add to its name).
-
-    A folder that cannot be used is a job too, with the error, so that it is reported among the rest.
-    """
-
-    source: Path
-    target: Path
-    error: IndiError | None = None
 
 
 @dataclass(frozen=True)
@@ -73,76 +50,7 @@ class Outcome:
     kept: bool = False
 
 
-def plan(inputs: Sequence[str | Path], out: str | Path) -> list[Job]:
-    """Return the jobs for files and folders: outputs keep the inputs' names.
-
-    Args:
-        inputs: Image files, or folders whose images are meant.
-        out: A folder; or, with an image suffix and one input file, the file to write.
-
-    Raises:
-        ConfigError: Nothing to do, a kind of file that is not written, or two inputs would be written to one file.
-    """
-    out = Path(out)
-    sources: list[Path] = []
-    unusable: list[Job] = []
-    for item in map(Path, inputs):
-        try:
-            is_folder = item.is_dir() and not is_zarr(item)
-            if is_folder:
-                _say_what_stays(item)
-            sources += find_images(item, volumes=True) if is_folder else [item]
-        except ImageError as error:
-            unusable.append(Job(item, out, error))
-    if not sources and not unusable:
-        raise ConfigError("no input; give image files or folders")
-    names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
-    if out.suffix.lower() in _FOREIGN_SUFFIXES and not out.is_dir():
-        raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
-    names_a_volume = out.suffix.lower() in ZARR_SUFFIXES
-    if len(sources) == 1 and (names_a_file or names_a_volume):
-        return [Job(sources[0], out), *unusable]
-    jobs = [Job(source, out / _name_of(source)) for source in sources]
-    for name, count in Counter(job.target.name for job in jobs).most_common(1):
-        if count > 1:
-            message = f"{count} inputs are named {name} and would be written to one file"
-            raise ConfigError(f"{message}; give them one at a time")
-    return jobs + unusable
-
-
-def _say_what_stays(folder: Path) -> None:
-    """Log what of a folder is passed over: photographs of kinds that are not read, say, which would be missed later."""
-    try:
-        kinds = Counter(kind for path in folder.iterdir() if (kind := _kind(path)))
-    except OSError:  # said where the images are looked for
-        return
-    if kinds:
-        named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
-        log.info("%s: passed over: %s%s", folder, named, ", …" if len(kinds) > _KINDS else "")
-
-
-def _kind(path: Path) -> str:
-    """Return what to call what is passed over; nothing where it is an image, or hidden."""
-    if path.name.startswith(".") or is_zarr(path):
-        return ""
-    if path.is_dir():
-        return "folder"
-    suffix = path.suffix.lower()
-    return "" if suffix in READABLE_SUFFIXES else suffix or "file without suffix"
-
-
-def _name_of(source: Path) -> str:
-    """Return what a result is called: as the input, and a volume inside of another so that its kind is seen.
-
-    Of a kind that is not written it becomes a PNG, which holds all of it.
-    """
-    if source.suffix.lower() in READABLE_SUFFIXES - WRITABLE_SUFFIXES:
-        return f"{source.stem}.png"
-    is_bare = is_zarr(source) and source.suffix.lower() not in ZARR_SUFFIXES
-    return f"{source.name}{ZARR_SUFFIXES[0]}" if is_bare else source.name
-
-
-def _parted(path: Path) -> tuple[str, str]:
+def parted(path: Path) -> tuple[str, str]:
     """Return the name of a file and its suffix, which may be of two parts, such as .ome.tif."""
     stem, suffix = path.stem, path.suffix
     return (stem[:-4], stem[-4:] + suffix) if stem.lower().endswith(".ome") and len(stem) > 4 else (stem, suffix)
@@ -161,6 +69,7 @@ class Restoration:
         enlarged: How many times each image is enlarged first.
         axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
         quality: Of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file.
+        overwrite: Write over files that are there, whoever made them; never over an input.
     """
 
     steps: int | None = None
@@ -173,6 +82,7 @@ class Restoration:
     strength: float = 1.0
     realism: float | None = None
     quality: int | None = None
+    overwrite: bool = False
 
     def how(self, restorer: Restorer) -> Walk:
         """Return the walk.
@@ -195,21 +105,19 @@ class Restoration:
         """Return the calibration that fits, if there is one."""
         return None if self.samples is None else restorer.calibration_for(self.how(restorer), self.samples)
 
-    def archive(self, restorer: Restorer, jobs: Sequence[Job], calibration: Calibration | None) -> Archive | None:
-        """Return what is known of an earlier command like this; None for a single file, which is always restored."""
-        if len(jobs) < 2:
-            return None
+    def archive(self, restorer: Restorer, calibration: Calibration | None) -> Archive:
+        """Return what is known of earlier commands like this."""
         asked = deciding(restorer, self.how(restorer), self.samples, self.seed, calibration)
         asked |= {"enlarged": self.enlarged, "axes": self.axes}
         if self.quality is not None:  # what older manifests do not know
             asked["quality"] = self.quality
-        return Archive(jobs[0].target.parent, asked)
+        return Archive(asked)
 
     def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
         """Return the files that a job writes."""
         if self.samples is None:
             return [job.target]
-        stem, suffix = _parted(job.target)
+        stem, suffix = parted(job.target)
         stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
         for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))
@@ -276,17 +184,20 @@ def restore_files(
     jobs: Sequence[Job],
     *,
     progress: Callable[[float], None] | None = None,
+    is_noted: bool = True,
     **options: Any,
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
-    A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten. Of several
-    files, those that an earlier command has restored in just this way are kept (archive.py).
+    A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten, nor, unless
+    that is asked for, a file that no such command made. Of several files, those that an earlier command has restored in
+    just this way are kept (archive.py).
 
     Args:
         restorer: The restorer.
         jobs: What to restore.
         progress: Called tile by tile with the share of the image at hand that is done.
+        is_noted: Note in the folders of the results what is made; False where somebody else does.
         options: Those of ``Restoration``.
 
     Raises:
@@ -299,8 +210,11 @@ def restore_files(
         jobs,
         lambda job: asked.targets(job, calibration),
         lambda image, source: asked.images(restorer, image, calibration, progress),
-        lambda job: restore_stack(restorer, asked.stack(job, restorer, calibration), progress=progress),
-        asked.archive(restorer, jobs, calibration),
+        lambda job, note: restore_stack(
+            restorer, asked.stack(job, restorer, calibration), progress=progress, before_writing=note
+        ),
+        asked.archive(restorer, calibration) if is_noted else None,
+        overwrite=asked.overwrite,
     )
 
 
@@ -318,7 +232,7 @@ def clashes(jobs: Sequence[Job], asked: Restoration, calibration: Calibration | 
     return found
 
 
-def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[Outcome]:
+def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0, overwrite: bool = False) -> Iterator[Outcome]:
     """Degrade file by file in the task's fixed form, and yield what became of each, as ``restore_files``.
 
     Each file is degraded as in an evaluation: what is drawn depends on the seed and on the file's name
@@ -337,15 +251,18 @@ def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0) -> Iterator[
         pixels = from_unit(values.reshape(image.pixels.shape), image.pixels.dtype)
         return [replace(image, pixels=pixels, metadata=metadata)]
 
-    return _work(jobs, lambda job: [job.target], degraded)
+    archive = Archive({"indi": __version__, "task": task, "seed": seed})
+    return _work(jobs, lambda job: [job.target], degraded, archive=archive, overwrite=overwrite)
 
 
 def _work(
     jobs: Sequence[Job],
     targets: Callable[[Job], list[Path]],
     make: Callable[[Image, Path], list[Image]],
-    make_stack: Callable[[Job], None] | None = None,
+    make_stack: Callable[[Job, Callable[[], None]], None] | None = None,
     archive: Archive | None = None,
+    *,
+    overwrite: bool = True,
 ) -> Iterator[Outcome]:
     """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
     taken, folders = _inputs(jobs)
@@ -357,17 +274,12 @@ def _work(
             for path in paths:
                 if _identity(path) in taken or _touches(path, folders):
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
-            kept = archive is not None and archive.has(job.source, paths)
-            if kept:
-                pass
-            elif make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
-                make_stack(job)
-            else:
-                image = read(job.source)
-                with _named(job.source):
-                    made = make(image, job.source)
-                for path, result in zip(paths, made, strict=True):
-                    write(path, result)
+            kept = archive is not None and len(jobs) > 1 and archive.has(job.source, paths)
+            if archive is not None and not kept and not overwrite:
+                archive.check(job.source, paths)
+            if not kept:
+                with subject(str(job.source)):
+                    _make(job, paths, make, make_stack, archive)
             taken.update(_identity(path) for path in paths)
             if archive is not None and not kept:
                 archive.add(job.source, paths)
@@ -382,6 +294,31 @@ def _work(
             yield Outcome(job.source, error=DeviceError(f"{job.source}: does not fit in memory; {advice}"))
         else:
             yield Outcome(job.source, tuple(paths), kept=kept)
+
+
+def _make(
+    job: Job,
+    paths: Sequence[Path],
+    make: Callable[[Image, Path], list[Image]],
+    make_stack: Callable[[Job, Callable[[], None]], None] | None,
+    archive: Archive | None,
+) -> None:
+    """Read, make and write one file; what would be refused in the end is refused before the work."""
+
+    def note() -> None:
+        if archive is not None:
+            archive.begin(job.source, paths)
+
+    if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
+        make_stack(job, note)
+        return
+    image = read(job.source)
+    check_format(paths[0], image)
+    with _named(job.source):
+        made = make(image, job.source)
+    note()
+    for path, result in zip(paths, made, strict=True):
+        write(path, result)
 
 
 @contextmanager

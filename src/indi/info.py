@@ -1,16 +1,24 @@
 """What a run, a model or an image is."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from indi.boxes import Box
 from indi.checkpoint import MODEL_FILE, load_model
-from indi.errors import ModelError
-from indi.images import READABLE_SUFFIXES, read_headers
+from indi.errors import ImageError, ModelError
+from indi.images import READABLE_SUFFIXES, Resolution, read, read_headers
+from indi.images.pixel_sizes import pixel_sizes
 from indi.images.stack import open_stack
 from indi.images.zarr_stack import is_zarr
+from indi.inputs import FOREIGN_SUFFIXES
 from indi.records import last_record
 from indi.runs import LOG_FILE
 from indi.shipped import find_model
+
+_MOST = 2**26  # values of an image up to which all are looked at for their range
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -20,18 +28,9 @@ def info(path: str | Path) -> dict[str, Any]:
         ImageError, ModelError: It is damaged, missing, or none of these.
     """
     path = find_model(path)
-    is_image = path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir()
+    is_image = path.suffix.lower() in READABLE_SUFFIXES | FOREIGN_SUFFIXES and not path.is_dir()
     if is_image or is_zarr(path):
-        header, *others = read_headers(path) if is_image else open_stack(path).headers
-        return {
-            "kind": "image",
-            "path": str(path),
-            "height": header.height,
-            "width": header.width,
-            "channels": header.channels,
-            "type": str(header.dtype),
-            **({"pictures": 1 + len(others)} if others else {}),
-        }
+        return _of_image(path)
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder; give a run, a model or an image")
     model = load_model(path)
@@ -51,3 +50,51 @@ def info(path: str | Path) -> dict[str, Any]:
         **facts,
         **({} if (last := last_record(path / LOG_FILE)) is None else {"last": last}),
     }
+
+
+def _of_image(path: Path) -> dict[str, Any]:
+    """Return what an image or a stack is; what its file does not say is left out."""
+    is_tiff = path.suffix.lower() in (".tif", ".tiff")
+    header, *others = read_headers(path) if not is_zarr(path) else open_stack(path).headers
+    facts = {
+        "kind": "image",
+        "path": str(path),
+        "height": header.height,
+        "width": header.width,
+        "channels": header.channels,
+        "type": str(header.dtype),
+        **({"pictures": 1 + len(others)} if others else {}),
+    }
+    values = sum(each.height * each.width * each.channels for each in (header, *others))
+    if is_zarr(path) or (is_tiff and others):
+        with open_stack(path) as stack:
+            facts["axes"] = dict(zip(stack.axes, stack.places, strict=True))
+            if values <= _MOST:
+                whole = [Box(0, 0, each.height, each.width) for each in stack.headers]
+                facts |= _range(stack.pixels(number, box) for number, box in enumerate(whole))
+        return facts | pixel_sizes(path)
+    if values <= _MOST:
+        try:
+            image = read(path)
+        except ImageError as error:
+            return facts | {"damage": str(error)}
+        facts |= _range([image.pixels]) | _resolution(image.metadata.resolution)
+    return facts | (pixel_sizes(path) if is_tiff else {})
+
+
+def _range(pictures: Iterable[Any]) -> dict[str, Any]:
+    """Return the least and the largest value, of those that are numbers; or what is wrong with the pixels."""
+    try:
+        numbers = (picture[np.isfinite(picture)] for picture in pictures)
+        ends = [(some.min().item(), some.max().item()) for some in numbers if some.size]
+    except ImageError as error:
+        return {"damage": str(error)}
+    return {"range": [min(low for low, _ in ends), max(high for _, high in ends)] if ends else None}
+
+
+def _resolution(size: Resolution | None) -> dict[str, Any]:
+    """Return the pixel size that a file notes for printers, which cameras set to anything."""
+    metre = None if size is None else size.per("metre")
+    if metre is None or min(metre) <= 0:
+        return {}
+    return {"pixel_size": {"y": 1e6 / metre[1], "x": 1e6 / metre[0], "unit": "micrometer"}}

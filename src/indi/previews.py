@@ -11,7 +11,7 @@ from indi.checkpoint import Model
 from indi.config import Config
 from indi.data import Pair, load_test_pair
 from indi.devices import Precision
-from indi.display import liveliest_window, sheet
+from indi.display import for_display, liveliest_window, sheet, stretch_of
 from indi.images import Image, to_unit, write
 from indi.metrics import psnr
 from indi.restoration import Pixels, Restorer
@@ -54,7 +54,8 @@ class Preview:
         for clean, degraded in self._crops:
             restored = [restorer.restore(degraded, seed=self._seed, **way) for way in self._ways.values()]
             values.append([self._decibels(image, clean) for image in (degraded, *restored)])
-            rows.append([degraded, *restored, clean])
+            stretch = stretch_of(clean)
+            rows.append([for_display(image, stretch) for image in (degraded, *restored, clean)])
         write(folder / f"{iteration:07d}.png", Image(sheet(rows)))
         means = np.mean(values, axis=0)
         return {name: float(mean) for name, mean in zip(("0", *self._ways), means, strict=True)}

@@ -5,6 +5,8 @@ import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
@@ -21,6 +23,7 @@ from indi.checkpoint import Card, Model, cast_convolutions, load_model, write_te
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ShapeError
 from indi.images import fit_channels, from_unit, to_unit
+from indi.images.foreign import as_pixels
 from indi.networks import Network
 from indi.noise import normal
 from indi.objectives import Draw
@@ -37,11 +40,23 @@ Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
 
-_DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
+DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
 _LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
 _LEAST_SPREAD = 2.5e-4  # there, where a deviation of 0.25 is usual
 
 DEFAULT_TILE = 1024
+
+_subject: ContextVar[str] = ContextVar("subject", default="")
+
+
+@contextmanager
+def subject(name: str) -> Iterator[None]:
+    """Name in warnings what is restored within the block, such as a file: each gets its own."""
+    before = _subject.set(name)
+    try:
+        yield
+    finally:
+        _subject.reset(before)
 
 
 class Restorer:
@@ -80,7 +95,7 @@ class Restorer:
         self.best_steps: int | None = advised.get("steps")
         self.best_sampler: str | None = advised.get("sampler")
         self.best_realism: float | None = advised.get("best_realism")
-        self._warned = False
+        self._warned: set[str] = set()  # what was warned of
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -138,7 +153,8 @@ class Restorer:
 
         Args:
             image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1] unless the
-                model was trained with a normalisation.
+                model was trained with a normalisation. An image of Pillow and a tensor of such a shape and type are
+                taken too.
             steps: Moves of the walk: 1 is the least error, more are sharper. A model that draws needs 1.
             samples: How many restorations; None is one, without the first axis.
             seed: Of the noise; the same seed gives the same image.
@@ -157,9 +173,10 @@ class Restorer:
 
         Raises:
             ConfigError: Steps, times, sampler or samples are not ones there are, or samples would all be equal.
-            ImageError: The type is another, or a pixel is not finite.
+            ImageError: The type is another, or a pixel is not finite; or it is no image, but a list or a path, say.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
+        image = as_pixels(image)
         how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength, realism=realism)
         results = []
         for sample in range(samples or 1):
@@ -239,6 +256,7 @@ class Restorer:
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``.
         """
+        image = as_pixels(image)
         times = self._times(how)
         degraded = self.unit(image)
         self._look_at(degraded, image.dtype)
@@ -344,29 +362,31 @@ class Restorer:
         return times
 
     def _look_at(self, degraded: Tensor, dtype: np.dtype[Any]) -> None:
-        """Say once where intensities are far from any that the model can have been trained on."""
+        """Say once of each file where intensities are far from any that the model can have been trained on."""
+        what = _subject.get()
+        if what in self._warned:
+            return
         mean = degraded.mean().item()
         made_of_photographs = self.card.task is not None and self.card.normalisation is None
-        if not self._warned and made_of_photographs and dtype == np.uint16 and degraded.max() < _DIM:
-            self._warned = True
-            log.warning(
-                "warning: this 16-bit image uses less than %.1f %% of its range, and the model was trained on "
-                "photographs that span it: scale the intensities up first",
-                100 * _DIM,
+        if made_of_photographs and dtype == np.uint16 and degraded.max() < DIM:
+            warning = (
+                f"this 16-bit image uses less than {100 * DIM} % of its range, and the model was trained on "
+                "photographs that span it: scale the intensities up first"
             )
-        if not self._warned and not _LEAST_MEAN < mean < _MOST_MEAN:
-            self._warned = True
-            log.warning(
-                "warning: the intensities are far from those of training: their mean is %.3g where 0 to 1 is meant; "
-                "give the type and the scale that the model was trained on",
-                mean,
+        elif not _LEAST_MEAN < mean < _MOST_MEAN:
+            warning = (
+                f"the intensities are far from those of training: their mean is {mean:.3g} where 0 to 1 is meant; "
+                "give the type and the scale that the model was trained on"
             )
-        if not self._warned and self.card.normalisation is not None and 0 < degraded.std().item() < _LEAST_SPREAD:
-            self._warned = True
-            log.warning(
-                "warning: the intensities are far from those of training: they spread over a thousandth of what is "
-                "meant; give the type and the scale that the model was trained on"
+        elif self.card.normalisation is not None and 0 < degraded.std().item() < _LEAST_SPREAD:
+            warning = (
+                "the intensities are far from those of training: they spread over a thousandth of what is meant; give "
+                "the type and the scale that the model was trained on"
             )
+        else:
+            return
+        self._warned.add(what)
+        log.warning("warning: %s%s", f"{what}: " if what else "", warning)
 
     def _told(self, progress: Progress, calls: int) -> Call:
         """Return the network, which tells its progress over so many calls."""
@@ -476,7 +496,7 @@ class Restorer:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
         if image.ndim not in (2, 3) or image.size == 0:
             raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
-        pixels = to_unit(fit_channels(image, self.card.channels, what="this image"))
+        pixels = fit_channels(to_unit(image), self.card.channels, what="this image")
         planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         unit = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
         normalisation = self.card.normalisation

@@ -80,7 +80,9 @@ class StackJob:
     def work(self) -> Path:
         """The folder of what is done so far, of this source into this target and no other."""
         target = self.targets[0]
-        mark = hashlib.sha256(f"{self.source.resolve()}\0{target.name}".encode()).hexdigest()[:12]
+        mark = hashlib.sha256(f"{self.source.resolve()}\0{target.name}".encode(errors="surrogateescape")).hexdigest()[
+            :12
+        ]
         return target.parent / f".{target.name}-{mark}.indi"
 
     def begin(self, restorer: Restorer) -> list[int]:
@@ -189,7 +191,13 @@ def deciding(
     }
 
 
-def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[float], None] | None = None) -> None:
+def restore_stack(
+    restorer: Restorer,
+    job: StackJob,
+    *,
+    progress: Callable[[float], None] | None = None,
+    before_writing: Callable[[], None] | None = None,
+) -> None:
     """Do a whole job; ``progress`` is called with the share of the file that is done.
 
     Raises:
@@ -206,6 +214,8 @@ def restore_stack(restorer: Restorer, job: StackJob, *, progress: Callable[[floa
                 raise
     if progress is not None:
         progress(1.0)
+    if before_writing is not None:
+        before_writing()
     job.finish()
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from indi.data import Pair, decode_pair, digest_of, match_pairs
+from indi.data import Pair, decode_pair, digest_of, match_pairs, to_mend, unusable
 from indi.data.wording import few
 from indi.degradations import degradation
-from indi.errors import ConfigError, IndiError, ModelError
+from indi.errors import ConfigError, DataError, IndiError, ModelError
 from indi.runs import Split, settings_of_data
 from indi.shipped import find_model
 
@@ -25,6 +25,18 @@ class FoundPairs(NamedTuple):
     source: dict[str, str | None]
     task: str | None
     resample: bool
+    problems: tuple[tuple[str, str], ...] = ()  # (name, sentence) for each pair whose header makes it unusable
+
+    def check(self, *, channels: int, border: int = 0) -> None:
+        """Read every image, and stop before any work where one cannot be measured.
+
+        Raises:
+            ConfigError: ``border`` is negative.
+            DataError: It names the first few.
+        """
+        problems = self.problems + unusable(self.pairs, channels=channels, resample=self.resample, border=border)
+        if problems:
+            raise DataError(to_mend(problems))
 
 
 def find_test_pairs(
@@ -52,7 +64,7 @@ def find_test_pairs(
 
     Raises:
         ConfigError: The folders do not say what to measure on.
-        DataError, ImageError: They do not fit each other.
+        DataError, ImageError: There is no pair that could be measured.
     """
     if clean is None and degraded is None and task is None:
         return _validation_pairs(None if model is None else find_model(model), channels, apart)
@@ -64,13 +76,14 @@ def find_test_pairs(
     if axes is None and model is not None and (trained := settings_of_data(find_model(model))) is not None:
         axes = trained.axes
     report = match_pairs(Path(clean), folder, channels=channels, axes=axes, apart=apart, resample=resample)
-    report.raise_if_unusable()
+    if not report.pairs:
+        report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded or report.passed_over:
         for line in report.summary().splitlines():
             log.info("test images: %s", line)
     _warn_of_trained(model, Path(clean), report.pairs, channels)
     source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
-    return FoundPairs(report.pairs, source, task, resample)
+    return FoundPairs(report.pairs, source, task, resample, report.problems)
 
 
 def _validation_pairs(run: Path | None, channels: int | None, apart: bool) -> FoundPairs:
@@ -100,7 +113,8 @@ def _validation_pairs(run: Path | None, channels: int | None, apart: bool) -> Fo
         log.warning("warning: %d of %d kept pairs are missing: %s", len(missing), len(kept), few(missing))
     if changed := [pair.name for pair in chosen if _has_changed(pair, split, channels)]:
         log.warning("warning: kept pairs have other pixels than when the run began: %s", few(changed))
-    return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"})
+    problems = tuple(problem for problem in found.problems if problem[0] in kept)
+    return found._replace(pairs=chosen, source={**found.source, "pairs": "kept for validation"}, problems=problems)
 
 
 def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair], channels: int | None) -> None:

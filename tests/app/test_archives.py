@@ -4,6 +4,7 @@ import os
 import stat
 import zipfile
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -118,3 +119,21 @@ def test_small_files_of_enormous_pictures_are_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(archives, "MOST_PIXELS", 30 * 40 - 1)
     with pytest.raises(DataError, match=r"0\.png: 0 megapixels; pictures of up to"):
         unpack(archive, tmp_path / "again")
+
+
+@pytest.mark.parametrize("limit", ["MOST_BYTES", "MOST_TOGETHER"])
+def test_nothing_of_a_refused_archive_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    write(tmp_path / "a.png", Image(np.zeros((30, 40), np.uint8)))
+    picture = (tmp_path / "a.png").read_bytes()
+    archive = packed(tmp_path / "x.zip", *[(f"{number}.png", picture) for number in range(5)])
+    monkeypatch.setattr(archives, limit, 3 * (len(picture) if limit == "MOST_BYTES" else 30 * 40))
+    with pytest.raises(DataError, match="holds more than"):
+        unpack(archive, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_names_are_told_apart_and_meet_whatever_packed_them(tmp_path: Path) -> None:
+    names = ["a(1).png", "a[1].png", "a{1}.png", "a+b,c=d.png"]
+    assert unpack(packed(tmp_path / "x.zip", *((name, b"x") for name in names)), tmp_path / "out") == 4
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(names)
+    assert safe_name(normalize("NFD", "caf\u00e9.png")) == normalize("NFC", "caf\u00e9.png")

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -213,8 +216,12 @@ def test_a_broken_file_is_a_sentence(page: Any, tmp_path: Path) -> None:
     assert "Traceback" not in page.content()
     assert str(tmp_path) not in alert.inner_text()
     assert "/" not in alert.inner_text().replace("and/or", "")
+    assert alert.inner_text().count("broken.png") == 1
     page.get_by_role("button", name="Restore", exact=True).click()
-    alert.wait_for()
+    page.get_by_text("drop an image first").wait_for()
+    write(tmp_path / "whole.png", Image(np.zeros((60, 80), np.uint8)))
+    drop(page, 0, tmp_path / "whole.png")
+    page.get_by_text("80 x 60 pixels").wait_for()
 
 
 def test_a_restoration_can_be_stopped(page: Any, tmp_path: Path) -> None:
@@ -303,6 +310,43 @@ def status_of(url: str, data: bytes | None = None, **headers: str) -> int:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def test_only_this_machine_and_its_own_page_are_answered(address: str) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\nx\r\n--b--\r\n'
+    assert status_of(f"{address}/config") == 200
+    assert status_of(f"{address}/config", Host="evil.example:7899") == 403
+    upload = f"{address}/gradio_api/upload"
+    assert status_of(upload, body, **kind) == 200
+    assert status_of(upload, body, **kind, Origin=address) == 200
+    for origin in ("http://evil.example", "null", "http://localhost:1"):
+        assert status_of(upload, body, **kind, Origin=origin) == 403
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+def test_an_interrupt_ends_the_server_whatever_is_at_work(run: Path, tmp_path: Path, at_work: bool) -> None:
+    begun = """
+import os, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from indi.app import page
+served = page.serve({}, port=7898, show=False)
+if sys.argv[1] == "True":
+    ThreadPoolExecutor(1).submit(time.sleep, 600)
+print(page.close_all and served.own_folder.name, flush=True)
+served.block_thread()
+"""
+    command = [sys.executable, "-c", begun, str(at_work)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    folder = Path(process.stdout.readline().strip())
+    assert folder.is_dir()
+    with urllib.request.urlopen("http://127.0.0.1:7898/gradio_api/heartbeat/visitor"):  # which stays open
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 5
+    assert not folder.exists()
 
 
 def test_no_file_of_the_machine_can_be_read(address: str, run: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: P
     assert {"step 1 of 3", "step 2 of 3", "step 3 of 3"} <= {step.note for step in steps}
     assert [text for _, text in last.walk] == ["degraded", "step 1", "step 2", "step 3"]
     (file,) = last.files
-    assert file.name == "slide 1.tif"
+    assert file.name == "slide 1-restored.tif"
     assert file.is_relative_to(session.folder)
     np.testing.assert_array_equal(read(file).pixels, load(run).restore(pixels, steps=3))
     assert tifffile.imread(file).dtype == np.uint16
@@ -90,11 +90,11 @@ def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tm
     write(tmp_path / "a.png", Image(pixels))
     last = restored(session, tmp_path / "a.png", samples=2)[-1]
     assert [file.name for file in last.files] == [
-        "a_s01.png",
-        "a_s02.png",
-        "a_mean.png",
-        "a_spread.tif",
-        "a_invented.tif",
+        "a-restored_s01.png",
+        "a-restored_s02.png",
+        "a-restored_mean.png",
+        "a-restored_spread.tif",
+        "a-restored_invented.tif",
     ]
     for file, wanted in zip(last.files, load(run).restore(pixels, steps=3, samples=2), strict=False):
         np.testing.assert_array_equal(read(file).pixels, wanted)
@@ -138,7 +138,7 @@ def test_samples_of_a_model_that_draws_are_drawn_as_the_dial_says(
     *steps, last = restored(session, tmp_path / "a.png", model="draws", realism=0.6, samples=2)
     for file, wanted in zip(last.files, load(drawing).restore(pixels, realism=0.6, samples=2), strict=False):
         np.testing.assert_array_equal(read(file).pixels, wanted)
-    assert [file.name for file in last.files[:3]] == ["a_s01.png", "a_s02.png", "a_mean.png"]
+    assert [file.name for file in last.files[:3]] == ["a-restored_s01.png", "a-restored_s02.png", "a-restored_mean.png"]
     assert {"drawing sample 1 of 2", "drawing sample 2 of 2"} <= {step.note for step in steps}
     assert [text for _, text in last.samples] == ["sample 1", "sample 2"]
     with pytest.raises(ConfigError, match="at realism 0 samples would all be equal"):

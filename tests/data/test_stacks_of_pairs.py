@@ -13,6 +13,7 @@ import indi
 from indi.data import Crops, check_pairs, load_pair, match_pairs, split_pairs
 from indi.errors import DataError, ImageError
 from indi.info import info
+from problems import tiny_model
 
 Array = npt.NDArray[Any]
 
@@ -157,3 +158,19 @@ def test_channels_in_another_order_are_said(tmp_path: Path, kind: str, swapped: 
         tifffile.imwrite(file, pictures, metadata=metadata, **{kind: True})
     warnings = match_pairs(tmp_path / "clean", tmp_path / "degraded").warnings
     assert ["order: DAPI, GFP, Cy5 and Cy5, GFP, DAPI" in line for line in warnings] == [True] * swapped
+
+
+def test_a_picture_of_a_stack_and_a_file_of_its_name_are_not_one(tmp_path: Path) -> None:
+    """Picture 1 of a.tif is called a_0001, and so is the other file: it would be trained on and tested."""
+    for side in ("clean", "degraded"):
+        (tmp_path / side).mkdir()
+        pictures = np.random.default_rng(0).integers(0, 255, (2, 30, 30)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / side / "a.tif", pictures, photometric="minisblack")
+        tifffile.imwrite(tmp_path / side / "a_0001.tif", pictures[1])
+    report = match_pairs(tmp_path / "clean", tmp_path / "degraded")
+    assert [pair.name for pair in report.pairs] == ["a_0002"]
+    ((name, sentence),) = report.problems
+    assert name == "a_0001"
+    assert "picture 1 of a.tif and a_0001.tif have one name, a_0001; rename one of the files" in sentence
+    with pytest.raises(DataError, match="have one name"):
+        indi.evaluate(indi.Restorer(tiny_model(1)), clean=tmp_path / "clean", degraded=tmp_path / "degraded")

@@ -1,12 +1,13 @@
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from indi.errors import IndiError
 from indi.images import atomic, write_atomic
-from indi.images.atomic import marked, remove_marked, temporary_beside
+from indi.images.atomic import check_place, marked, remove_marked, temporary_beside
 
 
 def write_half_and_raise(path: Path, error: BaseException) -> None:
@@ -117,3 +118,37 @@ def test_what_a_killed_process_left_is_found_by_its_mark(tmp_path: Path) -> None
     (files[1] / "zarr.json").write_text("{}")
     remove_marked([tmp_path, tmp_path / "absent"], "mine")
     assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_place_is_tried_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_place(tmp_path / "not" / "there yet")
+    check_place(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(IndiError, match=r"more: cannot write: Not a directory; choose another place"):
+        check_place(tmp_path / "file" / "more")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(IndiError, match="cannot write: Read-only file system"):
+        check_place(tmp_path / "new")
+
+
+def test_what_killed_commands_left_goes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["indi.images.atomic"]
+    monkeypatch.setattr(module, "_cleared", set())
+    left = [tmp_path / ".indi-0123456789ab.png", tmp_path / ".indi-0123456789ab"]
+    marked_now = tmp_path / f".indi-{'0' * 24}.png"
+    marked_old = tmp_path / f".indi-{'1' * 24}.png"
+    others = [tmp_path / name for name in (".indi-restored.jsonl", ".indi-0123.png", "indi-0123456789ab.png", "x.png")]
+    for path in (*left, marked_now, marked_old, *others):
+        path.write_text("part")
+    os.utime(marked_old, (0, 0))
+    with atomic(tmp_path / "a.png") as mine:
+        mine.write_text("whole")
+        monkeypatch.setattr(module, "_cleared", set())
+        write_atomic(tmp_path / "b.png", b"")  # as another command would, at the same time
+        assert mine.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([*others, marked_now, tmp_path / "a.png", tmp_path / "b.png"])

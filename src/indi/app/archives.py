@@ -25,6 +25,15 @@ def unpack(archive: Path, folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        return _unpack(archive, folder)
+    except BaseException:  # nothing of a refused archive stays
+        for path in folder.iterdir():
+            path.unlink()
+        raise
+
+
+def _unpack(archive: Path, folder: Path) -> int:
+    try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if _is_image(member)]
             if not members:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indi.app.archives import unpack
+from indi.app.reading import LIMIT_OF_ARCHIVES, UNPACKERS
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.evaluation import Evaluation, Measurement
-from indi.report import table_rows
+from indi.report import means_explained, table_rows
 from indi.test_pairs import find_test_pairs
 
 MOST_STEPS = 50
@@ -53,28 +54,30 @@ def measure(
     if steps is not None and not (steps and all(1 <= number <= MOST_STEPS for number in steps)):
         raise ConfigError(f"numbers of steps go from 1 to {MOST_STEPS}")
     restorer = session.restorer(model)
-    folder = session.new_folder("measuring")
-    yield Progress(0.0, "unpacking")
-    unpack(clean, folder / "clean")
-    if degraded is not None:
-        unpack(degraded, folder / "degraded")
-    found = find_test_pairs(
-        None,
-        clean=folder / "clean",
-        degraded=None if degraded is None else folder / "degraded",
-        task=None if degraded is not None else task,
-        channels=restorer.card.channels,
-    )
-    evaluation = Evaluation(restorer, *found, steps=steps)
-    total = len(found.pairs) * (1 + len(evaluation.rows()))
-    measured: list[Measurement] = []
-    for measurement in evaluation.measurements():
-        measured.append(measurement)
-        image = f"image {1 + (len(measured) - 1) * len(found.pairs) // total} of {len(found.pairs)}"
-        yield Progress(len(measured) / total, f"{image}: {measurement.file}")
-        if work.stopping.is_set():
-            yield Progress(len(measured) / total, "stopped")
-            return
-    report = folder / "report"
-    rows = table_rows(evaluation.write(report, measured))
-    yield Progress(1.0, "done", tuple(rows), report / "curve.png", report / "report.html")
+    with session.working_folder("measuring") as folder:
+        yield Progress(0.0, "unpacking")
+        UNPACKERS.read(clean.name, LIMIT_OF_ARCHIVES, unpack, clean, folder / "clean")
+        if degraded is not None:
+            UNPACKERS.read(degraded.name, LIMIT_OF_ARCHIVES, unpack, degraded, folder / "degraded")
+        found = find_test_pairs(
+            None,
+            clean=folder / "clean",
+            degraded=None if degraded is None else folder / "degraded",
+            task=None if degraded is not None else task,
+            channels=restorer.card.channels,
+        )
+        evaluation = Evaluation(restorer, *found, steps=steps)
+        yield Progress(0.0, "reading every image")
+        total, images = evaluation.total, len(evaluation.usable)
+        measured: list[Measurement] = []
+        for measurement in evaluation.measurements():
+            measured.append(measurement)
+            image = f"image {1 + (len(measured) - 1) * images // total} of {images}"
+            yield Progress(len(measured) / total, f"{image}: {measurement.file}")
+            if work.stopping.is_set():
+                yield Progress(len(measured) / total, "stopped")
+                return
+        report = folder / "report"
+        table = evaluation.write(report, measured)
+    note = "; ".join(["done", *means_explained(table["settings"])[1:]])
+    yield Progress(1.0, note, tuple(table_rows(table)), report / "curve.png", report / "report.html")

@@ -2,20 +2,25 @@
 
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from indi.app import measure_tab, restore_tab, train_tab
+from indi.app.guard import OnlyLocal
 from indi.app.parts import QUIET, Updates, gradio
-from indi.app.session import Session
+from indi.app.reading import READERS, UNPACKERS
+from indi.app.session import Session, close_all
 from indi.errors import ConfigError
 
 HOST, PORT = "127.0.0.1", 7860
 MOST_BYTES = 500_000_000  # of an upload
 _WAITING = 64  # requests in line; more are sent away
 _DAY = 86_400  # seconds that uploads and results are kept, while the page runs
+_LAST = 2.0  # seconds for connections to end
 _CSS = """
 .gradio-container {width: 100% !important; max-width: 1280px !important; margin: auto}
 .strip .grid-container {grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)) !important}
@@ -52,6 +57,8 @@ def serve(models: Mapping[str, Path], *, port: int = PORT, show: bool = True) ->
         MissingExtraError: gradio cannot be imported.
     """
     gr = gradio()
+    from starlette.middleware import Middleware
+
     own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
     os.environ.setdefault("GRADIO_TEMP_DIR", own.name)  # uploads and results: they go when we do
     page = build(models)
@@ -71,12 +78,31 @@ def serve(models: Mapping[str, Path], *, port: int = PORT, show: bool = True) ->
             quiet=True,
             share=False,
             ssr_mode=False,
+            app_kwargs={"middleware": [Middleware(OnlyLocal)]},
             enable_monitoring=False,
         )
     except OSError as error:
         raise ConfigError(f"port {port} cannot be used; give another --port") from error
     page.own_folder = own
+    page.block_thread = partial(_wait, page)
     return page
+
+
+def _wait(page: Any) -> None:
+    """Wait for Ctrl-C, and end at once, whatever is at work: it is of no use without the page."""
+    try:
+        while True:
+            time.sleep(_DAY)
+    except KeyboardInterrupt:
+        # Its own close waits for open connections, and Python for the threads that restore.
+        closing = threading.Thread(target=page.close, daemon=True)
+        closing.start()
+        READERS.close()
+        UNPACKERS.close()
+        close_all()
+        closing.join(_LAST)
+        page.own_folder.cleanup()
+        os._exit(0)
 
 
 def build(models: Mapping[str, Path]) -> Any:

@@ -18,6 +18,7 @@ log = logging.getLogger("indi")
 
 _PAIRS = "an archive"
 _FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/:\s]+)+[\\/]")
+_TWICE = re.compile(r"^(?:(.+?): )(?=\1: )")
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 Updates = tuple[Any, ...]
@@ -100,16 +101,20 @@ def guarded(outputs: int) -> Callable[[Work], Work]:
                     raise ConfigError("this page is not ready, or was left for too long; load it again")
                 yield from work(*inputs)
                 return
-            except IndiError as error:
-                message = _FOLDERS.sub("", str(error))
             except Exception as error:
-                memory = is_out_of_memory(error)
-                message = "does not fit in memory: give a smaller image" if memory else _bug(error)
+                message = said(error)
             yield status(0, message, failed=True), *[gradio().skip()] * (outputs - 1)
 
         return guard
 
     return decorate
+
+
+def said(error: Exception) -> str:
+    """Return what a visitor is told of an error: no folder of this machine, and a name once."""
+    if isinstance(error, IndiError):
+        return _TWICE.sub("", _FOLDERS.sub("", str(error)))
+    return "does not fit in memory: give a smaller image" if is_out_of_memory(error) else _bug(error)
 
 
 def _bug(error: BaseException) -> str:

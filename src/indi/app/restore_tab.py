@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from indi.app import restoring
-from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, purpose, status, waiting_for
+from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, purpose, said, status, waiting_for
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.images import READABLE_SUFFIXES
@@ -13,6 +13,7 @@ from indi.shipped import best_realism, best_steps
 from indi.walks import DEFAULT_STEPS
 
 _KIND = "restore"
+_READ_AT_ONCE = 8
 _BEGIN = "Drop an image to begin."
 _DROP: dict[str, Any] = {"height": 140, "elem_classes": "drop"}
 _STRIP: dict[str, Any] = {"height": "auto", "elem_classes": "strip", "buttons": ["fullscreen"]}
@@ -81,7 +82,10 @@ def lay_out(session: Any, known: Session) -> Any:
                     spread = gr.Image(label="Where they differ", height=240, buttons=["fullscreen"], interactive=False)
                     legend = gr.HTML()
     pictures = [slider, nothing, walk, several]
-    upload.upload(guarded(6)(_look), [session, upload], [line, files, *pictures], **QUIET)
+    # Several at once: a file that takes long to read is not to keep other visitors from theirs.
+    upload.upload(
+        guarded(7)(_look), [session, upload], [line, files, *pictures, upload], concurrency_limit=_READ_AT_ONCE, **QUIET
+    )
     upload.clear(_forget, session, [line, files, *pictures], queue=False, **QUIET)
     model.change(_fit, [session, model], [model, steps, realism, samples, strength, enlarged], **QUIET)
     inputs = [upload, model, steps, realism, samples, strength, enlarged, seed]
@@ -96,11 +100,16 @@ def _look(session: Session, upload: str | None) -> Iterator[Updates]:
         return
     session.drop(_KIND)
     hidden = gr.update(visible=False)
-    yield status(0, "reading"), hidden, gr.skip(), gr.skip(), hidden, hidden
-    before, height, width = restoring.look(session, Path(upload))
+    skip = gr.skip()
+    yield status(0, "reading"), hidden, skip, skip, hidden, hidden, skip
+    try:
+        before, height, width = restoring.look(session, Path(upload))
+    except Exception as error:  # the place is free for another file
+        yield status(0, said(error), failed=True), hidden, hidden, gr.update(visible=True), hidden, hidden, None
+        return
     text = f"{width} x {height} pixels. Choose a model, then restore."
     picture = gr.update(value=(str(before), str(before)), visible=True)
-    yield status(0, text), hidden, picture, hidden, hidden, hidden
+    yield status(0, text), hidden, picture, hidden, hidden, hidden, skip
 
 
 def _forget(session: Session | None) -> Updates:

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
 
+from indi.app.reading import LIMIT, READERS
 from indi.app.session import Session, Task, safe_name
 from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
-from indi.files import Job, Restoration
+from indi.files import Job, Restoration, parted
 from indi.images import Image, orientation, read, read_header, write
 from indi.restoration import Pixels, Restorer
 from indi.samplers import State
@@ -127,12 +129,13 @@ def restore(
 
 
 def _read(upload: Path, enlarged: int = 1) -> Image:
-    header = read_header(upload)
+    header = READERS.read(upload.name, LIMIT, read_header, upload)
     pixels = header.height * header.width * enlarged**2
     if pixels > MOST_PIXELS:
         size = f"{pixels / 1e6:.1f} megapixels{' once enlarged' if enlarged > 1 else ''}"
         raise ConfigError(f"{size} are too much here, {MOST_PIXELS / 1e6:.0f} at most; take indi restore for it")
-    return read(upload, max_pixels=MOST_PIXELS // enlarged**2)
+    most = MOST_PIXELS // enlarged**2
+    return READERS.read(upload.name, LIMIT, partial(read, max_pixels=most), upload)
 
 
 def _check_together(image: Image, samples: int) -> None:
@@ -255,7 +258,8 @@ def _finished(
     calibration = asked.calibration(restorer)
     pixels = walks.restored[0] if asked.samples is None else np.stack(walks.restored)
     results = asked.results(restorer, walks.image, pixels, calibration)
-    job = Job(upload, session.new_folder("restored") / safe_name(upload.name))
+    stem, suffix = parted(Path(safe_name(upload.name)))
+    job = Job(upload, session.new_folder("restored") / f"{stem}-restored{suffix}")
     files = asked.targets(job, calibration)
     for path, result in zip(files, results, strict=True):
         write(path, result)

@@ -1,12 +1,15 @@
 """One visitor: a folder of their own, the models they can choose, and the work they asked for."""
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Event
+from unicodedata import normalize
+from weakref import WeakSet
 
 from indi.checkpoint import MODEL_FILE, read_card
 from indi.errors import ConfigError, ModelError
@@ -14,7 +17,8 @@ from indi.restoration import Restorer, load
 from indi.shipped import shipped_file, shipped_names
 
 _PATIENCE = 10  # seconds that new work waits for work of its kind that was dropped
-_NAME = re.compile(r"[^\w. -]")
+_NAME = re.compile(r"[^\w. ()\[\]{}+,=@~%#!^-]")
+_OPEN: "WeakSet[Session]" = WeakSet()
 
 
 class Task:
@@ -52,6 +56,7 @@ class Session:
         self._models: dict[str, Path] = {name: shipped_file(name) for name in shipped} | dict(served)
         self._tasks: dict[str, Task] = {}
         self._runs = 0
+        _OPEN.add(self)
 
     def close(self) -> None:
         """Remove all that was theirs."""
@@ -133,10 +138,26 @@ class Session:
         """Return a new folder in the visitor's own."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
+    @contextmanager
+    def working_folder(self, name: str) -> Iterator[Path]:
+        """Yield a new folder in the visitor's own; where the work in it fails, nothing of it stays."""
+        folder = self.new_folder(name)
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def close_all() -> None:
+    """Remove all that was of any visitor."""
+    for session in list(_OPEN):
+        session.close()
+
 
 def safe_name(name: str) -> str:
     """Return the last part of a name, with nothing in it that a path or a page could take for more than a name."""
-    last = re.split(r"[\\/]", name)[-1]
+    last = normalize("NFC", re.split(r"[\\/]", name)[-1])  # some systems pack an accented letter as two characters
     return _NAME.sub("_", last).lstrip(".")[-100:] or "image"
 
 

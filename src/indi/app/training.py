@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indi.app.archives import unpack
+from indi.app.reading import LIMIT_OF_ARCHIVES, UNPACKERS
 from indi.app.session import Session, Task
 from indi.checkpoint import MODEL_FILE
 from indi.errors import ConfigError
@@ -59,38 +60,39 @@ def train(
     """
     if not 0 < minutes <= MOST_MINUTES:
         raise ConfigError(f"minutes is {minutes:g}; give up to {MOST_MINUTES}")
-    folder = session.new_folder("training")
-    yield Progress(0.0, "unpacking")
-    unpack(clean, folder / "clean")
-    if degraded is not None:
-        unpack(degraded, folder / "degraded")
-    yield Progress(0.0, "reading every image")
-    losses: list[tuple[int, float]] = []
-    records = train_run(
-        run=folder / "run",
-        clean=folder / "clean",
-        degraded=None if degraded is None else folder / "degraded",
-        task=None if degraded is not None else task,
-        method=method,
-        size=size,
-        minutes=minutes,
-        checkpoint_every=_PREVIEW_EVERY,
-    )
-    smooth = 0.0
-    with closing(records):
-        for record in records:
-            if math.isfinite(record.loss):  # that of a skipped iteration is not
-                smooth = record.loss if not losses else 0.95 * smooth + 0.05 * record.loss
-                losses.append((record.iteration, smooth))
-            left = minutes * (1 - record.progress)
-            yield Progress(
-                record.progress,
-                f"iteration {record.iteration:,}, {record.crops_per_second:.0f} crops a second, {left:.1f} min left",
-                _thinned(losses),
-                _newest(folder / "run" / "previews"),
-            )
-            if work.stopping.is_set():
-                break
+    with session.working_folder("training") as folder:
+        yield Progress(0.0, "unpacking")
+        UNPACKERS.read(clean.name, LIMIT_OF_ARCHIVES, unpack, clean, folder / "clean")
+        if degraded is not None:
+            UNPACKERS.read(degraded.name, LIMIT_OF_ARCHIVES, unpack, degraded, folder / "degraded")
+        yield Progress(0.0, "reading every image")
+        losses: list[tuple[int, float]] = []
+        records = train_run(
+            run=folder / "run",
+            clean=folder / "clean",
+            degraded=None if degraded is None else folder / "degraded",
+            task=None if degraded is not None else task,
+            method=method,
+            size=size,
+            minutes=minutes,
+            checkpoint_every=_PREVIEW_EVERY,
+        )
+        smooth = 0.0
+        with closing(records):
+            for record in records:
+                if math.isfinite(record.loss):  # that of a skipped iteration is not
+                    smooth = record.loss if not losses else 0.95 * smooth + 0.05 * record.loss
+                    losses.append((record.iteration, smooth))
+                left = minutes * (1 - record.progress)
+                speed = f"{record.crops_per_second:.0f} crops a second"
+                yield Progress(
+                    record.progress,
+                    f"iteration {record.iteration:,}, {speed}, {left:.1f} min left",
+                    _thinned(losses),
+                    _newest(folder / "run" / "previews"),
+                )
+                if work.stopping.is_set():
+                    break
     name = session.add_model(folder / "run")
     file = folder / "run" / f"indi-{name.split()[-1]}{Path(MODEL_FILE).suffix}"
     shutil.copy(folder / "run" / MODEL_FILE, file)

@@ -1,5 +1,6 @@
 """The command that opens the page: app."""
 
+import signal
 from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 from indi.app.page import HOST, PORT, serve
 from indi.cli.app import app as root
 from indi.cli.options import Threads, Whole
-from indi.cli.terminal import say
+from indi.cli.terminal import interrupt, on_signals, say
 from indi.devices import set_threads
 from indi.hub import PREFIX, is_on_hub
 from indi.restoration import load
@@ -39,7 +40,8 @@ def app(
             served[_free_name(_name_of(model, path), {*shipped_names(), *served})] = path
     page = serve(served, port=port, show=browser)
     say(f"indi is at http://{HOST}:{port}; Ctrl-C ends it")
-    page.block_thread()
+    with on_signals(interrupt, signal.SIGINT):  # which a shell lets programs in its background ignore
+        page.block_thread()
     return 0
 
 

@@ -1,9 +1,10 @@
 """Commands that measure: evaluate, compare."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
@@ -18,6 +19,7 @@ from indi.cli.options import (
     Epsilon,
     Json,
     Model,
+    Range,
     Sampler,
     Seed,
     Size,
@@ -28,15 +30,17 @@ from indi.cli.options import (
     Times,
     Whole,
     numbers_of,
+    range_of,
     shares_of,
     times_of,
 )
-from indi.cli.terminal import STOPPING, bar_of, patience, print_json, print_table, say
+from indi.cli.terminal import STOPPING, bar_of, complain, patience, print_json, print_table, say
 from indi.comparison import Comparison
 from indi.devices import Precision, set_threads
-from indi.evaluation import STEPS, Evaluation, Measurement
+from indi.evaluation import STEPS, Evaluation
+from indi.images.atomic import check_place
 from indi.methods import METHODS
-from indi.report import comparison_rows, counted, table_rows
+from indi.report import comparison_rows, means_explained, table_rows
 from indi.restoration import DEFAULT_TILE, load
 from indi.test_pairs import find_test_pairs
 
@@ -51,7 +55,7 @@ def evaluate(
     steps: str | None = None,
     realism: str | None = None,
     border: Whole = 0,
-    data_range: float | None = None,
+    data_range: Range = None,
     out: Path = Path("evaluation"),
     resample: Annotated[bool, Parameter(negative="")] = False,
     seed: Seed = 0,
@@ -75,13 +79,13 @@ def evaluate(
         steps: numbers of steps to compare, with commas; by default 1 for a model that draws, 1,2,5,10,20 for others
         realism: settings of the dial of a model that draws, with commas; by default 0,0.25,0.5,0.75,1, with steps 0.6
         border: pixels left out on each side
-        data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
         out: folder for the report
         resample: bring degraded images of a lower size to the clean grid
         perceptual: ST-LPIPS, LPIPS, DISTS, FID and KID too, those that can be had; needs indi[perceptual], and all but
             the first fetch weights at their first use
     """
     set_threads(threads)
+    check_place(out)
     restorer = load(model, device=device, precision=precision, tile=tile)
     found = find_test_pairs(
         model, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
@@ -92,27 +96,28 @@ def evaluate(
         steps=None if steps is None else numbers_of(steps),
         realism=None if realism is None else shares_of(realism),
         border=border,
-        data_range=data_range,
+        data_range=range_of(data_range),
         times=times_of(times),
         sampler=sampler,
         seed=seed,
         strength=strength,
         perceptual=perceptual,
     )
-    total = len(found.pairs) * (1 + len(evaluation.rows()))
+    for _, problem in evaluation.problems:
+        complain(problem)
     with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        measured: list[Measurement] = []
-        for measurement in bar.track(evaluation.measurements(), total=total, description="measuring"):
-            if not measured:
-                out.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now, not after hours
+        shown = bar.add_task("measuring", total=evaluation.total)
+        measured = []
+        for measurement in evaluation.measurements():
             measured.append(measurement)
+            bar.advance(shown)
     table = evaluation.write(out, measured)
     if json:
         print_json(table)
     else:
         print_table(table_rows(table))
-        say(f"mean over {counted(table['settings']['images'], 'image')}; report: {out / 'report.html'}")
-    return 0
+        _say_what_it_is(table, out)
+    return 2 if evaluation.problems else 0
 
 
 @app.command
@@ -137,7 +142,7 @@ def compare(
     precision: Annotated[Precision | None, Parameter(help=PRECISION_HELP)] = None,
     config: Path | None = None,
     border: Whole = 0,
-    data_range: float | None = None,
+    data_range: Range = None,
     out: Path = Path("comparison"),
     runs: Path | None = None,
     device: Device = "auto",
@@ -161,11 +166,11 @@ def compare(
         resample: bring degraded images of a lower size to the clean grid
         config: more settings, a TOML or JSON file; the options go over it
         border: pixels left out of the measuring on each side
-        data_range: peak of PSNR and SSIM; the type's range by default, 1 for floats
         out: folder for the report
         runs: folder of the trained runs, to be used again on other test images; OUT/runs by default
     """
     set_threads(threads)
+    check_place(out)
     comparison = Comparison.of(
         out=out,
         methods=methods.split(","),
@@ -185,11 +190,10 @@ def compare(
         precision=precision,
         config=config,
         border=border,
-        data_range=data_range,
+        data_range=range_of(data_range),
         runs=runs,
         device=device,
     )
-    out.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now, not after hours
     say(comparison.cost())
     with (
         bar_of(TimeRemainingColumn()) as bar,
@@ -216,5 +220,13 @@ def compare(
         print_json(table)
     else:
         print_table(comparison_rows(table))
-        say(f"mean over {counted(table['settings']['images'], 'image')}; report: {out / 'report.html'}")
+        _say_what_it_is(table, out)
     return 0
+
+
+def _say_what_it_is(table: Mapping[str, Any], out: Path) -> None:
+    """Say what the figures of a table are means over, what is not in them, and where the report is."""
+    first, *more = means_explained(table["settings"])
+    say(f"{first}; report: {out / 'report.html'}")
+    for line in more:
+        say(line)

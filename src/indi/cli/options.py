@@ -1,7 +1,7 @@
 """Options that several commands share, and how their text becomes values."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter, Token
 
@@ -55,6 +55,14 @@ Epsilon = Annotated[
     Parameter(help=f"strength of the noise, in intensities of [0, 1]; by default {DEFAULTS.method.epsilon}"),
 ]
 Whole = Annotated[int, WHOLE]
+Recursive = Annotated[bool, Parameter(help="folders below too; the tree of them is kept", negative="")]
+Overwrite = Annotated[bool, Parameter(help="write over files that indi did not make from these inputs", negative="")]
+Range = Annotated[
+    str | None,
+    Parameter(
+        help="peak of PSNR and SSIM; by default the type's range, 1 for floats; image: the span of each clean one"
+    ),
+]
 Threads = Annotated[int | None, WHOLE, Parameter(help="CPU threads; by default as many as there are cores")]
 Json = Annotated[bool, Parameter(help="print one JSON object and nothing else", negative="")]
 
@@ -80,6 +88,17 @@ def shares_of(realism: str) -> tuple[float, ...]:
         ConfigError: One is no number.
     """
     return tuple(_number(part, float, "--realism") for part in realism.split(","))
+
+
+def range_of(data_range: str | None) -> float | Literal["image"] | None:
+    """Return the range to measure against: a number, "image", or None for that of the type.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    if data_range is None or data_range == "image":
+        return data_range  # type: ignore[return-value]
+    return _number(data_range, float, "--data-range")
 
 
 def _number(text: str, kind: type[_N], option: str) -> _N:

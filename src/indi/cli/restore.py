@@ -1,6 +1,7 @@
 """Commands that make images: restore, degrade."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from indi.cli.options import (
     WHOLE,
     Convolutions,
     Device,
+    Overwrite,
     Realism,
+    Recursive,
     Sampler,
     Seed,
     Strength,
@@ -22,13 +25,18 @@ from indi.cli.options import (
     Times,
     times_of,
 )
-from indi.cli.terminal import bar_of, complain, say
+from indi.cli.terminal import bar_of, complain, printable, say
 from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
+from indi.errors import IndiError
 from indi.files import Job, Outcome, Restoration, degrade_files, plan, restore_files
+from indi.images import read_headers
+from indi.images.atomic import check_place
 from indi.restoration import DEFAULT_TILE, load
 from indi.shipped import fitting_model, shipped_file, shipped_names
 from indi.walks import DEFAULT_STEPS
+
+Work = Callable[[Callable[[float], None]], Iterator[Outcome]]  # tells the share of the image at hand
 
 
 @app.command
@@ -63,6 +71,8 @@ def restore(
     strength: Strength = 1.0,
     axes: str | None = None,
     quality: Annotated[int | None, WHOLE] = None,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
     scheduler: str | None = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -78,15 +88,17 @@ def restore(
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
     set_threads(threads)
-    jobs = plan(inputs, out)
+    jobs = _planned(inputs, out, recursive)
     is_asked_for = model is not None
     if model is None:
         model, why = _fitting(jobs, enlarge)
         say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism, quality)
+    asked = Restoration(
+        steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism, quality, overwrite
+    )
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
-        return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), len(jobs), out)
+        return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), jobs, out)
     restorer = load(model if is_asked_for else shipped_file(model), device=device, precision=precision, tile=tile)
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
@@ -94,7 +106,7 @@ def restore(
     def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
         return restore_files(restorer, jobs, progress=progress, **vars(asked))
 
-    return _restored(work, len(jobs), out)
+    return _restored(work, jobs, out)
 
 
 @app.command
@@ -103,6 +115,8 @@ def degrade(
     task: Annotated[str, Parameter(help=TASKS)],
     out: Path = Path("degraded"),
     seed: Seed = 0,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> int:
     """Degrade clean images in a task's fixed form, as evaluations do: a file's name and the seed decide the noise.
@@ -112,8 +126,18 @@ def degrade(
         out: a folder; with an image suffix and one input, the file
     """
     set_threads(threads)
-    jobs = plan(inputs, out)
-    return follow(lambda progress: degrade_files(jobs, task=task, seed=seed), len(jobs), "degraded", out)
+    jobs = _planned(inputs, out, recursive)
+    return follow(
+        lambda progress: degrade_files(jobs, task=task, seed=seed, overwrite=overwrite), jobs, "degraded", out
+    )
+
+
+def _planned(inputs: Sequence[Path], out: Path, recursive: bool) -> list[Job]:
+    """Return the jobs; what cannot be written is said now, not after hours."""
+    jobs = plan(inputs, out, recursive=recursive)
+    for folder in dict.fromkeys(job.target.parent for job in jobs if job.error is None):
+        check_place(folder)
+    return jobs
 
 
 def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:
@@ -124,22 +148,39 @@ def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:
     return fitting_model(files, enlarged=enlarged)
 
 
-def _restored(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, out: Path) -> int:
+@lru_cache(maxsize=1)
+def _labelled(source: Path) -> str:
+    """Return what an image is called while it is worked on, with its size."""
     try:
-        return follow(work, total, "restored", out)
+        headers = read_headers(source)
+    except IndiError:
+        return printable(source.name)
+    pixels = sum(header.height * header.width for header in headers)
+    return printable(f"{source.name}, {pixels / 1e6:.1f} megapixels")
+
+
+def _restored(work: Work, jobs: Sequence[Job], out: Path) -> int:
+    try:
+        return follow(work, jobs, "restored", out)
     except KeyboardInterrupt:
-        if total > 1:
+        if len(jobs) > 1:
             say("what is restored is kept; the same command goes on from there")
         raise
 
 
-def follow(work: Callable[[Callable[[float], None]], Iterator[Outcome]], total: int, done: str, out: Path) -> int:
+def follow(work: Work, jobs: Sequence[Job], done: str, out: Path) -> int:
     """Work through files; say what failed and how many did not; return the exit code."""
     failed = kept = 0
+    total = len(jobs)
     with bar_of(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         shown = bar.add_task("images", total=total)
-        outcomes = work(lambda share: bar.update(shown, completed=finished + share))
+
+        def tell(share: float) -> None:
+            """Say how far the image at hand is, which is the next to be finished."""
+            bar.update(shown, completed=finished + share, description=_labelled(jobs[finished].source))
+
         finished = 0
+        outcomes = work(tell)
         for finished, outcome in enumerate(outcomes, start=1):
             bar.update(shown, completed=finished)
             kept += outcome.kept

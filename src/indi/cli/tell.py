@@ -7,9 +7,12 @@ from typing import Any
 from indi.checkpoint import load_model
 from indi.cli.app import app
 from indi.cli.options import Json, Model
-from indi.cli.terminal import print_json, print_table, printable, say
+from indi.cli.terminal import complain, print_json, print_table, printable, say
+from indi.errors import IndiError
 from indi.export import export as export_model
+from indi.images.atomic import check_place
 from indi.info import info as facts_about
+from indi.inputs import expanded
 from indi.report import counted
 from indi.shipped import FREE, find_model, shipped_models, usual_way
 
@@ -54,20 +57,36 @@ def _line(model: dict[str, Any]) -> list[str]:
 
 
 @app.command
-def info(path: str, /, *, json: Json = False) -> int:
-    """Say what a run, a model or an image is.
+def info(path: str, /, *more: str, json: Json = False) -> int:
+    """Say what runs, models or images are.
 
     Args:
         path: a run folder, a model file, a shipped model's name or an image
+        more: others; of several JSON is one object with a list of them, under "paths"
     """
-    facts = facts_about(path)
+    paths: list[str | Path] = []
+    for item in (path, *more):  # a name of a shipped model is no path
+        matches = expanded(Path(item))
+        paths += [item] if matches == [Path(item)] else matches
+    found, failed = [], False
+    for each in paths:
+        try:
+            found.append(facts_about(each))
+        except IndiError as error:
+            if len(paths) == 1:
+                raise
+            complain(error)
+            failed = True
     if json:
-        print_json(facts)
-    else:
+        print_json({"paths": found} if len(paths) > 1 else found[0])
+        return 2 if failed else 0
+    for number, facts in enumerate(found):
+        if number:
+            print()
         lines = dict(_flat(facts))
         for name, value in lines.items():
             print(f"{name:>{max(map(len, lines))}}  {printable(str(value))}")
-    return 0
+    return 2 if failed else 0
 
 
 @app.command
@@ -77,6 +96,7 @@ def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
     Args:
         out: the file, NAME.onnx
     """
+    check_place(out.parent)
     loaded = load_model(find_model(model))
     say("exporting, which takes a while")
     export_model(loaded, out)

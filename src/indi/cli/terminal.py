@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import stat
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,10 +14,12 @@ from threading import Event
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+_EVERY = 10.0  # seconds between two lines, where there is no bar
+_MINUTE = 60.0
 STOPPING = "stopping after this iteration"
 
 
@@ -35,10 +38,41 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class _LinesOfProgress(Progress):
+    """What stands for a bar where stderr is no terminal: a line now and then, such as for the log of a cluster."""
+
+    def __init__(self) -> None:
+        super().__init__(console=errors, disable=True)
+        self._told = time.monotonic()
+
+    def update(self, task_id: TaskID, **changed: Any) -> None:
+        super().update(task_id, **changed)
+        self._tell(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._tell(task_id)
+
+    def _tell(self, task_id: TaskID) -> None:
+        task = self._tasks[task_id]
+        if time.monotonic() - self._told < _EVERY or task.total is None:
+            return
+        self._told = time.monotonic()
+        done = f"{task.percentage:.0f} %" if task.total == 1 else f"{task.completed:.1f} of {task.total:.0f}"
+        left = task.time_remaining
+        say(f"{task.description}: {done}{'' if left is None else f', {_span(left)} left'}")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _MINUTE else f"{seconds / _MINUTE:.0f} min"
+
+
 def bar_of(*columns: Any) -> Progress:
-    """Return a progress bar on stderr, with what stands after the bar; none where stderr is no terminal."""
+    """Return a progress bar on stderr, with what stands after the bar; lines where stderr is no terminal."""
+    if not errors.is_terminal:
+        return _LinesOfProgress()
     parts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *columns)
-    return Progress(*parts, console=errors, transient=True, disable=not errors.is_terminal)
+    return Progress(*parts, console=errors, transient=True)
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from indi.cli.app import app
 from indi.cli.options import Json, Seed, Whole
 from indi.cli.terminal import bar_of, print_json, print_table, say
 from indi.devices import set_threads
+from indi.images.atomic import check_place
 from indi.report import toy_rows
 
 
@@ -23,6 +24,7 @@ def toy(*, out: Path = Path("toy"), seed: Seed = 0, threads: Whole = 1, json: Js
         threads: CPU threads; networks as small as these gain nothing from more than one
     """
     set_threads(threads)
+    check_place(out)
     with bar_of(TimeRemainingColumn()) as bar:
         shown = bar.add_task("training", total=1.0)
         table = toy_sets.demonstrate(out, seed=seed, progress=lambda share: bar.update(shown, completed=share))

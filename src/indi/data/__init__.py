@@ -16,7 +16,8 @@ from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, decode_pair, enlarge, load_pair
 from indi.data.pairs import PairReport, match_pairs
 from indi.data.splitting import scenes_of, split_pairs
-from indi.data.testing import load_test_pair
+from indi.data.testing import load_test_pair, unusable
+from indi.data.wording import few, to_mend
 
 __all__ = [
     "LARGEST_FLOAT",
@@ -27,11 +28,14 @@ __all__ = [
     "decode_pair",
     "digest_of",
     "enlarge",
+    "few",
     "load_pair",
     "load_test_pair",
     "match_pairs",
     "measure_normalisation",
     "scenes_of",
     "split_pairs",
+    "to_mend",
+    "unusable",
     "with_repeats",
 ]

@@ -9,9 +9,10 @@ from unicodedata import normalize
 import numpy as np
 
 from indi import images
+from indi.archive import results_in
 from indi.data.loading import Pair, grid_problem
 from indi.data.remarks import kind_of, passed_over, stack_warnings
-from indi.data.wording import count, few, first_lines
+from indi.data.wording import count, few, first_lines, to_mend
 from indi.errors import DataError, IndiError
 
 Headers = dict[Pair, list[images.Header]]  # of the pair's files, in their order
@@ -71,8 +72,7 @@ class PairReport:
             DataError: it names the first few problems.
         """
         if self.problems:
-            found = few((f"{name}: {sentence}" for name, sentence in self.problems), between="; ")
-            raise DataError(f"{count(len(self.problems), 'pair')} to mend or remove: {found}")
+            raise DataError(to_mend(self.problems))
         if not self.pairs:
             raise DataError("there is no pair to train on; give folders whose images have the same names")
 
@@ -123,6 +123,7 @@ def match_pairs(
             headers |= _pictures(pair, channels or 1, axes, apart)
         except IndiError as error:
             problems.append((pair.name, str(error)))
+    problems += _twins(headers)
     channels = channels or _common_channels(headers)
     for pair, found in list(headers.items()):
         problem = _channel_problem(pair, found, channels) or grid_problem(
@@ -169,7 +170,10 @@ def _pictures(pair: Pair, channels: int, axes: str | None, apart: bool) -> Heade
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
+    made = results_in(folder)  # beside their inputs, which are what is meant
     for path in images.find_images(folder, volumes=True):
+        if path.name in made:
+            continue
         # Some file systems store an accented letter as two characters; both spellings are one name.
         files.setdefault(normalize("NFC", path.stem), []).append(path)
     return files
@@ -213,6 +217,24 @@ def _repeated_names(folder: Path, files: dict[str, list[Path]]) -> list[tuple[st
         for name, found in files.items()
         if len(found) > 1
     ]
+
+
+def _twins(headers: Headers) -> list[tuple[str, str]]:
+    """Take out the pairs of one name, such as picture 1 of a.tif and a file a_0001.tif; say what is to be done."""
+    same: dict[str, list[Pair]] = {}
+    for pair in headers:
+        same.setdefault(pair.name, []).append(pair)
+    problems = []
+    for name, pairs in same.items():
+        if len(pairs) > 1:
+            files = " and ".join(
+                pair.clean.name if pair.picture is None else f"picture {pair.picture + 1} of {pair.clean.name}"
+                for pair in pairs
+            )
+            problems.append((name, f"{pairs[0].clean.parent}: {files} have one name, {name}; rename one of the files"))
+            for pair in pairs:
+                del headers[pair]
+    return problems
 
 
 def _common_channels(headers: Headers) -> int:

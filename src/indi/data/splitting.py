@@ -40,7 +40,7 @@ def split_pairs(
         scenes.setdefault(scene, []).append(pair)
     if wanted == 0 or len(scenes) < 2:
         return list(pairs), []
-    order = sorted(scenes, key=lambda name: hashlib.blake2b(f"{seed}/{name}".encode()).digest())
+    order = sorted(scenes, key=lambda name: hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape")).digest())
     held_out: set[Pair] = set()
     for scene in order:
         if len(held_out) + len(scenes[scene]) <= wanted:

@@ -1,12 +1,16 @@
 """Pairs as tests use them: the whole image, and for a task its fixed form."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from indi.data.loading import Pair, load_pair
 from indi.degradations import degradation, seed_for
+from indi.errors import IndiError, ShapeError
 from indi.images import to_unit
+from indi.metrics.checks import inside
 
 Pixels = NDArray[np.generic]
 
@@ -29,3 +33,34 @@ def load_test_pair(
     planes = torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(clean)), -1, 0).copy())
     made = degradation(task).test(planes, generator).numpy()
     return clean, made[0] if clean.ndim == 2 else np.moveaxis(made, 0, -1)
+
+
+def unusable(
+    pairs: Sequence[Pair], *, channels: int, resample: bool = False, border: int = 0
+) -> tuple[tuple[str, str], ...]:
+    """Read every image, and return (name, sentence) for each pair that cannot be measured.
+
+    Args:
+        pairs: Their files are read in full.
+        channels: As ``load_pair``.
+        resample: As ``load_pair``.
+        border: Pixels that are left out on each side.
+
+    Raises:
+        ConfigError: ``border`` is negative.
+    """
+    return tuple(
+        (pair.name, sentence) for pair in pairs if (sentence := _problem(pair, channels, resample, border)) is not None
+    )
+
+
+def _problem(pair: Pair, channels: int, resample: bool, border: int) -> str | None:
+    try:
+        clean, *_ = load_pair(pair, channels=channels, resample=resample)
+    except IndiError as error:
+        return str(error)
+    try:
+        inside(torch.empty(clean.shape[:2], device="meta"), border)
+    except ShapeError as error:
+        return f"{pair.clean}: {error}"
+    return None

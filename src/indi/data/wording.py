@@ -11,12 +11,18 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def few(names: Iterable[str], *, between: str = ", ") -> str:
+def few(names: Iterable[str], *, between: str = ", ", shown: int = SHOWN) -> str:
     """Return the first names, and how many more there are."""
     rest = iter(names)
-    shown = list(islice(rest, SHOWN))
+    first = list(islice(rest, shown))
     more = sum(1 for _ in rest)
-    return between.join([*shown, f"and {more} more"] if more else shown)
+    return between.join([*first, f"and {more} more"] if more else first)
+
+
+def to_mend(problems: Sequence[tuple[str, str]]) -> str:
+    """Return what stops work on pairs: the first of (name, sentence), and how many there are."""
+    found = few((f"{name}: {sentence}" for name, sentence in problems), between="; ")
+    return f"{count(len(problems), 'pair')} to mend or remove: {found}"
 
 
 def first_lines(start: str, sentences: Sequence[str]) -> list[str]:

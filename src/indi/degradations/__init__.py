@@ -71,7 +71,7 @@ def seed_for(name: str, seed: int) -> int:
     Accented letters count the same however the file system composes them.
     """
     text = f"{seed}/{unicodedata.normalize('NFC', name)}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") >> 1
 
 
 DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here

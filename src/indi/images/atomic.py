@@ -1,15 +1,28 @@
 """Write files all or nothing: a reader sees the old file or the whole new one, never a part."""
 
 import os
+import re
 import secrets
 import shutil
+import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from errno import ENOTDIR
 from pathlib import Path
 
 from indi.errors import IndiError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_DAY = 86_400  # seconds
+_LEFT = re.compile(r"\.indi-(?:[0-9a-f]{12}){1,2}(?:\.[A-Za-z0-9]+)?")
+_MARKED = len(".indi-") + 23  # letters of a name from which on it has a mark
+_cleared: set[Path] = set()
 _mark: ContextVar[str] = ContextVar("mark", default="")
 
 
@@ -40,6 +53,53 @@ def remove_marked(folders: Iterable[Path], mark: str) -> None:
 
 
 @contextmanager
+def _locked(temporary: Path) -> Iterator[None]:
+    """Hold a lock on a temporary file within the block, by which others see that it is no leftover."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o666)
+    try:
+        with suppress(OSError):  # some network file systems have none; there only age tells
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove, once a process, the temporary files that killed commands left in a folder."""
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    for found in folder.glob(".indi-*"):
+        if _LEFT.fullmatch(found.name) and _is_left(found):
+            with suppress(OSError):
+                found.unlink()
+
+
+def _is_left(path: Path) -> bool:
+    """Return whether nobody writes a temporary file any more: nobody has its lock, or it is a day old."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        if time.time() - path.lstat().st_mtime > _DAY:
+            return True
+        if len(path.name) > _MARKED:  # of a cluster, whose other machines may not share locks
+            return False
+        if fcntl is None:
+            return False
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what is written there replaces ``path`` when the block ends.
 
@@ -57,8 +117,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         if path.is_dir():
             raise IndiError(f"{path}: cannot write: it is a folder; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path.parent)
         try:
-            yield temporary
+            with _locked(temporary):
+                yield temporary
             _flush(temporary)
             temporary.replace(path)
         finally:
@@ -68,6 +130,28 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise IndiError(f"{path}: cannot write: {reason}; choose another place or make this one usable") from error
+
+
+def check_place(folder: Path) -> None:
+    """See whether files could be written into a folder, which need not be there yet, and leave nothing behind.
+
+    Raises:
+        IndiError: they could not.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    trial = temporary_beside(place / folder.name, "")
+    try:
+        if not place.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+        trial.touch(exist_ok=False)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise IndiError(f"{folder}: cannot write: {reason}; choose another place or make this one usable") from error
+    finally:
+        with suppress(OSError):
+            trial.unlink(missing_ok=True)
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

@@ -160,8 +160,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises:
         ImageError: it is missing, damaged, of a kind that is refused, or holds several pictures.
     """
+    headers = read_headers(path)
     with _named(Path(path)):
-        (header,) = _single(read_headers(path))
+        (header,) = _single(headers)
         return header
 
 
@@ -239,6 +240,23 @@ def write(path: str | os.PathLike[str], image: Image) -> None:
         ImageError: the format would lose something of the image, or the file cannot be written.
     """
     path = Path(path)
+    encode = check_format(path, image)
+    try:
+        with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
+            encode(image, file)
+        tiff_write.say_left_out(path, image.metadata.tiff.left_out if image.metadata.tiff else ())
+    except ImageError:
+        raise
+    except IndiError as error:
+        raise ImageError(str(error)) from error
+
+
+def check_format(path: Path, image: Image) -> Callable[[Image, BinaryIO], None]:
+    """Return what writes an image into a file of the format that its suffix names.
+
+    Raises:
+        ImageError: there is none, or it would lose something of the image.
+    """
     by_suffix = {suffix: each for each in _FORMATS for suffix in each.suffixes}
     format_ = by_suffix.get(path.suffix.lower())
     if format_ is None or format_.encode is None:
@@ -248,14 +266,7 @@ def write(path: str | os.PathLike[str], image: Image) -> None:
     if objection := format_.objection(image):
         able = [each.suffixes[0] for each in _FORMATS if each.encode and not each.objection(image)]
         raise ImageError(f"{path}: cannot write: {objection}; write {' or '.join(able)} instead")
-    try:
-        with atomic(path) as temporary, temporary.open("wb") as file, _named(path):
-            format_.encode(image, file)
-        tiff_write.say_left_out(path, image.metadata.tiff.left_out if image.metadata.tiff else ())
-    except ImageError:
-        raise
-    except IndiError as error:
-        raise ImageError(str(error)) from error
+    return format_.encode
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from indi.report.comparison import comparison_rows, write_comparison
 from indi.report.evaluation import draw_curve, write_report
 from indi.report.page import Strip
-from indi.report.tables import counted, metric_text, row_label, steps_label, table_rows
+from indi.report.tables import counted, means_explained, metric_text, row_label, steps_label, table_rows
 from indi.report.toy import ToyPanel, draw_toy_animation, draw_toy_figure, toy_rows
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "draw_curve",
     "draw_toy_animation",
     "draw_toy_figure",
+    "means_explained",
     "metric_text",
     "row_label",
     "steps_label",

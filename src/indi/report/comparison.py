@@ -9,6 +9,7 @@ from indi.methods import METHODS
 from indi.report.drawing import PALE, grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
 from indi.report.tables import (
+    CROPS,
     EXPLAINED,
     best_rows,
     counted,
@@ -16,6 +17,7 @@ from indi.report.tables import (
     header,
     html_table,
     known_metrics,
+    means_tags,
     metric_text,
     realism_text,
 )
@@ -184,9 +186,9 @@ def _page(table: Mapping[str, Any], strips: Mapping[str, Sequence[Strip]], drawn
     )
     return page_of(
         f"{', '.join(table['methods'])} compared",
-        f"""<p class="quiet">Mean over {counted(settings["images"], "image")}{spread}.
-The same network, pairs and budget of training for each, and the settings of InDI where a method has use for them: a
-regression has no noise, diffusion has its own and always sees the degraded image beside it.</p>
+        f"""{means_tags(settings, spread)}
+<p class="quiet">The same network, pairs and budget of training for each, and the settings of InDI where a method has
+use for them: a regression has no noise, diffusion has its own and always sees the degraded image beside it.</p>
 {_warnings(table)}
 {figure_tag("PSNR and swd over network calls, by method", drawn)}
 <p>The figures beside a line count its network calls. {EXPLAINED} The best value of each measure is bold.</p>
@@ -194,7 +196,7 @@ regression has no noise, diffusion has its own and always sees the degraded imag
 <h2>Training</h2>
 {_training(table)}
 <h2>Images</h2>
-<p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>
+<p class="quiet">{CROPS}</p>
 {"".join(strip_tags(strip) for strip in _by_image(strips))}
 {settings_list(settings)}""",
     )

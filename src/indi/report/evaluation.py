@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 from indi.images import write_atomic
 from indi.report.drawing import ACCENT, PALE, grid, label, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
-from indi.report.tables import EXPLAINED, best_rows, counted, has_dial, html_table, known_metrics, row_label, table_rows
+from indi.report.tables import (
+    CROPS,
+    EXPLAINED,
+    best_rows,
+    has_dial,
+    html_table,
+    known_metrics,
+    means_tags,
+    row_label,
+    table_rows,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +40,12 @@ def write_report(table: Mapping[str, Any], strips: Sequence[Strip], out: Path) -
     best = {(row + 1, column) for column, name in enumerate(names, first) for row in best_rows(name, table["rows"])}
     page = page_of(
         f"{table['model']} ({table['method']})",
-        f"""<p class="quiet">Mean over {counted(table["settings"]["images"], "image")}.</p>
+        f"""{means_tags(table["settings"])}
 {html_table(head, body, best)}
 <p>{EXPLAINED} The best value of each measure is bold.</p>
 {figure_tag(f"PSNR against swd over {'realism' if has_dial(table['rows']) else 'steps'}", _curve(table))}
 <h2>Images</h2>
-<p class="quiet">Crops at their most detailed place; the figures are those of the whole image.</p>
+<p class="quiet">{CROPS}</p>
 {"".join(strip_tags(strip) for strip in strips)}
 {settings_list(table["settings"])}""",
     )

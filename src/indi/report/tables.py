@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from indi.data import few
 from indi.metrics import EVERY_METRIC
 
 # What a reader of a page needs to know of the metrics in its table.
@@ -14,6 +15,8 @@ but <code>swd</code> and the spectrum take noise of the right strength for detai
 local fine structure, from 0 to 1, that is beyond what the clean image has at that place. ST-LPIPS, where it is
 measured, asks a network that people taught how unlike restored and clean look; lower is better. FRC, the Fourier ring
 correlation, tells up to which share of the finest frequencies restored and clean agree."""
+CROPS = """Crops at their most detailed place; the figures are those of the whole image. Counts, which fill a small part
+of the range of their type, are shown stretched: from the 0.5 to the 99.8 % of the clean image."""
 _DIGITS = {"ssim": 4, "ms_ssim": 4, "grain": 3, "stlpips": 3}  # two for all others
 Rows = Sequence[Mapping[str, Any]]
 
@@ -55,6 +58,41 @@ def realism_text(row: Mapping[str, Any]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return "1 image" or "2 images"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def means_explained(settings: Mapping[str, Any]) -> list[str]:
+    """Return sentences on what the means of a table are over, and against which range they were measured.
+
+    Args:
+        settings: Of metrics.json or compare.json; those of earlier versions say less.
+    """
+    lines = [f"mean over {counted(settings['images'], 'image')}{_against(settings)}"]
+    if missing := settings.get("not_measured"):
+        lines.append(f"not measured, as they cannot be read or do not fit: {few(missing)}")
+    by_images: dict[tuple[str, ...], list[str]] = {}
+    for name, images in (settings.get("left_out") or {}).items():
+        by_images.setdefault(tuple(images), []).append(EVERY_METRIC[name].label)
+    for images, labels in by_images.items():
+        rest = f"over {settings['images'] - len(images)} images in every row"
+        lines.append(f"{', '.join(labels)}: {rest}; infinite (equal to the clean image) or undefined: {few(images)}")
+    return lines
+
+
+def means_tags(settings: Mapping[str, Any], spread: str = "") -> str:
+    """Return ``means_explained`` as HTML, with what the spread behind a mean is."""
+    first, *more = means_explained(settings)
+    lines = [f"{first[0].upper()}{first[1:]}{spread}", *(f"{line[0].upper()}{line[1:]}" for line in more)]
+    return "".join(f'<p class="quiet">{html.escape(line)}.</p>' for line in lines)
+
+
+def _against(settings: Mapping[str, Any]) -> str:
+    """Return which range the images were measured against."""
+    if "peak" not in settings:
+        return ""
+    low, high = settings["peak"]
+    peak = f"{low:.5g}" if low == high else f"{low:.5g} to {high:.5g}"
+    kind = {None: "the range of the type", "image": "what each clean image spans"}
+    return f"; PSNR and SSIM against a range of {peak}, {kind.get(settings['data_range'], 'as asked')}"
 
 
 def known_metrics(rows: Rows) -> list[str]:

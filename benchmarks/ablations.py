@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import indi
-from indi.cells import mean_rows, spread_rows
-from indi.checkpoint import CARD_FILE, write_text
 from indi.devices import set_threads
+from indi.evaluation.cells import mean_rows, spread_rows
+from indi.models.checkpoint import CARD_FILE, write_text
 
 ITERATIONS = 3500  # of 16 crops: three minutes of size tiny on two cores at 312 crops a second
 STEPS = (1, 2, 5, 10, 20)

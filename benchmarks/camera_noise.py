@@ -18,7 +18,7 @@ import torch
 from indi.data import match_pairs
 from indi.degradations import add_camera_noise
 from indi.degradations.light import light_of, picture_of
-from indi.images import read
+from indi.io import read
 
 Array = np.ndarray[Any, Any]
 

@@ -29,20 +29,20 @@ import torch
 from numpy.typing import NDArray
 
 import indi
-from indi.calibration import RATE, Scene, check, guaranteed_factor, plain_factor
-from indi.checkpoint import CARD_FILE, Card, write_text
 from indi.config import Config
 from indi.data import Crops, Pair, load_test_pair, match_pairs, scenes_of
 from indi.degradations import degradation
 from indi.devices import set_threads
-from indi.distributed import World
 from indi.errors import MissingExtraError
-from indi.images import to_unit
+from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.calibrate import RATE, Scene, check, guaranteed_factor, plain_factor
+from indi.io import to_unit
 from indi.metrics import METRICS, PERCEPTUAL, measure
+from indi.models.checkpoint import CARD_FILE, Card, write_text
 from indi.report import counted
-from indi.restoration import Restorer
-from indi.test_pairs import find_test_pairs
-from indi.trainer import Trainer
+from indi.restoration.restorer import Restorer
+from indi.training.distributed import World
+from indi.training.trainer import Trainer
 
 METHODS = ("indi", "regression", "distributional")
 STEPS, DIAL = (1, 2, 5, 10, 20), (0.0, 0.25, 0.5, 0.6, 0.75, 1.0)

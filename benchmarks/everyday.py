@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 import indi
-from indi.checkpoint import write_text
 from indi.degradations import add_gaussian_noise, compress_jpeg, seed_for
 from indi.devices import set_threads
-from indi.images import find_images, from_unit, read, to_unit
+from indi.io import find_images, from_unit, read, to_unit
+from indi.models.checkpoint import write_text
 
 QUALITIES = (45, 60, 75, 85, 95)
 NOISE = 20 / 255

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import indi
-from indi.checkpoint import write_text
 from indi.devices import set_threads
-from indi.shipped import shipped_names
-from indi.test_pairs import find_test_pairs
+from indi.evaluation.benchmark import find_test_pairs
+from indi.models.checkpoint import write_text
+from indi.models.pretrained import shipped_names
 
 ITERATIONS = (100, 500)  # of 16 crops
 STEPS = (1, 10)

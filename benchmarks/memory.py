@@ -20,8 +20,8 @@ import numpy as np
 import tifffile
 import torch
 
-from indi.checkpoint import Card, Model, save_model
 from indi.config import MethodSettings, NetworkSettings
+from indi.models.checkpoint import Card, Model, save_model
 from indi.version import __version__
 
 TILE = 512

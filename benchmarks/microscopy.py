@@ -31,14 +31,14 @@ import torch
 from numpy.typing import NDArray
 
 import indi
-from indi.calibration import RATE, Scene, check, guaranteed_factor, plain_factor, sparsification
-from indi.checkpoint import write_text
 from indi.config import Config, merged
 from indi.data import Pair, load_test_pair, scenes_of
 from indi.devices import set_threads
-from indi.images import to_unit
+from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.calibrate import RATE, Scene, check, guaranteed_factor, plain_factor, sparsification
+from indi.io import to_unit
 from indi.metrics import measure
-from indi.test_pairs import find_test_pairs
+from indi.models.checkpoint import write_text
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "w2s.toml"
 METHODS = ("indi", "regression")

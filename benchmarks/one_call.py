@@ -26,15 +26,15 @@ import torch
 from torch import Generator, Tensor
 
 import indi
-from indi.checkpoint import load_model, save_model, write_text
 from indi.config import Config, merged
 from indi.data import Crops, match_pairs, split_pairs
 from indi.devices import set_threads
-from indi.distributed import World
-from indi.objectives import OBJECTIVES, Answer, Examples, Objective
-from indi.process import loss, uniform_times
-from indi.samplers import walk
-from indi.trainer import Trainer
+from indi.models.checkpoint import load_model, save_model, write_text
+from indi.process.objectives import OBJECTIVES, Answer, Examples, Objective
+from indi.process.path import loss, uniform_times
+from indi.process.samplers import walk
+from indi.training.distributed import World
+from indi.training.trainer import Trainer
 
 GRID = 20  # consistency is asked for between neighbours of this grid of times
 

@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import indi
-from indi.checkpoint import write_text
 from indi.degradations import degradation, seed_for, shrink_and_enlarge
 from indi.devices import set_threads
-from indi.images import find_images, from_unit, read, to_unit
+from indi.io import find_images, from_unit, read, to_unit
 from indi.metrics import METRICS, PERCEPTUAL, measure
+from indi.models.checkpoint import write_text
 
 NAMES = ("psnr", "psnr_y", "ssim", "stlpips", "grain", "swd")
 Floats = NDArray[np.float32]

@@ -5,7 +5,7 @@
 reads the folder PHOTOS, whose photos.tsv names each file of images/ with its licence, and writes PNG files into OUT,
 one for each factor. Shrinking by averaging takes away what compression and the camera's noise left in the originals.
 Without --share-alike photographs under CC BY-SA stay out. FILE becomes the notice that travels with weights trained on
-them: source, author and licence of each photograph, as src/indi/weights/NOTICE.md has it.
+them: source, author and licence of each photograph, as src/indi/models/weights/NOTICE.md has it.
 """
 
 import argparse

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import indi
-from indi.checkpoint import write_text
 from indi.devices import set_threads
-from indi.shipped import shipped_names
+from indi.models.checkpoint import write_text
+from indi.models.pretrained import shipped_names
 
 SAMPLERS = ("euler", "multistep")  # whose steps are one call each
 STEPS = (1, 2, 5, 10)

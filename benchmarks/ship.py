@@ -2,10 +2,10 @@
 
     INDI_DATA=DIR python benchmarks/ship.py NAME [--run RUN --machine "WHAT IT WAS TRAINED ON" [--before RUN]]
 
-With --run, the averaged weights of RUN become src/indi/weights/NAME.safetensors in float16; --before names the runs
-that it went on from, as --from had it, the first of them first. Then the model is measured on the test images under
-INDI_DATA, and its card NAME.json and the documents are written anew. NAME is a task. A model with a dial is measured
-over it, the others over steps.
+With --run, the averaged weights of RUN become src/indi/models/weights/NAME.safetensors in float16; --before names the
+runs that it went on from, as --from had it, the first of them first. Then the model is measured on the test images
+under INDI_DATA, and its card NAME.json and the documents are written anew. NAME is a task. A model with a dial is
+measured over it, the others over steps.
 """
 
 import argparse
@@ -22,13 +22,13 @@ import numpy as np
 
 import indi
 import tables
-from indi.checkpoint import Card, load_model, write_tensors, write_text
 from indi.degradations.photo import FORMS
 from indi.devices import set_threads
 from indi.errors import ConfigError
-from indi.images import find_images, read
-from indi.shipped import FREE, WEIGHTS, find_model
-from indi.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS
+from indi.io import find_images, read
+from indi.models.checkpoint import Card, load_model, write_tensors, write_text
+from indi.models.pretrained import FREE, WEIGHTS, find_model
+from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS
 
 STEPS = (1, 5, 10, 20)
 REALISM = (0.0, 0.3, 0.6, 1.0)

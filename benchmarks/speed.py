@@ -29,15 +29,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from indi import images, process
-from indi.checkpoint import Card, Model, write_text
+from indi import io as images
 from indi.config import Config
 from indi.data import Crops, Pair, match_pairs
 from indi.devices import Precision, choose_device, choose_precision, set_threads
-from indi.distributed import World
 from indi.errors import DeviceError
-from indi.restoration import Restorer
-from indi.trainer import Trainer
+from indi.models.checkpoint import Card, Model, write_text
+from indi.process import path as process
+from indi.restoration.restorer import Restorer
+from indi.training.distributed import World
+from indi.training.trainer import Trainer
 from indi.version import __version__
 
 ROUNDS = 5

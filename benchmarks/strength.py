@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 import indi
-from indi.checkpoint import write_text
 from indi.degradations import compress_jpeg, seed_for
 from indi.devices import set_threads
-from indi.images import find_images, read, to_unit
+from indi.io import find_images, read, to_unit
 from indi.metrics import psnr
+from indi.models.checkpoint import write_text
 
 Array = np.ndarray[Any, Any]
 

@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from indi.models.pretrained import shipped_models, usual_way
 from indi.report import metric_text, row_label
 from indi.report.toy import exact_error
-from indi.shipped import shipped_models, usual_way
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md", "docs/scale.md")

@@ -17,7 +17,7 @@ from rich.console import Console
 
 import indi
 from indi.cli import app
-from indi.scheduler import InDIScheduler
+from indi.export.diffusers import InDIScheduler
 
 DOCS = Path(__file__).parent
 COMMANDS = (
@@ -53,7 +53,7 @@ def api() -> str:
     parts = ["# Python\n\nWritten by [reference.py](reference.py) from the docstrings.\n"]
     for name in sorted(set(indi.__all__) - {"__version__"}, key=str.lower):
         parts += _entry(f"indi.{name}", getattr(indi, name))
-    parts += _entry("indi.scheduler.InDIScheduler", InDIScheduler)
+    parts += _entry("indi.export.diffusers.InDIScheduler", InDIScheduler)
     return "\n".join(parts)
 
 

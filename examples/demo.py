@@ -23,12 +23,12 @@ from rich.table import Table
 
 import indi
 from indi.devices import set_threads
-from indi.display import liveliest_window, sheet
-from indi.evaluation import Evaluation
-from indi.files import degrade_files, plan
-from indi.images import Image, read, write
+from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.evaluate import Evaluation
+from indi.io import Image, read, write
 from indi.report import table_rows
-from indi.test_pairs import find_test_pairs
+from indi.report.display import liveliest_window, sheet
+from indi.restoration.batch import degrade_files, plan
 
 TASK = "denoise"
 STEPS = (1, 2, 5, 10, 20)

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 import indi
-from indi.checkpoint import write_text
 from indi.data import Pair, load_test_pair
 from indi.devices import set_threads
-from indi.display import Pixels, for_display, liveliest_window, sheet, titled
-from indi.images import Image, find_images, from_unit, to_unit, write
-from indi.shipped import shipped_names
+from indi.io import Image, find_images, from_unit, to_unit, write
+from indi.models.checkpoint import write_text
+from indi.models.pretrained import shipped_names
+from indi.report.display import Pixels, for_display, liveliest_window, sheet, titled
 
 TASKS = ("photo:phone", "photo:chat", "photo:scan", "denoise", "jpeg", "super-resolve-4x", "deblur-defocus")
 SIDE = 176  # pixels of what is shown, drawn twice as large

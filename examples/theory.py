@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from indi import process
-from indi.images import write_atomic
-from indi.process import Path as Way
+from indi.io import write_atomic
+from indi.process import path as process
+from indi.process.path import Path as Way
+from indi.process.samplers import Predict, walk
 from indi.report.drawing import ACCENT, INK, PALE, grid, picture
-from indi.samplers import Predict, walk
 from indi.toy import SET1, states
 
 if TYPE_CHECKING:

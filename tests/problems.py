@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indi.checkpoint import Card, Model, load_model, write_tensors, write_text
 from indi.config import MethodSettings, NetworkSettings
-from indi.images import Image, Metadata, write
+from indi.io import Image, Metadata, write
+from indi.models.checkpoint import Card, Model, load_model, write_tensors, write_text
 from indi.networks import Network
 
 _N = TypeVar("_N", bound=Network)

@@ -1,6 +1,7 @@
 """The rules of the layout that no other tool enforces."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,29 +13,16 @@ import indi
 PACKAGE = Path(indi.__file__).parent
 
 ROWS = """
-    errors version boxes interrupts
-    devices process noise metrics images degradations tiling plugins
-    archive networks samplers objectives display canvas distributed scheduler
-    sweep walks
-    methods
+    errors version interrupts
+    devices plugins networks degradations metrics io process
     config
-    normalisation
-    data checkpoint
-    uncertainty records runs
-    hub export run_settings
-    shipped
-    restoration
-    stacks
-    inputs previews trainer
-    files
-    cluster
+    data
+    models
+    restoration export
+    report
     training
-    info report test_pairs ranges
-    means
     evaluation toy
-    calibration
-    cells
-    comparison
+    info
     app
     __init__
     cli
@@ -81,10 +69,8 @@ def parsed(file: Path) -> ast.Module:
 
 
 def test_imports_are_found() -> None:
-    text = (
-        "import indi.cli\nfrom indi.images.png import decode\ndef f():\n    from indi import data, load\nimport indian"
-    )
-    assert imported(ast.parse(text)) == {"cli", "images", "data", "__init__"}
+    text = "import indi.cli\nfrom indi.io.image import Image\ndef f():\n    from indi import data, load\nimport indian"
+    assert imported(ast.parse(text)) == {"cli", "io", "data", "__init__"}
 
 
 def test_every_part_has_its_row() -> None:
@@ -117,3 +103,18 @@ def test_importing_the_package_stays_light() -> None:
     assert {"indi", "torch", "numpy"} <= loaded
     assert not loaded & set(HEAVY.split())
     assert done.stderr == ""
+
+
+CONTRIBUTING = (PACKAGE.parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_the_map_names_what_there_is() -> None:
+    """The tables of CONTRIBUTING: no path that is not there, and no part of the package that is not named."""
+    named = {path for path in re.findall(r"`([\w/]+(?:/|\.py))`", CONTRIBUTING) if not path.startswith("tests/")}
+    inside = {path for path in named if path != "path.py"}
+    rooms = {name for name in inside if "/" in name or name in {f"{part}.py" for part in RANK}}
+    for path in rooms - {"examples/theory.py"}:
+        assert (PACKAGE / path).exists(), path
+    parts = {file.relative_to(PACKAGE).parts[0] for file in FILES} - {"__init__.py", "__main__.py"}
+    missing = {part for part in parts if not any(path.rstrip("/") == part for path in inside)}
+    assert not missing

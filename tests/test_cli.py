@@ -18,20 +18,22 @@ import torch
 from PIL import Image as Pillow
 
 import indi
-from indi import cli, shipped, training
-from indi.archive import MANIFEST
-from indi.checkpoint import read_tensors, save_model
+from indi import cli
 from indi.cli.options import WHOLE
 from indi.cli.terminal import ENDINGS
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
-from indi.evaluation import Evaluation
-from indi.files import Outcome, degrade_files, plan, restore_files
-from indi.images import Image, read, write
-from indi.methods import METHODS
+from indi.evaluation.evaluate import Evaluation
+from indi.io import Image, read, write
+from indi.io.manifest import MANIFEST
 from indi.metrics import METRICS
-from indi.restoration import Restorer, load
-from indi.trainer import Trainer
+from indi.models import pretrained as shipped
+from indi.models.checkpoint import read_tensors, save_model
+from indi.process.methods import METHODS
+from indi.restoration.batch import Outcome, degrade_files, plan, restore_files
+from indi.restoration.restorer import Restorer, load
+from indi.training import run as training
+from indi.training.trainer import Trainer
 from indi.version import __version__
 from problems import hide_perceptual, ship, tiny_model, write_pairs
 
@@ -573,7 +575,7 @@ def test_no_model_takes_the_place_of_another_in_the_app(
         folder.mkdir(parents=True)
         save_model(tiny_model(1), folder)
     monkeypatch.chdir(folders[0].parent)
-    for place in ("indi.shipped.fetch", "indi.hub.fetch"):  # into a folder that is called by a hash
+    for place in ("indi.models.pretrained.fetch", "indi.models.hub.fetch"):  # into a folder that is called by a hash
         monkeypatch.setattr(place, lambda *_, **__: folders[1])
     assert run("app", "denoise") == 2  # which of the two is meant?
     assert not served

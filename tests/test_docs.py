@@ -18,17 +18,18 @@ import indi
 import reference
 import tables
 from documents import DOCUMENTS, NAMES, RECIPES, ROOT, blocks, run, shell_lines
-from indi import objectives, process
-from indi.checkpoint import save_model
 from indi.cli import app
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
 from indi.errors import IndiError
-from indi.images import read
-from indi.methods import METHODS
+from indi.io import read
 from indi.metrics import METRICS
+from indi.models.checkpoint import save_model
 from indi.networks import NETWORKS
-from indi.samplers import SAMPLERS
+from indi.process import objectives
+from indi.process import path as process
+from indi.process.methods import METHODS
+from indi.process.samplers import SAMPLERS
 from problems import tiny_model, write_pairs
 
 TABLES: tuple[dict[str, Any], ...] = (DEGRADATIONS, NETWORKS, SAMPLERS, METHODS, METRICS)

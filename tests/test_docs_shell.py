@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 import indi
 from documents import DOCUMENTS, NAMES, ROOT, blocks, commands, fences, mentions, run, shell_lines
 from indi.cli import app
-from indi.images import Image, write
+from indi.io import Image, write
 
 LANGUAGES = {"python", "toml", "sh", "text", "math"}
 

@@ -15,8 +15,8 @@ from PIL import Image as Picture
 from documents import ROOT
 from indi import errors
 from indi.cli import main
-from indi.images import Image, write
-from indi.shipped import shipped_names
+from indi.io import Image, write
+from indi.models.pretrained import shipped_names
 
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"^- `(.+?)`\\?$", PAGE, re.MULTILINE)

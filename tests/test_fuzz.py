@@ -22,13 +22,13 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
-from indi.boxes import Box
-from indi.checkpoint import load_model, read_card, save_model
 from indi.errors import IndiError
-from indi.images import Image, Metadata, orientation, read, read_headers, read_picture, write
-from indi.images.enlarged import enlarged
-from indi.images.maps import of_map
-from indi.images.stack import is_stack, open_stack
+from indi.io import Image, Metadata, orientation, read, read_headers, read_picture, write
+from indi.io.formats.enlarged import enlarged
+from indi.io.maps import of_map
+from indi.io.region import Box
+from indi.io.stacks import is_stack, open_stack
+from indi.models.checkpoint import load_model, read_card, save_model
 from problems import tiny_model
 
 TIMES = int(os.environ.get("INDI_FUZZ", "12"))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from indi.checkpoint import MODEL_FILE, save_model
 from indi.cli import main
 from indi.errors import ImageError, ModelError
-from indi.images import Image, Metadata, Resolution, write
 from indi.info import info
+from indi.io import Image, Metadata, Resolution, write
+from indi.models.checkpoint import MODEL_FILE, save_model
 from problems import tiny_model
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from indi import plugins
-from indi.checkpoint import save_model
 from indi.cli import main
 from indi.errors import ConfigError
-from indi.images import read
+from indi.io import read
+from indi.models.checkpoint import save_model
 from indi.plugins import VARIABLE, load_plugins
 from problems import tiny_model, write_pairs
 

@@ -60,7 +60,7 @@ OPEN = {name: thing for name, thing in PUBLIC.items() if not name.startswith("in
 
 
 def test_there_is_something_to_check() -> None:
-    for name in ("indi.restoration.Restorer.restore", "indi.metrics.distortion.psnr", "indi.images.files.read"):
+    for name in ("indi.restoration.restorer.Restorer.restore", "indi.metrics.distortion.psnr", "indi.io.files.read"):
         assert name in PUBLIC
 
 

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from indi import cli, process, toy
+from indi import cli, toy
 from indi.errors import IndiError
+from indi.process import path as process
 from indi.toy import (
     DRAWS,
     SET1,

@@ -54,7 +54,7 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "indi/py.typed" in names
     assert {name for name in names if not name.startswith("indi-")} == wanted
     about = {name.partition("/")[2] for name in names if name.startswith("indi-")}
-    assert {"METADATA", "entry_points.txt", "licenses/LICENSE", "licenses/src/indi/weights/LICENSE.md"} <= about
+    assert {"METADATA", "entry_points.txt", "licenses/LICENSE", "licenses/src/indi/models/weights/LICENSE.md"} <= about
 
 
 def test_it_runs_without_the_source_tree(wheel: Path, tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ restored = restorer.restore(image, steps=10)
 """
 
 import indi.interrupts  # noqa: F401  # isort: skip - first, as the others take seconds
-from indi.calibration import calibrate
-from indi.comparison import Comparison, compare
 from indi.data import enlarge
 from indi.errors import IndiError
-from indi.evaluation import evaluate
-from indi.restoration import Restorer, load
-from indi.training import Record, train
+from indi.evaluation.calibrate import calibrate
+from indi.evaluation.compare import Comparison, compare
+from indi.evaluation.evaluate import evaluate
+from indi.restoration.restorer import Restorer, load
+from indi.training.run import Record, train
 from indi.version import __version__
 
 __all__ = [

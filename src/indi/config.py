@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from indi.devices import Precision
 from indi.errors import ConfigError
-from indi.methods import METHODS, SHARES_AT_ONE, Method
 from indi.networks import NETWORKS
-from indi.process import Noise
+from indi.process.methods import METHODS, SHARES_AT_ONE, Method
+from indi.process.path import Noise
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from indi.boxes import Box
-from indi.checkpoint import MODEL_FILE, load_model
 from indi.errors import ImageError, ModelError
-from indi.images import READABLE_SUFFIXES, Resolution, read, read_headers
-from indi.images.pixel_sizes import pixel_sizes
-from indi.images.stack import open_stack
-from indi.images.zarr_stack import is_zarr
-from indi.inputs import FOREIGN_SUFFIXES
-from indi.records import last_record
-from indi.runs import LOG_FILE
-from indi.shipped import find_model
+from indi.io import READABLE_SUFFIXES, Resolution, read, read_headers
+from indi.io.formats.pixel_sizes import pixel_sizes
+from indi.io.formats.zarr_stack import is_zarr
+from indi.io.region import Box
+from indi.io.stacks import open_stack
+from indi.models.checkpoint import MODEL_FILE, load_model
+from indi.models.pretrained import find_model
+from indi.models.runs import LOG_FILE
+from indi.restoration.inputs import FOREIGN_SUFFIXES
+from indi.training.records import last_record
 
 _MOST = 2**26  # values of an image up to which all are looked at for their range
 

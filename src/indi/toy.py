@@ -37,15 +37,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from indi import process
-from indi.checkpoint import Card, write_text
 from indi.config import Config
-from indi.distributed import World
-from indi.images import write_atomic
-from indi.objectives import Draw
+from indi.io import write_atomic
+from indi.models.checkpoint import Card, write_text
+from indi.process import path as process
+from indi.process.objectives import Draw
+from indi.process.samplers import Predict, walk
 from indi.report import ToyPanel, draw_toy_animation, draw_toy_figure
-from indi.samplers import Predict, walk
-from indi.trainer import Trainer
+from indi.training.distributed import World
+from indi.training.trainer import Trainer
 from indi.version import __version__
 
 STEPS = (1, 2, 3, 5, 10, 20, 50)

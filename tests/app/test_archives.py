@@ -15,7 +15,7 @@ from indi.app import archives
 from indi.app.archives import unpack
 from indi.app.session import safe_name
 from indi.errors import DataError
-from indi.images import Image, write
+from indi.io import Image, write
 
 
 def packed(path: Path, *members: tuple[str, bytes]) -> Path:

@@ -19,12 +19,12 @@ import pytest
 import tifffile
 from test_work import zipped
 
-from indi import shipped
 from indi.app import training
-from indi.checkpoint import save_model
-from indi.images import Image, write
-from indi.restoration import load
-from indi.walks import DEFAULT_REALISM
+from indi.io import Image, write
+from indi.models import pretrained as shipped
+from indi.models.checkpoint import save_model
+from indi.process.walks import DEFAULT_REALISM
+from indi.restoration.restorer import load
 from problems import tiny_model, write_pairs
 
 gradio = pytest.importorskip("gradio")

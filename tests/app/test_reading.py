@@ -9,7 +9,7 @@ import pytest
 
 from indi.app.reading import Readers
 from indi.errors import ImageError
-from indi.images import Image, read_header, write
+from indi.io import Image, read_header, write
 
 
 def test_a_file_that_takes_too_long_is_ended_and_others_are_read(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ from PIL import Image as Pillow
 
 from indi.app import measuring, restoring, training
 from indi.app.session import Session, Task
-from indi.checkpoint import save_model
 from indi.config import MethodSettings
 from indi.errors import ConfigError, DataError, ImageError
-from indi.images import Image, Metadata, Resolution, read, write
-from indi.restoration import Restorer, load
-from indi.shipped import shipped_names
-from indi.training import Record, train
+from indi.io import Image, Metadata, Resolution, read, write
+from indi.models.checkpoint import save_model
+from indi.models.pretrained import shipped_names
+from indi.restoration.restorer import Restorer, load
+from indi.training.run import Record, train
 from problems import tiny_model, write_pairs
 
 

@@ -6,11 +6,11 @@ import numpy.typing as npt
 import pytest
 
 import indi
-from indi.checkpoint import load_model
 from indi.data import Pair, check_pairs, match_pairs, measure_normalisation
 from indi.data.intensities import agree, gain_and_shift
 from indi.errors import DataError
-from indi.images import Image, read, write
+from indi.io import Image, read, write
+from indi.models.checkpoint import load_model
 
 Array = npt.NDArray[Any]
 

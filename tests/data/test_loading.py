@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from indi import images
+from indi import io as images
 from indi.data import Pair, enlarge, load_pair
 from indi.errors import ConfigError, DataError, ImageError
 

@@ -83,13 +83,13 @@ def test_one_picture_is_asked_for_where_one_is_needed(tmp_path: Path) -> None:
 
 
 def indi_read(path: Path) -> object:
-    from indi.images import read
+    from indi.io import read
 
     return read(path)
 
 
 def indi_read_header(path: Path) -> object:
-    from indi.images import read_header
+    from indi.io import read_header
 
     return read_header(path)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from indi.images import read, to_unit
+from indi.io import read, to_unit
 from indi.metrics import METRICS, Metric, Niqe, with_niqe
 
 

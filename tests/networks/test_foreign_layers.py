@@ -12,12 +12,12 @@ import torch
 
 import indi
 from indi import plugins
-from indi.checkpoint import Card, Model, load_model, read_tensors
 from indi.config import MethodSettings, NetworkSettings
+from indi.models.checkpoint import Card, Model, load_model, read_tensors
 from indi.networks import NETWORKS
 from indi.plugins import load_plugins
-from indi.restoration import Restorer
-from indi.training import train
+from indi.restoration.restorer import Restorer
+from indi.training.run import train
 from problems import write_pairs
 
 LAYERS = {
@@ -125,7 +125,7 @@ def test_the_model_holds_the_statistics_of_batches(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_is_not_finite_leaves_no_trace_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from indi.trainer import Trainer
+    from indi.training.trainer import Trainer
 
     learn = Trainer.learn
 

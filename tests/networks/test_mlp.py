@@ -3,7 +3,7 @@ import torch
 
 from indi.errors import ConfigError
 from indi.networks import MLP, NETWORKS
-from indi.tiling import tiled
+from indi.restoration.tiling import tiled
 from problems import awake
 
 

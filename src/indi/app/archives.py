@@ -6,7 +6,7 @@ from pathlib import Path
 
 from indi.app.session import safe_name
 from indi.errors import DataError, ImageError
-from indi.images import READABLE_SUFFIXES, read_headers
+from indi.io import READABLE_SUFFIXES, read_headers
 
 MOST_FILES = 5000
 MOST_BYTES = 2**30  # unpacked, an archive

@@ -8,7 +8,7 @@ from indi.app import measuring
 from indi.app.parts import QUIET, Updates, archives, buttons, connect, gradio, pairs, status, waiting_for
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
-from indi.evaluation import DIAL
+from indi.evaluation.evaluate import DIAL
 
 
 def lay_out(session: Any, known: Session) -> Any:

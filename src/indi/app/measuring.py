@@ -8,9 +8,9 @@ from indi.app.archives import unpack
 from indi.app.reading import LIMIT_OF_ARCHIVES, UNPACKERS
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
-from indi.evaluation import Evaluation, Measurement
+from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.evaluate import Evaluation, Measurement
 from indi.report import means_explained, table_rows
-from indi.test_pairs import find_test_pairs
 
 MOST_STEPS = 50
 

@@ -11,8 +11,8 @@ from typing import Any
 from indi.app.session import Session
 from indi.degradations import DEGRADATIONS
 from indi.errors import ConfigError, IndiError, MissingExtraError
-from indi.shipped import shipped_models
-from indi.tiling import is_out_of_memory
+from indi.models.pretrained import shipped_models
+from indi.restoration.tiling import is_out_of_memory
 
 log = logging.getLogger("indi")
 

@@ -8,9 +8,9 @@ from indi.app import restoring
 from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, purpose, said, status, waiting_for
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
-from indi.images import READABLE_SUFFIXES
-from indi.shipped import best_realism, best_steps
-from indi.walks import DEFAULT_STEPS
+from indi.io import READABLE_SUFFIXES
+from indi.models.pretrained import best_realism, best_steps
+from indi.process.walks import DEFAULT_STEPS
 
 _KIND = "restore"
 _READ_AT_ONCE = 8

@@ -11,14 +11,14 @@ from PIL import Image as Pillow
 
 from indi.app.reading import LIMIT, READERS
 from indi.app.session import Session, Task, safe_name
-from indi.display import for_display, liveliest_window
 from indi.errors import ConfigError
-from indi.files import Job, Restoration, parted
-from indi.images import Image, orientation, read, read_header, write
-from indi.restoration import Pixels, Restorer
-from indi.samplers import State
-from indi.tiling import part_of
-from indi.walks import Walk
+from indi.io import Image, orientation, read, read_header, write
+from indi.process.samplers import State
+from indi.process.walks import Walk
+from indi.report.display import for_display, liveliest_window
+from indi.restoration.batch import Job, Restoration, parted
+from indi.restoration.restorer import Pixels, Restorer
+from indi.restoration.tiling import part_of
 
 MOST_PIXELS = 40_000_000  # of an upload, once enlarged
 MOST_TOGETHER = 100_000_000  # pixels of all samples

@@ -11,10 +11,10 @@ from threading import Event
 from unicodedata import normalize
 from weakref import WeakSet
 
-from indi.checkpoint import MODEL_FILE, read_card
 from indi.errors import ConfigError, ModelError
-from indi.restoration import Restorer, load
-from indi.shipped import shipped_file, shipped_names
+from indi.models.checkpoint import MODEL_FILE, read_card
+from indi.models.pretrained import shipped_file, shipped_names
+from indi.restoration.restorer import Restorer, load
 
 _PATIENCE = 10  # seconds that new work waits for work of its kind that was dropped
 _NAME = re.compile(r"[^\w. ()\[\]{}+,=@~%#!^-]")

@@ -10,9 +10,9 @@ from pathlib import Path
 from indi.app.archives import unpack
 from indi.app.reading import LIMIT_OF_ARCHIVES, UNPACKERS
 from indi.app.session import Session, Task
-from indi.checkpoint import MODEL_FILE
 from indi.errors import ConfigError
-from indi.training import train as train_run
+from indi.models.checkpoint import MODEL_FILE
+from indi.training.run import train as train_run
 
 MOST_MINUTES = 60
 _SHOWN = 200  # points of the curve

@@ -12,9 +12,9 @@ from indi.cli.app import app as root
 from indi.cli.options import Threads, Whole
 from indi.cli.terminal import interrupt, on_signals, say
 from indi.devices import set_threads
-from indi.hub import PREFIX, is_on_hub
-from indi.restoration import load
-from indi.shipped import find_model, shipped_names
+from indi.models.hub import PREFIX, is_on_hub
+from indi.models.pretrained import find_model, shipped_names
+from indi.restoration.restorer import load
 
 
 @root.command

@@ -7,15 +7,16 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.progress import TimeRemainingColumn
 
-from indi.calibration import RATE, SAMPLES
-from indi.calibration import calibrate as calibrated
 from indi.cli.app import app
 from indi.cli.options import WHOLE, Device, Json, Realism, Sampler, Seed, Task, Threads, Times, Whole, times_of
 from indi.cli.terminal import bar_of, print_json, say
 from indi.devices import set_threads
+from indi.evaluation.calibrate import RATE, SAMPLES
+from indi.evaluation.calibrate import calibrate as calibrated
+from indi.models.checkpoint import CALIBRATION_FILE
+from indi.process.walks import DEFAULT_STEPS
 from indi.report import counted
-from indi.uncertainty import CALIBRATION_FILE, Calibration
-from indi.walks import DEFAULT_STEPS
+from indi.restoration.uncertainty import Calibration
 
 
 @app.command

@@ -35,14 +35,14 @@ from indi.cli.options import (
     times_of,
 )
 from indi.cli.terminal import STOPPING, bar_of, complain, patience, print_json, print_table, say
-from indi.comparison import Comparison
 from indi.devices import Precision, set_threads
-from indi.evaluation import STEPS, Evaluation
-from indi.images.atomic import check_place
-from indi.methods import METHODS
+from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.compare import Comparison
+from indi.evaluation.evaluate import STEPS, Evaluation
+from indi.io.atomic import check_place
+from indi.process.methods import METHODS
 from indi.report import comparison_rows, means_explained, table_rows
-from indi.restoration import DEFAULT_TILE, load
-from indi.test_pairs import find_test_pairs
+from indi.restoration.restorer import DEFAULT_TILE, load
 
 
 @app.command

@@ -10,9 +10,9 @@ from indi.degradations import DEGRADATIONS
 from indi.devices import Precision
 from indi.errors import ConfigError
 from indi.networks import NETWORKS
-from indi.process import TIMES
-from indi.samplers import SAMPLERS
-from indi.walks import DEFAULT_REALISM, DEFAULT_SAMPLER
+from indi.process.path import TIMES
+from indi.process.samplers import SAMPLERS
+from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER
 
 _N = TypeVar("_N", int, float)
 

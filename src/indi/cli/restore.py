@@ -26,15 +26,15 @@ from indi.cli.options import (
     times_of,
 )
 from indi.cli.terminal import bar_of, complain, printable, say
-from indi.cluster import Worker, restore_on_cluster
 from indi.devices import set_threads
 from indi.errors import IndiError
-from indi.files import Job, Outcome, Restoration, degrade_files, plan, restore_files
-from indi.images import read_headers
-from indi.images.atomic import check_place
-from indi.restoration import DEFAULT_TILE, load
-from indi.shipped import fitting_model, shipped_file, shipped_names
-from indi.walks import DEFAULT_STEPS
+from indi.io import read_headers
+from indi.io.atomic import check_place
+from indi.models.pretrained import fitting_model, shipped_file, shipped_names
+from indi.process.walks import DEFAULT_STEPS
+from indi.restoration.batch import Job, Outcome, Restoration, degrade_files, plan, restore_files
+from indi.restoration.cluster import Worker, restore_on_cluster
+from indi.restoration.restorer import DEFAULT_TILE, load
 
 Work = Callable[[Callable[[float], None]], Iterator[Outcome]]  # tells the share of the image at hand
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from indi.checkpoint import load_model
 from indi.cli.app import app
 from indi.cli.options import Json, Model
 from indi.cli.terminal import complain, print_json, print_table, printable, say
 from indi.errors import IndiError
-from indi.export import export as export_model
-from indi.images.atomic import check_place
+from indi.export.onnx import export as export_model
 from indi.info import info as facts_about
-from indi.inputs import expanded
+from indi.io.atomic import check_place
+from indi.models.checkpoint import load_model
+from indi.models.pretrained import FREE, find_model, shipped_models, usual_way
 from indi.report import counted
-from indi.shipped import FREE, find_model, shipped_models, usual_way
+from indi.restoration.inputs import expanded
 
 
 @app.command

@@ -9,7 +9,7 @@ from indi.cli.app import app
 from indi.cli.options import Json, Seed, Whole
 from indi.cli.terminal import bar_of, print_json, print_table, say
 from indi.devices import set_threads
-from indi.images.atomic import check_place
+from indi.io.atomic import check_place
 from indi.report import toy_rows
 
 

@@ -7,17 +7,17 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.progress import TextColumn, TimeRemainingColumn
 
-from indi import training
-from indi.checkpoint import STATE_FILE
 from indi.cli.app import app
 from indi.cli.options import DEFAULTS, PRECISION_HELP, WHOLE, Device, Epsilon, Size, Task, Threads
 from indi.cli.terminal import STOPPING, bar_of, patience, say
 from indi.devices import Precision, set_threads
-from indi.distributed import agreed, speaks
-from indi.methods import METHODS
+from indi.models.checkpoint import STATE_FILE
+from indi.models.pretrained import shipped_names
+from indi.models.runs import PREVIEWS
+from indi.process.methods import METHODS
 from indi.report import steps_label
-from indi.runs import PREVIEWS
-from indi.shipped import shipped_names
+from indi.training import run as training
+from indi.training.distributed import agreed, speaks
 
 
 @app.command

@@ -10,13 +10,13 @@ Nothing is ever paired by its place in a sorted list: a file without a partner o
 used.
 """
 
-from indi.data.checks import LARGEST_FLOAT, check_pairs, digest_of, with_repeats
-from indi.data.crops import Crops
+from indi.data.dataset import Crops
 from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, decode_pair, enlarge, load_pair
-from indi.data.pairs import PairReport, match_pairs
+from indi.data.matching import PairReport, match_pairs
 from indi.data.splitting import scenes_of, split_pairs
 from indi.data.testing import load_test_pair, unusable
+from indi.data.validation import LARGEST_FLOAT, check_pairs, digest_of, with_repeats
 from indi.data.wording import few, to_mend
 
 __all__ = [

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indi.data.loading import Pair, Pixels, load_pair
+from indi.data.normalization import Kind, Normalisation, Scale
 from indi.errors import DataError
-from indi.images import to_unit
-from indi.normalisation import Kind, Normalisation, Scale
+from indi.io import to_unit
 
 Values = NDArray[np.floating]
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from indi import images
+from indi import io as images
 from indi.data.wording import count
 from indi.errors import ConfigError, DataError
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tifffile
 
-from indi import images
+from indi import io as images
 from indi.data.loading import Pair
 from indi.errors import IndiError
-from indi.images.stack import open_stack
+from indi.io.stacks import open_stack
 
 
 def passed_over(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from indi.data.loading import Pair, load_pair
 from indi.degradations import degradation, seed_for
 from indi.errors import IndiError, ShapeError
-from indi.images import to_unit
+from indi.io import to_unit
 from indi.metrics.checks import inside
 
 Pixels = NDArray[np.generic]

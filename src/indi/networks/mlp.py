@@ -18,7 +18,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from indi.networks.network import Network
+from indi.networks.base import Network
 
 
 class MLP(Network):

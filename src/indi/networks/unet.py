@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from indi.networks.network import Network
+from indi.networks.base import Network
 
 _FREQUENCIES = 16
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indi.images import write_atomic
+from indi.io import write_atomic
 from indi.report.drawing import ACCENT, INK, PALE, grid, picture
-from indi.uncertainty import Calibration
+from indi.restoration.uncertainty import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indi.images import write_atomic
-from indi.methods import METHODS
+from indi.io import write_atomic
+from indi.process.methods import METHODS
 from indi.report.drawing import PALE, grid, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
 from indi.report.tables import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indi.images import write_atomic
+from indi.io import write_atomic
 from indi.report.drawing import ACCENT, PALE, grid, label, picture
 from indi.report.page import Strip, figure_tag, page_of, settings_list, strip_tags
 from indi.report.tables import (

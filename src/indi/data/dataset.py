@@ -1,0 +1,283 @@
+"""The endless stream of training crops."""
+
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from indi import io as images
+from indi.data.loading import Pair, Pixels, load_pair
+from indi.data.registration import LUMA_BT601
+from indi.degradations import degradation
+from indi.errors import ConfigError, DataError
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Crops:
+    """Crops of pairs, numbered without end: crop i is a pure function of (pairs, seed, i).
+
+    An image is drawn by its area, so that every pixel is equally likely to be trained on; then a place, and
+    one of the eight flips and quarter turns, the same for clean and degraded. An image smaller than the crop
+    is mirrored at its lower and right edge until it fills it.
+
+    Each image is decoded once, when first drawn, and kept in its own type: in memory up to a limit, and from
+    there on as raw files in a temporary folder, of which a crop reads only its own rows.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        crop: int,
+        channels: int,
+        seed: int,
+        task: str | None = None,
+        gray: float = 0.0,
+        resample: bool = False,
+        memory_bytes: int | None = None,
+    ) -> None:
+        """Read the headers of the clean images; nothing is decoded yet.
+
+        Args:
+            pairs: with degraded files, or all without and a ``task``.
+            crop: side in pixels.
+            channels: of the model; see `load_pair`.
+            seed: 0 or above.
+            task: name of the degradation that makes each degraded crop from the finished clean one, with as much
+                around it as the degradation looks at.
+            gray: share of the crops of a task that are turned gray before they are degraded, so that a colour
+                model serves gray images too.
+            resample: see `load_pair`.
+            memory_bytes: limit for decoded images; None for a quarter of the memory, at least 1 GiB.
+
+        Raises:
+            DataError: there are no pairs.
+            ConfigError: ``crop``, ``seed`` or ``task`` is out of range or unknown, or ``task`` is given with
+                degraded files or missing without them.
+            ImageError: a header cannot be read.
+        """
+        if not pairs:
+            raise DataError("there is no pair to cut crops from; give folders with images")
+        if crop < 1 or seed < 0:
+            raise ConfigError(f"crop is {crop} and seed is {seed}; give a crop of 1 px or more and a seed from 0")
+        _check_sources(pairs, task)
+        self._crop, self._channels, self._seed = crop, channels, seed
+        self._degradation = None if task is None else degradation(task)
+        self._gray = gray
+        first_of = {pair.clean: pair for pair in reversed(pairs)}
+        in_file = {
+            file: images.read_headers(file, channels=channels, axes=pair.axes, apart=pair.apart)
+            for file, pair in first_of.items()
+        }
+        headers = [in_file[pair.clean][pair.picture or 0] for pair in pairs]
+        self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)
+        self._decoded = _DecodedPairs(
+            lambda index: load_pair(pairs[index], channels=channels, resample=resample),
+            _default_memory_bytes() if memory_bytes is None else memory_bytes,
+        )
+
+    def batch(self, iteration: int, size: int, share: slice = slice(None)) -> Batch:
+        """Return crops iteration * size up to (iteration + 1) * size, or a share of them, as (clean, degraded).
+
+        Both are (B, C, crop, crop) float32; integer images span [0, 1], and what a task adds may go beyond.
+
+        Raises:
+            ImageError: a file cannot be read.
+            DataError: a pair does not fit, or the temporary folder cannot hold it.
+        """
+        numbers = range(iteration * size, (iteration + 1) * size)[share]
+        shape = (len(numbers), self._channels, self._crop, self._crop)
+        clean, degraded = torch.empty(shape), torch.empty(shape)
+        for place, number in enumerate(numbers):
+            self._cut(number, clean[place], degraded[place])
+        return clean, degraded
+
+    def stream(
+        self, start: int, size: int, *, ahead: int = 2, share: slice = slice(None)
+    ) -> Generator[tuple[int, Batch], None, None]:
+        """Yield (iteration, batch) from iteration ``start`` on, made ahead in a background thread.
+
+        The thread ends when the generator is closed or an error is raised from it.
+
+        Args:
+            start: first iteration; resuming there gives the batches that would have come.
+            size: crops a batch.
+            ahead: batches made before they are asked for.
+            share: which of the crops of each batch are wanted.
+
+        Raises:
+            ImageError, DataError: as `batch`, at the batch that could not be made.
+        """
+        waiting: deque[Future[Batch]] = deque()
+        maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops")
+        try:
+            for iteration in itertools.count(start):
+                while len(waiting) <= ahead:
+                    waiting.append(maker.submit(self.batch, iteration + len(waiting), size, share))
+                yield iteration, waiting.popleft().result()
+        finally:
+            maker.shutdown(cancel_futures=True)
+
+    def _cut(self, number: int, clean: Tensor, degraded: Tensor) -> None:
+        """Fill ``clean`` and ``degraded``, (C, crop, crop), with one crop."""
+        random = np.random.default_rng([self._seed, number])
+        pixel = random.integers(self._area_ends[-1])
+        index = int(np.searchsorted(self._area_ends, pixel, side="right"))
+        decoded = self._decoded[index]
+        height, width = decoded[0].shape[:2]
+        top = int(random.integers(max(height - self._crop, 0) + 1))
+        left = int(random.integers(max(width - self._crop, 0) + 1))
+        turn = int(random.integers(8))
+        if self._degradation is None:
+            for pixels, tensor in zip(decoded, (clean, degraded), strict=True):
+                window = _window(pixels, top, left, self._crop)
+                tensor.numpy()[:] = _turned(images.to_unit(window), turn)
+            return
+        reach = self._degradation.reach
+        window = _window(decoded[0], top - reach, left - reach, self._crop + 2 * reach)
+        wide = torch.from_numpy(np.ascontiguousarray(_turned(images.to_unit(window), turn)))
+        generator = torch.Generator().manual_seed(int(random.integers(2**63)))
+        if random.random() < self._gray:
+            wide = _luma(wide)
+        inner = (slice(None), slice(reach, reach + self._crop), slice(reach, reach + self._crop))
+        clean[:] = wide[inner]  # a gray crop fills all channels
+        degraded[:] = self._degradation.train(wide, generator)[inner]
+
+
+@dataclass(frozen=True)
+class _RawFile:
+    """An array on disk, mapped anew for each crop, since many open maps would use up the file handles."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def write(cls, path: Path, pixels: Pixels) -> Self:
+        pixels.tofile(path)
+        return cls(path, pixels.dtype, pixels.shape)
+
+    def mapped(self) -> Pixels:
+        return np.asarray(np.memmap(self.path, self.dtype, "r", shape=self.shape))
+
+
+class _DecodedPairs:
+    """Arrays of pair ``index``, decoded at the first call and kept in memory or on disk."""
+
+    def __init__(self, load: Callable[[int], tuple[Pixels, ...]], memory_bytes: int) -> None:
+        self._load = load
+        self._free_bytes = memory_bytes
+        self._kept: dict[int, tuple[Pixels | _RawFile, ...]] = {}
+        self._folder: Path | None = None
+        self._lock = threading.Lock()  # a stream's thread and a direct call to batch may meet here
+
+    def __getitem__(self, index: int) -> tuple[Pixels, ...]:
+        with self._lock:
+            if index not in self._kept:
+                self._kept[index] = self._keep(index, self._load(index))
+            kept = self._kept[index]
+        return tuple(image.mapped() if isinstance(image, _RawFile) else image for image in kept)
+
+    def _keep(self, index: int, decoded: tuple[Pixels, ...]) -> tuple[Pixels | _RawFile, ...]:
+        size = sum(pixels.nbytes for pixels in decoded)
+        if size <= self._free_bytes:
+            self._free_bytes -= size
+            return decoded
+        try:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="indi-crops-"))
+                weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            files = [self._folder / f"{index}-{side}" for side in range(len(decoded))]
+            return tuple(_RawFile.write(file, pixels) for file, pixels in zip(files, decoded, strict=True))
+        except OSError as error:
+            raise DataError(
+                f"decoded images do not fit into {self._folder or tempfile.gettempdir()} ({error}); "
+                "set TMPDIR (on Windows TEMP) to a folder with more space"
+            ) from error
+
+
+def _check_sources(pairs: Sequence[Pair], task: str | None) -> None:
+    with_partner = [pair.name for pair in pairs if pair.degraded is not None]
+    if task is None and len(with_partner) < len(pairs):
+        raise ConfigError(
+            f"{len(pairs) - len(with_partner)} of {len(pairs)} clean images have no degraded one; "
+            "give their folder, or a task that makes them"
+        )
+    if task is not None and with_partner:
+        raise ConfigError(f"task {task!r} makes degraded images, but {with_partner[0]} has one; give one of the two")
+
+
+def _window(pixels: Pixels, top: int, left: int, side: int) -> Pixels:
+    """Return a square of (H, W[, C]), mirrored wherever it goes beyond the image."""
+    rows, columns = (
+        slice(start, start + side) if 0 <= start <= size - side else _mirrored(start, side, size)
+        for start, size in zip((top, left), pixels.shape[:2], strict=True)
+    )
+    return pixels[rows][:, columns]
+
+
+def _mirrored(start: int, side: int, size: int) -> NDArray[np.intp]:
+    """Return the positions within ``size`` that ``side`` positions from ``start`` on show, the edge pixel included."""
+    positions = np.arange(start, start + side) % (2 * size)
+    return np.minimum(positions, 2 * size - 1 - positions)
+
+
+def _turned(pixels: Pixels, turn: int) -> Pixels:
+    """Return (H, W) or (H, W, C) as (C, H, W): turn % 4 quarter turns, after a flip for turns 4 to 7."""
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.rot90(planes[..., ::-1] if turn >= 4 else planes, turn % 4, axes=(1, 2))
+
+
+def _luma(planes: Tensor) -> Tensor:
+    """Return (1, H, W): the luma of RGB planes, the mean of any others."""
+    weights = torch.from_numpy(LUMA_BT601) if len(planes) == 3 else torch.full((len(planes),), 1 / len(planes))
+    return (weights[:, None, None] * planes).sum(dim=0, keepdim=True)
+
+
+def _default_memory_bytes() -> int:
+    return max(_memory_bytes() // 4, 2**30)
+
+
+def _memory_bytes() -> int:
+    """Memory of this machine, or of the container it runs in."""
+    if sys.platform == "win32":
+        return _windows_memory_bytes()
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no container, or one without a limit, which says "max"
+        return total
+
+
+def _windows_memory_bytes() -> int:
+    import ctypes
+
+    class Status(ctypes.Structure):
+        """MEMORYSTATUSEX of the Windows API, its later fields left as room."""
+
+        _fields_ = (
+            ("length", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            ("total", ctypes.c_uint64),
+            ("others", ctypes.c_uint64 * 6),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined,unused-ignore]
+        return 0
+    return int(status.total)

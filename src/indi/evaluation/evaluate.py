@@ -1,0 +1,431 @@
+"""Evaluation: what each number of steps buys, in distortion and in perception."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from indi.models.checkpoint import write_text
+from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
+from indi.report.display import for_display, liveliest_window, stretch_of
+from indi.errors import ConfigError, DataError
+from indi.io import from_unit, to_unit
+from indi.io.atomic import check_place
+from indi.evaluation.means import Row, with_means
+from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
+from indi.metrics.checks import inside
+from indi.metrics.perceptual import inception_features
+from indi.evaluation.ranges import DataRange, check_measure, span_of, warn_of_range
+from indi.report import Strip, draw_curve, row_label, write_report
+from indi.restoration.restorer import Pixels, Restorer, load
+from indi.evaluation.benchmark import find_test_pairs
+from indi.process.walks import Walk
+
+log = logging.getLogger("indi")
+
+STEPS = (1, 2, 5, 10, 20)
+DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)  # of realism, for models that draw: they need one step
+_STRIPS = 3  # images shown in the report
+_CROP = 128  # px, side of what is shown of them
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One image restored one way.
+
+    Attributes:
+        peak: The range that PSNR and SSIM were measured against, in the image's own unit.
+        metrics: Values by name; None where a metric has no meaning for this image, or is infinite.
+        shown: The crop that reports show, and the same of the clean image; None past the first few images.
+        features: Of the image and of the clean one, as ``inception_features`` gives them: what distances of sets
+            compare. Empty unless perceptual metrics are asked for.
+    """
+
+    file: str
+    row: Row
+    network_calls: int
+    seconds: float
+    megapixels: float
+    peak: float
+    metrics: dict[str, float | None]
+    shown: tuple[Pixels, Pixels] | None
+    features: Sequence[Tensor] = ()
+
+
+_DEGRADED = Row(0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A restorer against pairs: what to measure. ``measurements`` measures it, ``table`` sums it up.
+
+    Attributes:
+        restorer: The restorer.
+        pairs: What to restore, and what it should be.
+        source: Where the pairs come from, in words or paths, for the report.
+        task: Makes the degraded images, in its fixed form, seeded by file name; None where they are files.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
+        known_problems: (name, sentence) for each pair that is known not to be usable.
+        steps: Numbers of steps to compare; None is 1 for a model that draws, else ``STEPS``.
+        realism: Of a model that draws: settings of the dial to compare; None is ``DIAL``, or with ``steps`` what a
+            restoration takes when none is asked for.
+        chosen: What to measure where it is not every number of steps at every realism.
+        border: Pixels left out on each side.
+        data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats; "image" is
+            what each clean image spans.
+        times: As ``Restorer.restore``.
+        sampler: As ``Restorer.restore``.
+        seed: As ``Restorer.restore``.
+        strength: As ``Restorer.restore``.
+        perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had.
+    """
+
+    restorer: Restorer
+    pairs: tuple[Pair, ...]
+    source: Mapping[str, str | None]
+    task: str | None = None
+    resample: bool = False
+    known_problems: tuple[tuple[str, str], ...] = ()
+    steps: tuple[int, ...] | None = None
+    realism: tuple[float, ...] | None = None
+    chosen: tuple[Row, ...] | None = None
+    border: int = 0
+    data_range: DataRange = None
+    times: str | Sequence[float] = "uniform"
+    sampler: str | None = None
+    seed: int = 0
+    strength: float = 1.0
+    perceptual: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be measured.
+
+        Raises:
+            ConfigError: There is no step count, or one below 1; or a realism is out of range, or the model has none; or
+                the border or the range is none.
+        """
+        check_measure(self.border, self.data_range)
+        if self.steps is not None and (not self.steps or min(self.steps) < 1):
+            raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
+        if self.realism is not None and not self.realism:
+            raise ConfigError("no realism is named; give numbers from 0 to 1")
+        for row in self.rows():
+            self._walk(row)
+
+    @property
+    def _sampler(self) -> str:
+        return self.sampler or self.restorer.default_sampler
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the ways of restoring that are measured.
+
+        Of a one-step method 1 step, of a list of times as many as it has, else each number of steps; with each realism
+        of a model that draws.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        draws, once = self.restorer.method.draws, self.restorer.method.one_step
+        steps = (1,) if once else tuple(sorted(set(self.steps or ((1,) if draws else STEPS))))
+        if not isinstance(self.times, str):
+            steps = (len(self.times) - 1,)
+        dial: tuple[float | None, ...] = self.realism or (None,)
+        if draws:
+            unasked = DIAL if self.steps is None else (self.restorer.default_realism,)
+            dial = tuple(sorted(set(self.realism or unasked)))
+        return tuple(Row(number, realism) for number in steps for realism in dial)
+
+    def _walk(self, row: Row) -> Walk:
+        return self.restorer.walk(
+            row.steps,
+            samples=None,
+            times=self.times,
+            sampler=self._sampler,
+            strength=self.strength,
+            realism=row.realism,
+        )
+
+    @cached_property
+    def _extra(self) -> tuple[dict[str, Metric], dict[str, Metric]]:
+        return available() if self.perceptual else ({}, {})
+
+    @cached_property
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """(name, sentence) for each pair that cannot be measured; it reads every image when it is first asked for.
+
+        Raises:
+            DataError: That is all of them.
+            MissingExtraError, ModelError: As ``measurements``.
+        """
+        _ = self._extra  # what is missing is said first
+        channels = self.restorer.card.channels
+        read = unusable(self.pairs, channels=channels, resample=self.resample, border=self.border)
+        problems = self.known_problems + read
+        if len(read) == len(self.pairs):
+            raise DataError(to_mend(problems))
+        return problems
+
+    @cached_property
+    def usable(self) -> tuple[Pair, ...]:
+        """The pairs that can be measured, which ``measurements`` measures."""
+        names = {name for name, _ in self.problems}
+        return tuple(pair for pair in self.pairs if pair.name not in names)
+
+    @property
+    def total(self) -> int:
+        """How many measurements there are."""
+        return len(self.usable) * (1 + len(self.rows()))
+
+    def measurements(self) -> Iterator[Measurement]:
+        """Yield one measurement for each image and way of restoring, image by image, the degraded first.
+
+        All images are read before the first restoration, which finds the broken ones; and the clean ones once more, as
+        NIQE needs its model of all of them.
+
+        Raises:
+            MissingExtraError: Perceptual metrics are asked for, and none of their packages can be imported.
+            ModelError: They are asked for, and no weights of any could be had.
+        """
+        perceptual, sets = self._extra
+        pairs = self.usable
+        metrics = with_niqe(METRICS | perceptual, Niqe.fit(self._clean_images()))
+        channels = self.restorer.card.channels
+        # Over the whole set: neighbours are often of one scene.
+        shown = {len(pairs) * number // _STRIPS for number in range(min(_STRIPS, len(pairs)))}
+        warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
+        for index, pair in enumerate(pairs):
+            clean, degraded = load_test_pair(
+                pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
+            )
+            window = liveliest_window(clean, _CROP) if index in shown else None
+            measured = partial(self._measured, pair.name, clean, window, metrics, bool(sets))
+            yield measured(_as_stored(degraded, clean))
+            if clean.shape not in warm:
+                self.restorer.restore(degraded, steps=1)
+                warm.add(clean.shape)
+            for row in self.rows():
+                began = time.perf_counter()
+                *_, last = self.restorer.trajectory(degraded, self._walk(row), seed=self.seed)
+                restored = self.restorer.pixels(last.image, like=clean)
+                seconds = time.perf_counter() - began
+                yield measured(restored, row=row, calls=last.network_calls, seconds=seconds)
+
+    def _clean_images(self) -> Iterator[Tensor]:
+        """Yield each clean image in units of the peak, as a batch of one; say where the peak is far from the image."""
+        largest: dict[str, tuple[float, float]] = {}
+        for pair in self.usable:
+            (clean,) = load_pair(replace(pair, degraded=None), channels=self.restorer.card.channels)
+            largest[pair.name] = float(clean.max()), span_of(clean.dtype)
+            if (peak := self._peak(clean)) > 0:
+                yield _batch(clean) / peak
+        if self.data_range is None:
+            warn_of_range(largest)
+
+    def _peak(self, clean: Pixels) -> float:
+        """Return the range to measure against where that of the image's type is 1."""
+        if self.data_range == "image":
+            unit = to_unit(clean)
+            return float(unit.max() - unit.min())
+        return 1.0 if self.data_range is None else self.data_range / span_of(clean.dtype)
+
+    def _measured(
+        self,
+        file: str,
+        clean: Pixels,
+        window: Any,
+        metrics: Mapping[str, Metric],
+        with_features: bool,
+        image: Pixels,
+        *,
+        row: Row = _DEGRADED,
+        calls: int = 0,
+        seconds: float = 0.0,
+    ) -> Measurement:
+        both, peak = (_batch(image), _batch(clean)), self._peak(clean)
+        values: dict[str, float | None] = dict.fromkeys(metrics)
+        if peak > 0:  # an image of one value has no range of its own
+            measured = measure(*both, border=self.border, data_range=peak, metrics=metrics)
+            values = {name: _finite(value[0]) for name, value in measured.items()}
+        pixels = clean.shape[0] * clean.shape[1] / 1e6
+        shown = None
+        if window is not None:
+            stretch = stretch_of(clean)
+            shown = for_display(image[window], stretch), for_display(clean[window], stretch)
+        features = [
+            inception_features(inside(part, self.border), data_range=peak or 1.0) for part in both if with_features
+        ]
+        own = peak * span_of(clean.dtype)
+        return Measurement(file, row, calls, seconds, pixels, own, values, shown, features)
+
+    def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
+        """Return the content of metrics.json: means over the images by row, and every image's values."""
+        rows: dict[Row, list[Measurement]] = {}
+        for measurement in measurements:
+            rows.setdefault(measurement.row, []).append(measurement)
+        restorer, degraded = self.restorer, rows[_DEGRADED]
+        peaks = [m.peak for m in degraded]
+        table = {
+            "model": restorer.card.name,
+            "method": restorer.card.method.name,
+            "settings": {
+                **self.source,
+                "task": self.task,
+                "images": len(degraded),
+                "not_measured": [name for name, _ in self.problems] or None,
+                "border": self.border,
+                "data_range": self.data_range,
+                "peak": [min(peaks), max(peaks)],
+                "times": self.times,
+                "sampler": self._sampler,
+                "strength": self.strength,
+                "seed": self.seed,
+                "precision": str(restorer.precision).removeprefix("torch."),
+                "device": str(restorer.device),
+            },
+            "degraded": {**dict.fromkeys(degraded[0].metrics), **_of_sets(degraded)},
+            "rows": [
+                {
+                    **_named(row),
+                    "network_calls": some[0].network_calls,
+                    **dict.fromkeys(some[0].metrics),
+                    **_of_sets(some),
+                    "seconds_per_megapixel": sum(m.seconds for m in some) / sum(m.megapixels for m in some),
+                }
+                for row, some in rows.items()
+                if row != _DEGRADED
+            ],
+            "per_image": [{"file": m.file, **_named(m.row), **m.metrics} for some in rows.values() for m in some],
+        }
+        return with_means([table])[0]
+
+    def write(self, out: Path, measurements: Sequence[Measurement]) -> dict[str, Any]:
+        """Write metrics.json, curve.png and report.html into ``out``; return the table."""
+        table = self.table(measurements)
+        strips = self._strips(measurements)
+        write_text(out / "metrics.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
+        draw_curve(table, out / "curve.png")
+        write_report(table, strips, out)
+        return table
+
+    def _strips(self, measurements: Iterable[Measurement]) -> list[Strip]:
+        strips: dict[str, Strip] = {}
+        for m in measurements:
+            if m.shown is not None:
+                image, clean = m.shown
+                strip = strips.setdefault(m.file, Strip(m.file, [], clean))
+                strip.panels.append((row_label(*m.row), image, m.metrics))
+        return list(strips.values())
+
+
+def evaluate(
+    model: Restorer | str | Path,
+    *,
+    clean: str | Path | None = None,
+    degraded: str | Path | None = None,
+    task: str | None = None,
+    resample: bool = False,
+    steps: Sequence[int] | None = None,
+    realism: Sequence[float] | None = None,
+    border: int = 0,
+    data_range: DataRange = None,
+    times: str | Sequence[float] = "uniform",
+    sampler: str | None = None,
+    seed: int = 0,
+    strength: float = 1.0,
+    perceptual: bool = False,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
+
+    Args:
+        model: A restorer, or the shipped name, run folder or model file of one.
+        clean: Folder of clean images; without any folder, a run's own validation pairs.
+        degraded: Folder of degraded images of the same names, or else ``task``.
+        task: Makes the degraded images, in its fixed form.
+        resample: Bring degraded images of a whole-number lower size to the clean grid.
+        steps: Numbers of steps to compare; None is 1 for a model that draws, else 1, 2, 5, 10 and 20.
+        realism: Of a model that draws: settings of the dial to compare; None is 0, 0.25, 0.5, 0.75 and 1, or with
+            ``steps`` what a restoration takes when none is asked for.
+        border: Pixels left out on each side.
+        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats; "image" is what each clean image
+            spans.
+        times: As ``Restorer.restore``.
+        sampler: As ``Restorer.restore``.
+        seed: As ``Restorer.restore``.
+        strength: As ``Restorer.restore``.
+        perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had. It needs
+            ``indi[perceptual]``; the first use of all but ST-LPIPS fetches standard weights from the network.
+        out: Folder for metrics.json, curve.png and report.html.
+
+    Raises:
+        ConfigError, DataError, ImageError: The options or any of the pairs do not fit. Every image is read before the
+            first restoration.
+        IndiError: ``out`` cannot be written, which is said before any work too.
+        ModelError: There is no such model, or no weights of any perceptual metric could be had.
+        MissingExtraError: Perceptual metrics are asked for, and none of their packages can be imported.
+    """
+    if out is not None:
+        check_place(Path(out))
+    restorer = model if isinstance(model, Restorer) else load(model)
+    run = None if isinstance(model, Restorer) else model
+    found = find_test_pairs(
+        run,
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        channels=restorer.card.channels,
+        apart=restorer.card.apart,
+        resample=resample,
+    )
+    evaluation = Evaluation(
+        restorer,
+        *found,
+        steps=None if steps is None else tuple(steps),
+        realism=None if realism is None else tuple(realism),
+        border=border,
+        data_range=data_range,
+        times=times,
+        sampler=sampler,
+        strength=strength,
+        seed=seed,
+        perceptual=perceptual,
+    )
+    if evaluation.problems:
+        raise DataError(to_mend(evaluation.problems))
+    measurements = list(evaluation.measurements())
+    return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
+
+
+def _named(row: Row) -> dict[str, Any]:
+    """Return how a row is told apart in metrics.json: a realism only where the model draws."""
+    return {name: value for name, value in row._asdict().items() if value is not None}
+
+
+def _of_sets(row: Sequence[Measurement]) -> dict[str, float | None]:
+    """Return the distances of the set of images from the clean one, where they are asked for."""
+    if not row[0].features:
+        return {}
+    sets = [torch.cat(part) for part in zip(*(m.features for m in row), strict=True)]
+    return {name: _finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
+
+
+def _finite(value: float | None) -> float | None:
+    """Return None for the infinite PSNR of identical images: JSON has no infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _as_stored(image: Pixels, clean: Pixels) -> Pixels:
+    """Return an image in the type of the clean one, as it would be written to a file."""
+    return image if image.dtype == clean.dtype else from_unit(to_unit(image), clean.dtype)
+
+
+def _batch(image: Pixels) -> Tensor:
+    return torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image)), -1, 0).copy())[None]

@@ -1,0 +1,135 @@
+"""A model as one ONNX file, for onnxruntime, OpenVINO and whatever else reads ONNX.
+
+The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
+sees the degraded image too. One that draws (method distributional) has two inputs more, F(state, noise, realism, t):
+standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The walk
+stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's metadata under
+``indi``.
+"""
+
+import copy
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from indi.errors import ConfigError, MissingExtraError
+from indi.io import atomic
+from indi.models.checkpoint import Model
+from indi.process.objectives import Draw
+
+SUFFIX = ".onnx"
+METADATA = "indi"
+_NUMBERS = ("realism", "t")  # inputs with one number an image
+
+
+class _Estimate(nn.Module):
+    """The estimate of clean as one module: the network, and what it is added to or multiplied with."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(model.network).float().cpu().eval()
+        self.method = model.card.method.build()
+
+    @property
+    def names(self) -> list[str]:
+        """What ``forward`` takes, in its order."""
+        images = ["state", *(["degraded"] if self.method.conditioned else [])]
+        return [*images, *(["noise", "realism"] if self.method.draws else []), "t"]
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        named = dict(zip(self.names, inputs, strict=True))
+        draw = Draw(named["noise"], named["realism"]) if self.method.draws else None
+        state = named["state"]
+        return self.method.estimate(self.network, state, named.get("degraded", state), named["t"], draw)
+
+
+def export(model: Model, path: str | Path) -> None:
+    """Write a model as an ONNX file; whole or not at all.
+
+    Args:
+        model: The model.
+        path: The file, NAME.onnx.
+
+    Raises:
+        ConfigError: The name has another suffix.
+        ImageError: The file cannot be written.
+        MissingExtraError: onnx or onnxscript cannot be imported.
+    """
+    path = Path(path)
+    if path.suffix.lower() != SUFFIX:
+        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}")
+    _check_extra()
+    estimate = _Estimate(model)
+    # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for
+    # each input: of the same one twice the exporter makes one.
+    images = (2, model.card.channels, 45, 53)
+    shapes = {name: (2,) if name in _NUMBERS else images for name in estimate.names}
+    free = torch.export.Dim.DYNAMIC
+    with _quiet():
+        program: Any = torch.onnx.export(
+            estimate,
+            tuple(map(torch.rand, shapes.values())),
+            input_names=estimate.names,
+            output_names=["clean"],
+            dynamic_shapes=(tuple(dict.fromkeys((0, *range(2, len(s))), free) for s in shapes.values()),),
+            dynamo=True,
+            verbose=False,
+        )
+        program.model.metadata_props[METADATA] = json.dumps(about(model))
+        with atomic(path) as temporary:
+            program.save(temporary, external_data=False)
+
+
+def about(model: Model) -> dict[str, Any]:
+    """Return what whoever walks with the exported file needs to know.
+
+    ``halo`` and ``stride`` are of the network: pixels that a tile must see around it, and what its corner must be a
+    multiple of; a null halo means that the network looks at the whole image. With ``normalisation`` intensities go in
+    as (degraded - offset) / scale and come out by the scale and offset of clean. ``draws`` says whether it takes noise
+    and a realism; its walk has no other noise. ``licence`` is that of the weights, where they have terms of their own.
+    """
+    card = model.card
+    return {
+        "name": card.name,
+        "task": card.task,
+        "channels": card.channels,
+        "method": card.method.name,
+        "epsilon": card.method.epsilon,
+        "noise": card.method.noise,
+        "conditioned": card.method.build().conditioned,
+        "draws": card.method.build().draws,
+        "halo": model.network.halo,
+        "stride": model.network.stride,
+        "normalisation": None if card.normalisation is None else card.normalisation.model_dump(mode="json"),
+        "licence": card.licence,
+    }
+
+
+def _check_extra() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(f"exporting needs {error.name}; install indi[export]") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what the exporter says of torchvision, deprecations and its progress."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,41 @@
+"""Image files to arrays and back, with type, alpha and metadata kept."""
+
+from indi.io.atomic import atomic, write_atomic
+from indi.io.convert import fit_channels, from_unit, to_unit
+from indi.io.files import (
+    READABLE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    find_images,
+    read,
+    read_header,
+    read_headers,
+    read_picture,
+    write,
+)
+from indi.io.formats.tags import orientation
+from indi.io.formats.zarr_stack import is_zarr
+from indi.io.image import MAX_CHANNELS, MAX_PIXELS, Header, Image, Metadata, Resolution
+
+__all__ = [
+    "MAX_CHANNELS",
+    "MAX_PIXELS",
+    "READABLE_SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Header",
+    "Image",
+    "Metadata",
+    "Resolution",
+    "atomic",
+    "find_images",
+    "fit_channels",
+    "from_unit",
+    "is_zarr",
+    "orientation",
+    "read",
+    "read_header",
+    "read_headers",
+    "read_picture",
+    "to_unit",
+    "write",
+    "write_atomic",
+]

@@ -1,0 +1,1 @@
+"""Models as files: checkpoints, those that ship, and the hub."""

@@ -1,0 +1,150 @@
+"""The models that come with the package: which there are, where they lie, which one a file asks for.
+
+A model is NAME.safetensors; what its data were, how it was trained and what was measured stand in NAME.json beside it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indi.errors import ConfigError, ImageError, ModelError
+from indi.io import Header, read_headers
+from indi.models.checkpoint import MODEL_FILE, Card, Model, read_card
+from indi.models.hub import fetch, is_on_hub
+from indi.process.walks import DEFAULT_REALISM
+
+WEIGHTS = Path(__file__).parent / "weights"
+FREE = "MIT"  # the terms of weights that may be used for anything, as an SPDX expression
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the shipped models, sorted: weights that nothing is said of are not shipped."""
+    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors") if file.with_suffix(".json").exists())
+
+
+def shipped_file(name: str) -> Path:
+    """Return where the shipped model of a name lies."""
+    return WEIGHTS / f"{name}.safetensors"
+
+
+def find_model(model: str | Path) -> Path:
+    """Return where a model lies: a shipped one by its name, one of the hub fetched, any other by its path.
+
+    A ``Path`` is never a name, and nor is ``./NAME``.
+
+    Raises:
+        ModelError: The name of a shipped model is that of a run or a file here too; or as ``hub.fetch``.
+        MissingExtraError: As ``hub.fetch``.
+    """
+    if is_on_hub(model):
+        return fetch(str(model))
+    path = Path(model)
+    if isinstance(model, Path) or model not in shipped_names():
+        return path
+    if path.is_file() or (path / MODEL_FILE).exists():
+        advice = f"give ./{model} for the one here, or rename that for the other"
+        raise ModelError(f"{model}: names a pretrained model and one in this folder; {advice}")
+    return shipped_file(model)
+
+
+def existing_model(model: str | Path) -> Path:
+    """Return where a model lies, as ``find_model``.
+
+    Raises:
+        ModelError: Nothing lies there; the message says where a model can come from.
+        MissingExtraError: As ``hub.fetch``.
+    """
+    path = find_model(model)
+    if not path.exists():
+        raise ModelError(f"{model}: no such run folder or model file; {advice()}")
+    return path
+
+
+def advice() -> str:
+    """Return in words where a model can come from."""
+    names = ", ".join(shipped_names())
+    return f"train one with indi train{f', or name one that comes with indi: {names}' if names else ''}"
+
+
+def shipped_models() -> list[dict[str, Any]]:
+    """Return what is known of each shipped model, by name: its card in short, and all that NAME.json says.
+
+    Raises:
+        ModelError: One is damaged.
+    """
+    return [_known(read_card(shipped_file(name)), name) for name in shipped_names()]
+
+
+def best_steps(model: str | Path) -> int | None:
+    """Return the steps that a shipped model is at its best with, None where nothing is said of them."""
+    return _said(str(model)).get("steps") if str(model) in shipped_names() else None
+
+
+def best_realism(model: str | Path) -> float:
+    """Return the realism that a shipped model is at its best with, that of all models where nothing is said of it."""
+    known = _said(str(model)) if str(model) in shipped_names() else {}
+    return float(known.get("best_realism", DEFAULT_REALISM))
+
+
+def usual_way(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a shipped model restores unless asked otherwise, as its figures name it: steps, and its realism."""
+    realism = {} if about.get("realism") is None else {"realism": about.get("best_realism", DEFAULT_REALISM)}
+    return {"steps": about["steps"], **realism}
+
+
+def about_weights(model: Model) -> dict[str, Any] | None:
+    """Return what is known of a model if it is a shipped one, told by its name and its weights."""
+    name = model.card.name
+    if name not in shipped_names() or _said(name)["fingerprint"] != model.fingerprint():
+        return None  # a run may be called so too
+    return _known(model.card, name)
+
+
+def _known(card: Card, name: str) -> dict[str, Any]:
+    short: dict[str, Any] = {"task": card.task, "channels": card.channels, "size": card.network.size}
+    dial = [0, 1] if card.method.build().draws else None
+    short |= {"realism": dial, "licence": card.licence, "license": card.licence}
+    return {"name": name, **short, **_said(name)}
+
+
+def _said(name: str) -> dict[str, Any]:
+    """Return what NAME.json says."""
+    said: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    return said
+
+
+def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str]:
+    """Return the shipped model for files of which no more is known than what they are, and why it is this one.
+
+    super-resolve-4x where they are to be enlarged so many times; photo where all are of 8 bit, gray or in colour. Files
+    that cannot be read have no say, unless there are no others.
+
+    Raises:
+        ConfigError: Nothing says what is wrong with them; the message names the choices.
+        ImageError: None can be read.
+    """
+    names, says = shipped_names(), ""
+    headers, errors = _headers(files)
+    if errors and not headers:
+        raise errors[0]
+    if enlarged == 4 and "super-resolve-4x" in names:
+        return "super-resolve-4x", "since these are to be enlarged 4 times"
+    if enlarged == 1 and "photo" in names:
+        if headers and all(header.dtype == np.uint8 and header.channels in (1, 3) for header in headers):
+            return "photo", "for photographs of 8 bit: noise, JPEG, a little blur"
+        says = "photo is for gray or colour of 8 bit: "
+    raise ConfigError(f"{says}say with --model which restorer fits these images: {advice()}")
+
+
+def _headers(files: Sequence[Path]) -> tuple[list[Header], list[ImageError]]:
+    """Return the headers of each file that can be read, and why the others cannot be."""
+    headers, errors = [], []
+    for file in files:
+        try:
+            headers += read_headers(file)
+        except ImageError as error:
+            errors.append(error)
+    return headers, errors

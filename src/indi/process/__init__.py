@@ -1,0 +1,1 @@
+"""The mathematics: path, objectives, methods, samplers and noise."""

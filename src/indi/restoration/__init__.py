@@ -1,0 +1,1 @@
+"""Restoring: arrays, files, stacks and clusters."""

@@ -1,0 +1,360 @@
+"""Restore or degrade files and folders: what is read, what is written, and what failed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from indi.data import enlarge
+from indi.degradations import degradation, seed_for
+from indi.errors import ConfigError, DeviceError, ImageError, IndiError
+from indi.io import Image, from_unit, read, to_unit, write
+from indi.io.files import check_format
+from indi.io.formats.enlarged import enlarged
+from indi.io.formats.zarr_stack import SUFFIXES as ZARR_SUFFIXES
+from indi.io.manifest import Archive
+from indi.io.maps import of_map
+from indi.io.stacks import is_stack
+from indi.process.walks import Walk
+from indi.restoration import stacks
+from indi.restoration.inputs import Job, plan
+from indi.restoration.restorer import Pixels, Restorer, subject
+from indi.restoration.stacks import StackJob, deciding, restore_stack
+from indi.restoration.tiling import is_out_of_memory
+from indi.restoration.uncertainty import Calibration, maps, names
+from indi.version import __version__
+
+__all__ = ["Job", "Outcome", "Restoration", "clashes", "degrade_files", "plan", "restore_files"]
+
+_TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: the files written, or the error.
+
+    Attributes:
+        source: The input.
+        written: The files; with ``kept`` those that an earlier command has written, the same.
+        error: Why there are none.
+        kept: Nothing was left to do.
+    """
+
+    source: Path
+    written: tuple[Path, ...] = ()
+    error: IndiError | None = None
+    kept: bool = False
+
+
+def parted(path: Path) -> tuple[str, str]:
+    """Return the name of a file and its suffix, which may be of two parts, such as .ome.tif."""
+    stem, suffix = path.stem, path.suffix
+    return (stem[:-4], stem[-4:] + suffix) if stem.lower().endswith(".ome") and len(stem) > 4 else (stem, suffix)
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What is asked of every file: how it is restored, and what is written.
+
+    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, on the scale where
+    the type's range is 1, NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, and
+    NAME_invented.tif (uncertainty.py). Alpha, colour profile and EXIF go over unchanged.
+
+    Attributes:
+        steps: As ``Restorer.restore``, and so are samples, seed, times, sampler, strength and realism.
+        enlarged: How many times each image is enlarged first.
+        axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
+        quality: Of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file.
+        overwrite: Write over files that are there, whoever made them; never over an input.
+    """
+
+    steps: int | None = None
+    samples: int | None = None
+    seed: int = 0
+    times: str | tuple[float, ...] = "uniform"
+    sampler: str | None = None
+    enlarged: int = 1
+    axes: str | None = None
+    strength: float = 1.0
+    realism: float | None = None
+    quality: int | None = None
+    overwrite: bool = False
+
+    def how(self, restorer: Restorer) -> Walk:
+        """Return the walk.
+
+        Raises:
+            ConfigError: The options are not ones there are.
+        """
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality is {self.quality}; JPEG has qualities from 1 to 100")
+        return restorer.walk(
+            self.steps,
+            samples=self.samples,
+            times=self.times,
+            sampler=self.sampler,
+            strength=self.strength,
+            realism=self.realism,
+        )
+
+    def calibration(self, restorer: Restorer) -> Calibration | None:
+        """Return the calibration that fits, if there is one."""
+        return None if self.samples is None else restorer.calibration_for(self.how(restorer), self.samples)
+
+    def archive(self, restorer: Restorer, calibration: Calibration | None) -> Archive:
+        """Return what is known of earlier commands like this."""
+        asked = deciding(restorer, self.how(restorer), self.samples, self.seed, calibration)
+        asked |= {"enlarged": self.enlarged, "axes": self.axes}
+        if self.quality is not None:  # what older manifests do not know
+            asked["quality"] = self.quality
+        return Archive(asked)
+
+    def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
+        """Return the files that a job writes."""
+        if self.samples is None:
+            return [job.target]
+        stem, suffix = parted(job.target)
+        stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
+        for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
+            is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))
+            stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
+        return [job.target.with_name(name) for name in stems]
+
+    def stack(self, job: Job, restorer: Restorer, calibration: Calibration | None) -> StackJob:
+        """Return the restoration of a job whose file is a stack.
+
+        Raises:
+            ImageError: Stacks are not enlarged.
+        """
+        if self.enlarged != 1:
+            raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
+        targets = tuple(self.targets(job, calibration))
+        how, card = self.how(restorer), restorer.card
+        return StackJob(
+            job.source, targets, how, self.samples, self.seed, calibration, card.channels, self.axes, card.apart
+        )
+
+    def images(
+        self,
+        restorer: Restorer,
+        image: Image,
+        calibration: Calibration | None,
+        progress: Callable[[float], None] | None,
+    ) -> list[Image]:
+        """Return what an image becomes, in the order of ``targets``."""
+        image = self.enlarge(image)
+        pixels = restorer.restore(
+            image.pixels,
+            steps=self.steps,
+            samples=self.samples,
+            seed=self.seed,
+            times=self.times,
+            sampler=self.sampler,
+            strength=self.strength,
+            realism=self.realism,
+            progress=progress,
+        )
+        return self.results(restorer, image, pixels, calibration)
+
+    def enlarge(self, image: Image) -> Image:
+        """Return the image as it is restored."""
+        alpha = None if image.alpha is None else enlarge(image.alpha, self.enlarged)
+        metadata = enlarged(image.metadata, self.enlarged)
+        if self.quality is not None:
+            metadata = replace(metadata, quality=self.quality)
+        return replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha, metadata=metadata)
+
+    def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
+        """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``."""
+        if self.samples is None:
+            return [_like(image, pixels)]
+        planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
+        found = maps(planes, restorer.least_spread, calibration)
+        found["mean"] = from_unit(found["mean"], pixels.dtype)
+        shown = [np.moveaxis(each, 0, -1) if len(each) > 1 else each[0] for each in found.values()]
+        return [_like(image, result) for result in (*pixels, *shown)]
+
+
+def restore_files(
+    restorer: Restorer,
+    jobs: Sequence[Job],
+    *,
+    progress: Callable[[float], None] | None = None,
+    is_noted: bool = True,
+    **options: Any,
+) -> Iterator[Outcome]:
+    """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
+
+    A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten, nor, unless
+    that is asked for, a file that no such command made. Of several files, those that an earlier command has restored in
+    just this way are kept (archive.py).
+
+    Args:
+        restorer: The restorer.
+        jobs: What to restore.
+        progress: Called tile by tile with the share of the image at hand that is done.
+        is_noted: Note in the folders of the results what is made; False where somebody else does.
+        options: Those of ``Restoration``.
+
+    Raises:
+        ConfigError: The options are not ones there are.
+    """
+    asked = Restoration(**options)
+    asked.how(restorer)
+    calibration = asked.calibration(restorer)
+    return _work(
+        jobs,
+        lambda job: asked.targets(job, calibration),
+        lambda image, source: asked.images(restorer, image, calibration, progress),
+        lambda job, note: restore_stack(
+            restorer, asked.stack(job, restorer, calibration), progress=progress, before_writing=note
+        ),
+        asked.archive(restorer, calibration) if is_noted else None,
+        overwrite=asked.overwrite,
+    )
+
+
+def clashes(jobs: Sequence[Job], asked: Restoration, calibration: Calibration | None) -> dict[Job, ImageError]:
+    """Return the jobs that would write over an input or over each other's files, with what is to be said."""
+    inputs, folders = _inputs(jobs)
+    taken: set[Path] = set()
+    found: dict[Job, ImageError] = {}
+    for job in jobs:
+        for path in [] if job.error else asked.targets(job, calibration):
+            if _identity(path) in inputs or path in taken or _touches(path, folders):
+                message = f"{path}: is an input or is written for another; choose another --out"
+                found.setdefault(job, ImageError(message))
+            taken.add(path)
+    return found
+
+
+def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0, overwrite: bool = False) -> Iterator[Outcome]:
+    """Degrade file by file in the task's fixed form, and yield what became of each, as ``restore_files``.
+
+    Each file is degraded as in an evaluation: what is drawn depends on the seed and on the file's name
+    without suffix alone. Integers are then clipped and rounded to their type; alpha, profile and EXIF stay.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    degrade = degradation(task).test
+
+    def degraded(image: Image, source: Path) -> list[Image]:
+        generator = torch.Generator().manual_seed(seed_for(source.stem, seed))
+        planes = torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image.pixels)), -1, 0).copy())
+        values = np.moveaxis(degrade(planes, generator).numpy(), 0, -1)
+        metadata = replace(image.metadata, quality=None)  # a degraded image is to show its degradation alone
+        pixels = from_unit(values.reshape(image.pixels.shape), image.pixels.dtype)
+        return [replace(image, pixels=pixels, metadata=metadata)]
+
+    archive = Archive({"indi": __version__, "task": task, "seed": seed})
+    return _work(jobs, lambda job: [job.target], degraded, archive=archive, overwrite=overwrite)
+
+
+def _work(
+    jobs: Sequence[Job],
+    targets: Callable[[Job], list[Path]],
+    make: Callable[[Image, Path], list[Image]],
+    make_stack: Callable[[Job, Callable[[], None]], None] | None = None,
+    archive: Archive | None = None,
+    *,
+    overwrite: bool = True,
+) -> Iterator[Outcome]:
+    """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
+    taken, folders = _inputs(jobs)
+    for job in jobs:
+        try:
+            if job.error is not None:
+                raise job.error
+            paths = targets(job)
+            for path in paths:
+                if _identity(path) in taken or _touches(path, folders):
+                    raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
+            kept = archive is not None and len(jobs) > 1 and archive.has(job.source, paths)
+            if archive is not None and not kept and not overwrite:
+                archive.check(job.source, paths)
+            if not kept:
+                with subject(str(job.source)):
+                    _make(job, paths, make, make_stack, archive)
+            taken.update(_identity(path) for path in paths)
+            if archive is not None and not kept:
+                archive.add(job.source, paths)
+        except ConfigError:
+            raise
+        except IndiError as error:
+            yield Outcome(job.source, error=error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            advice = "cut the image, or free memory"
+            yield Outcome(job.source, error=DeviceError(f"{job.source}: does not fit in memory; {advice}"))
+        else:
+            yield Outcome(job.source, tuple(paths), kept=kept)
+
+
+def _make(
+    job: Job,
+    paths: Sequence[Path],
+    make: Callable[[Image, Path], list[Image]],
+    make_stack: Callable[[Job, Callable[[], None]], None] | None,
+    archive: Archive | None,
+) -> None:
+    """Read, make and write one file; what would be refused in the end is refused before the work."""
+
+    def note() -> None:
+        if archive is not None:
+            archive.begin(job.source, paths)
+
+    if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
+        make_stack(job, note)
+        return
+    image = read(job.source)
+    check_format(paths[0], image)
+    with _named(job.source):
+        made = make(image, job.source)
+    note()
+    for path, result in zip(paths, made, strict=True):
+        write(path, result)
+
+
+@contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Put the file's name before what its pixels are refused for; a wrong option is not about one file."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except IndiError as error:
+        raise ImageError(f"{source}: {error}") from error
+
+
+def _inputs(jobs: Sequence[Job]) -> tuple[set[tuple[int, int] | None], list[Path]]:
+    """Return what tells the inputs apart, and those of them that are folders."""
+    identities: set[tuple[int, int] | None] = {_identity(job.source) for job in jobs}
+    return identities - {None}, [job.source.resolve() for job in jobs if job.source.is_dir()]
+
+
+def _touches(path: Path, folders: Sequence[Path]) -> bool:
+    """Return whether a place is one of the folders, within one, or around one."""
+    place = path.resolve()
+    return any(place.is_relative_to(folder) or folder.is_relative_to(place) for folder in folders)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file apart whatever its name, through links and on disks that ignore case."""
+    try:
+        status = path.stat()
+    except OSError:  # not there, so nothing to lose
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _like(image: Image, pixels: Pixels) -> Image:
+    """Return the image with new pixels; a map of another type than the image keeps what is true of it."""
+    if pixels.dtype == image.pixels.dtype:
+        return replace(image, pixels=pixels)
+    return Image(pixels, None, of_map(image.metadata))

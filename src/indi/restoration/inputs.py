@@ -1,0 +1,143 @@
+"""What files and folders are to be worked on, and where the results go."""
+
+import glob
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indi.data import few
+from indi.errors import ConfigError, ImageError, IndiError
+from indi.io import READABLE_SUFFIXES, WRITABLE_SUFFIXES, find_images, is_zarr
+from indi.io.formats.zarr_stack import SUFFIXES as ZARR_SUFFIXES
+from indi.io.manifest import results_in
+
+log = logging.getLogger("indi")
+
+_KINDS = 8  # of files, named in a line, and files of a kind
+# Of images that are not written here: whoever names one means a file.
+FOREIGN_SUFFIXES = frozenset((".bmp", ".gif", ".jp2", ".heic", ".jxl"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to work on: where it is, and the file to write (samples add to its name).
+
+    A folder that cannot be used is a job too, with the error, so that it is reported among the rest.
+    """
+
+    source: Path
+    target: Path
+    error: IndiError | None = None
+
+
+def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = False) -> list[Job]:
+    """Return the jobs for files and folders: outputs keep the inputs' names.
+
+    What earlier commands made of files beside it is no input, unless it is named itself.
+
+    Args:
+        inputs: Image files; folders whose images are meant; or patterns of such, which shells of Windows leave as they
+            are.
+        out: A folder; or, with an image suffix and one input file, the file to write.
+        recursive: Take the folders below too, and keep the tree of them.
+
+    Raises:
+        ConfigError: Nothing to do, a kind of file that is not written, or two inputs would be written to one file.
+    """
+    out = Path(out)
+    found: list[tuple[Path, Path]] = []  # inputs, and the folders of their results
+    unusable: list[Job] = []
+    for item in (path for each in inputs for path in expanded(Path(each))):
+        if not item.is_dir() or is_zarr(item):
+            found.append((item, out))
+            continue
+        for folder in _tree(item, out) if recursive else [item]:
+            try:
+                images = _images(folder, recursive=recursive)
+            except ImageError as error:
+                if folder == item:  # others need not hold any
+                    unusable.append(Job(item, out, error))
+                continue
+            found += [(image, out / folder.relative_to(item)) for image in images]
+    if recursive and found:  # the images may all lie in folders below
+        unusable = [job for job in unusable if not any(source.is_relative_to(job.source) for source, _ in found)]
+    if not found and not unusable:
+        raise ConfigError("no input; give image files or folders")
+    if out.suffix.lower() in FOREIGN_SUFFIXES and not out.is_dir():
+        raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
+    names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
+    names_a_volume = out.suffix.lower() in ZARR_SUFFIXES
+    if len(found) == 1 and (names_a_file or names_a_volume):
+        return [Job(found[0][0], out), *unusable]
+    jobs = [Job(source, folder / _name_of(source)) for source, folder in found]
+    for target, count in Counter(job.target for job in jobs).most_common(1):
+        if count > 1:
+            message = f"{count} inputs are named {target.name} and would be written to one file"
+            raise ConfigError(f"{message}; give them one at a time")
+    return jobs + unusable
+
+
+def expanded(item: Path) -> list[Path]:
+    """Return what a pattern stands for; itself, where it is none, or nothing matches."""
+    if not glob.has_magic(str(item)) or item.exists():
+        return [item]
+    matches = glob.glob(str(item), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
+    return sorted(map(Path, matches)) or [item]
+
+
+def _tree(folder: Path, out: Path) -> Iterator[Path]:
+    """Yield a folder and those below it, but hidden ones, volumes, links, and that of the results."""
+    yield folder
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:  # said where its images are looked for
+        return
+    for path in below:
+        if not path.is_symlink() and not is_zarr(path) and path.resolve() != out.resolve():
+            yield from _tree(path, out)
+
+
+def _images(folder: Path, *, recursive: bool) -> list[Path]:
+    """Return the images of a folder; say what of it is passed over, which would be missed later.
+
+    Raises:
+        ImageError: There are none.
+    """
+    made = results_in(folder)
+    try:
+        kinds: dict[str, list[str]] = {}
+        for path in sorted(folder.iterdir()):
+            if kind := "made by indi" if path.name in made else _kind(path, recursive=recursive):
+                kinds.setdefault(kind, []).append(path.name)
+    except OSError:  # said where the images are looked for
+        kinds = {}
+    if kinds:
+        most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))[:_KINDS]
+        named = ", ".join(f"{len(names)} {kind} ({few(names, shown=_KINDS)})" for kind, names in most)
+        log.info("%s: passed over: %s%s", folder, named, ", …" if len(kinds) > _KINDS else "")
+    return [image for image in find_images(folder, volumes=True) if image.name not in made]
+
+
+def _kind(path: Path, *, recursive: bool) -> str:
+    """Return what to call what is passed over; nothing where it is an image, hidden, or looked into."""
+    if path.name.startswith(".") or is_zarr(path):
+        return ""
+    if path.is_dir():
+        return "" if recursive and not path.is_symlink() else "folder"
+    if not path.exists():
+        return "link to nowhere"
+    suffix = path.suffix.lower()
+    return "" if suffix in READABLE_SUFFIXES else suffix or "file without suffix"
+
+
+def _name_of(source: Path) -> str:
+    """Return what a result is called: as the input, and a volume inside of another so that its kind is seen.
+
+    Of a kind that is not written it becomes a PNG, which holds all of it.
+    """
+    if source.suffix.lower() in READABLE_SUFFIXES - WRITABLE_SUFFIXES:
+        return f"{source.stem}.png"
+    is_bare = is_zarr(source) and source.suffix.lower() not in ZARR_SUFFIXES
+    return f"{source.name}{ZARR_SUFFIXES[0]}" if is_bare else source.name

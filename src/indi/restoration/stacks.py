@@ -1,0 +1,321 @@
+"""Restore stacks, picture by picture, and pictures that memory does not hold, tile by tile.
+
+What is done is kept in a hidden folder beside the result until all of it is there: the same command goes on after an
+interruption, and a manifest says what was asked for, so that nothing is mixed.
+"""
+
+import hashlib
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from indi.errors import ImageError, IndiError, ShapeError
+from indi.io import from_unit, to_unit
+from indi.io.manifest import state_of
+from indi.io.region import Box, cores
+from indi.io.stacks import ReadRows, Stack, open_stack
+from indi.models.checkpoint import write_text
+from indi.process.walks import Walk
+from indi.restoration.restorer import Pixels, Restorer
+from indi.restoration.state import Canvas
+from indi.restoration.tiling import part_of
+from indi.restoration.uncertainty import MARGIN, Calibration, maps, names
+from indi.version import __version__
+
+log = logging.getLogger("indi")
+
+MANIFEST = "manifest.json"
+IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
+_BAND = 256  # rows that are worked on at a time where a picture is read through
+
+
+@dataclass(frozen=True, eq=False)  # a key by itself: what a calibration holds has no hash
+class StackJob:
+    """The restoration of a TIFF file or a Zarr volume: begun, then picture after picture, then finished.
+
+    Pictures may be restored in any order, by several processes and more than once; each is whole or not there.
+
+    Attributes:
+        source: The file.
+        targets: The file to write; with ``samples`` one for each, then their maps (uncertainty.py): the mean, and the
+            others in float32, on the scale where the type's range is 1.
+        how: The walk.
+        samples: How many restorations of each picture; None is one.
+        seed: Of the noise, which differs from picture to picture.
+        calibration: That fits these restorations.
+        channels: Of the model; those of a stack that has as many are restored together.
+        axes: Of the stack, where they are given.
+        apart: Whether its channels are pictures of their own, by the model's card.
+    """
+
+    source: Path
+    targets: tuple[Path, ...]
+    how: Walk
+    samples: int | None
+    seed: int
+    calibration: Calibration | None = None
+    channels: int = 1
+    axes: str | None = None
+    apart: bool = False
+
+    def opened(self) -> Stack:
+        """Open the file.
+
+        Raises:
+            ConfigError, ImageError, MissingExtraError: As ``open_stack``.
+        """
+        return open_stack(self.source, channels=self.channels, axes=self.axes, apart=self.apart)
+
+    @property
+    def work(self) -> Path:
+        """The folder of what is done so far, of this source into this target and no other."""
+        target = self.targets[0]
+        mark = hashlib.sha256(f"{self.source.resolve()}\0{target.name}".encode(errors="surrogateescape")).hexdigest()[
+            :12
+        ]
+        return target.parent / f".{target.name}-{mark}.indi"
+
+    def begin(self, restorer: Restorer) -> list[int]:
+        """Return the pictures that are to be restored, after what another command left is cleared away.
+
+        Raises:
+            ImageError: The file is damaged or cut short, or a target is of another kind.
+        """
+        with self.opened() as stack:
+            for target in self.targets:
+                if target.suffix.lower() not in stack.suffixes:
+                    suffix = stack.suffixes[0]
+                    raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
+            if stack.headers[0].channels == 1 < restorer.card.channels and not self.apart:
+                log.warning(
+                    "warning: %s: its pictures have 1 channel and are restored alone, as gray, by a model of %d; where "
+                    "some belong together, say so by --axes, such as CYX",
+                    self.source.name,
+                    restorer.card.channels,
+                )
+            _begin(self.work, self._manifest(restorer))
+            for place, target in enumerate(self.targets):
+                if target.is_dir() and not self._written(place).exists():
+                    self.abandon()
+                    raise ImageError(f"{target}: is there already; remove it, or choose another --out")
+            return [number for number in range(len(stack.headers)) if not self._is_done(stack, number)]
+
+    def restore(
+        self, restorer: Restorer, stack: Stack, number: int, *, progress: Callable[[float], None] | None = None
+    ) -> None:
+        """Restore one picture of the opened file.
+
+        Raises:
+            ImageError: The picture is damaged or does not fit the model, or the disk is full.
+            ConfigError: As ``Restorer.restore``.
+        """
+        try:
+            _restore_picture(restorer, stack, number, self, progress)
+        except (ImageError, ShapeError) as error:
+            raise ImageError(f"{self.source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
+
+    def finish(self) -> None:
+        """Write the targets from the pictures that are done.
+
+        Raises:
+            ImageError: They cannot be written.
+        """
+        with self.opened() as stack:
+            for place, target in enumerate(self.targets):
+                if target.exists() and self._written(place).exists():  # before an interruption
+                    continue
+                is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
+                dtype = np.float32 if is_map else None
+                stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
+                self._written(place).touch()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _written(self, place: int) -> Path:
+        """Return the file that says that a target is written."""
+        return self.work / f"target-{place}.written"
+
+    def abandon(self) -> None:
+        """Clear the work folder away after a failure, unless a picture in it is done."""
+        if self.work.is_dir() and not any(path.suffix == "" for path in self.work.iterdir()):
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def _is_done(self, stack: Stack, number: int) -> bool:
+        """Return whether the files of a picture are there, and whole."""
+        header = stack.headers[number]
+        values = header.height * header.width * header.channels
+        for place in range(len(self.targets)):
+            is_map = self.samples is not None and place > self.samples
+            file = _file(self.work, number, place)
+            if not file.exists() or file.stat().st_size != values * (4 if is_map else header.dtype.itemsize):
+                return False
+        return True
+
+    def _manifest(self, restorer: Restorer) -> dict[str, Any]:
+        """Return all that decides the result."""
+        return {
+            "source": [self.source.name, *state_of(self.source)],
+            "axes": self.axes,
+            "apart": self.apart,
+            **deciding(restorer, self.how, self.samples, self.seed, self.calibration),
+        }
+
+
+def deciding(
+    restorer: Restorer, how: Walk, samples: int | None, seed: int, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Return all that decides how any file is restored, for a manifest."""
+    return {
+        "indi": __version__,
+        "model": restorer.fingerprint,
+        "precision": str(restorer.precision),
+        "walk": {
+            "steps": how.steps,
+            "times": how.times if isinstance(how.times, str) else list(how.times),
+            "sampler": how.sampler,
+            "strength": how.strength,
+            **({} if how.realism is None else {"realism": how.realism}),
+        },
+        "samples": samples,
+        "seed": seed,
+        "calibration": None if calibration is None else [calibration.factor, calibration.least],
+    }
+
+
+def restore_stack(
+    restorer: Restorer,
+    job: StackJob,
+    *,
+    progress: Callable[[float], None] | None = None,
+    before_writing: Callable[[], None] | None = None,
+) -> None:
+    """Do a whole job; ``progress`` is called with the share of the file that is done.
+
+    Raises:
+        ImageError, ConfigError: As the steps of ``StackJob``.
+    """
+    waiting = job.begin(restorer)
+    with job.opened() as stack:
+        for done, number in enumerate(waiting):
+            tell = part_of(progress, done, len(waiting))
+            try:
+                job.restore(restorer, stack, number, progress=tell)
+            except IndiError:
+                job.abandon()
+                raise
+    if progress is not None:
+        progress(1.0)
+    if before_writing is not None:
+        before_writing()
+    job.finish()
+
+
+def _restore_picture(
+    restorer: Restorer, stack: Stack, number: int, job: StackJob, progress: Callable[[float], None] | None
+) -> None:
+    """Restore one picture into the files of the work folder; the first of them comes last, as the mark that all are."""
+    header = stack.headers[number]
+    work, how, samples, seed, calibration = job.work, job.how, job.samples, job.seed, job.calibration
+    unfinished = partial(_file, work, number, mark=f".{secrets.token_hex(4)}.part")
+    shape = (header.channels, header.height, header.width)
+    whole = Box(0, 0, header.height, header.width)
+
+    def read(box: Box) -> Pixels:
+        return stack.pixels(number, box)
+
+    with ExitStack() as opened:
+        results = [
+            opened.enter_context(Canvas(shape, header.dtype, unfinished(place))) for place in range(samples or 1)
+        ]
+        if header.height * header.width * header.channels <= IN_MEMORY:
+            restored = restorer.restore(
+                read(whole),
+                steps=how.steps,
+                samples=samples,
+                seed=seed,
+                times=how.times,
+                sampler=how.sampler,
+                strength=how.strength,
+                realism=how.realism,
+                plane=number,
+                progress=progress,
+            )
+            for canvas, image in zip(results, [restored] if samples is None else restored, strict=True):
+                canvas.write(whole, _planes(image))
+        else:
+            for sample, canvas in enumerate(results):
+                for share in restorer.sweep(
+                    read,
+                    (header.height, header.width),
+                    how,
+                    finished=lambda box, image, canvas=canvas: canvas.write(box, _planes(image)),  # type: ignore[misc]
+                    folder=work,
+                    seed=seed,
+                    sample=sample,
+                    plane=number,
+                ):
+                    if progress is not None:
+                        progress((sample + share) / len(results))
+        extra = [] if samples is None else names(calibration)
+        others = [
+            opened.enter_context(Canvas(shape, dtype, unfinished(place)))
+            for place, dtype in enumerate(
+                [header.dtype, *[np.dtype("f4")] * (len(extra) - 1)][: len(extra)], len(results)
+            )
+        ]
+        for box in cores(whole, _BAND) if extra else ():
+            outer = box.grown(MARGIN, header.height, header.width)
+            values = to_unit(np.stack([canvas.read(outer) for canvas in results]))
+            found = maps(values, restorer.least_spread, calibration)
+            for name, canvas in zip(extra, others, strict=True):
+                part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
+                canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)
+    for place in reversed(range(len(results) + len(extra))):
+        try:
+            unfinished(place).replace(_file(work, number, place))
+        except FileNotFoundError as error:
+            raise ImageError(f"{work}: was cleared away by another command; run this one again after that") from error
+
+
+def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, number: int) -> ReadRows:
+    """Return a restored picture by rows. Its file is opened for each, as thousands could not stay open."""
+    header = stack.headers[number]
+    shape = (header.channels, header.height, header.width)
+
+    def read(start: int, stop: int) -> Pixels:
+        with Canvas(shape, dtype or header.dtype, _file(work, number, place), is_there=True) as canvas:
+            values = canvas.read(Box(start, 0, stop, header.width))
+        return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
+
+    return read
+
+
+def _planes(image: Pixels) -> Pixels:
+    return np.moveaxis(np.atleast_3d(image), -1, 0)
+
+
+def _file(work: Path, number: int, place: int, *, mark: str = "") -> Path:
+    return work / f"{number:06d}-{place}{mark}"
+
+
+def _begin(work: Path, wanted: dict[str, Any]) -> None:
+    """Keep what an interrupted restoration of the same kind has done; clear away that of another."""
+    manifest = work / MANIFEST
+    try:
+        same = json.loads(manifest.read_text(encoding="utf-8")) == wanted
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        shutil.rmtree(work, ignore_errors=True)
+        write_text(manifest, json.dumps(wanted, indent=1) + "\n")
+    for left in work.glob("*.part"):
+        left.unlink()

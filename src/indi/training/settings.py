@@ -1,0 +1,118 @@
+"""The settings of a run: what is asked for, over those of the run that is resumed or of the model to start from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from indi.config import Config, merged
+from indi.devices import Precision
+from indi.errors import ConfigError
+from indi.models.checkpoint import Card
+from indi.models.runs import CONFIG_FILE
+
+_BUDGETS = ("minutes", "iterations")
+_FOLDERS = ("clean", "degraded")
+
+
+def settings_tree(
+    config: str | Path | Mapping[str, Any] | None,
+    *,
+    clean: str | Path | None = None,
+    degraded: str | Path | None = None,
+    task: str | None = None,
+    method: str | None = None,
+    size: str | None = None,
+    epsilon: float | None = None,
+    resample: bool = False,
+    minutes: float | None = None,
+    iterations: int | None = None,
+    checkpoint_every: int | None = None,
+    seed: int | None = None,
+    precision: Precision | None = None,
+) -> dict[str, Any]:
+    """Return the settings of a file or tree, with the given ones, named as in ``train``, put over them.
+
+    Raises:
+        ConfigError: The file cannot be read or is neither TOML nor JSON.
+    """
+    given: dict[str, Any] = {
+        "method": {"name": method, "epsilon": epsilon},
+        "network": {"size": size},
+        "data": {"clean": clean, "degraded": degraded, "task": task, "resample": resample or None},
+        "training": {
+            "minutes": minutes,
+            "iterations": iterations,
+            "checkpoint_every": checkpoint_every,
+            "seed": seed,
+            "precision": precision,
+        },
+    }
+    given = {part: {name: v for name, v in values.items() if v is not None} for part, values in given.items()}
+    return _one_budget(_resolved(_tree(config)), given)
+
+
+def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    tree = dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
+    for part, values in tree.items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"settings: {part} is {values!r}; put settings under [{part}], each by its name")
+    return tree
+
+
+def settings_of_model(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a model's weights were trained with and fit; the kind of noise for its method only."""
+    method = card.method.model_dump() | {"conditioned": card.method.build().conditioned}
+    if asked["method"].get("name", card.method.name) != card.method.name:
+        del method["noise"], method["share_at_one"]  # which each method has its own of
+    data: dict[str, Any] = {"channels": card.channels, "apart": card.apart}
+    if card.normalisation is not None and card.normalisation.kind is not None:
+        data["normalise"] = card.normalisation.kind
+    return {"method": method, "network": card.network.model_dump(), "data": data}
+
+
+def settings_of_run(run: Path, asked: dict[str, Any], *, resume: bool, under: dict[str, Any]) -> Config:
+    """Return the settings: what is asked for, over those of the run that is resumed, or of a new one over ``under``.
+
+    Raises:
+        ConfigError: There is no budget, or a setting differs from what the run was begun with.
+    """
+    begun = resume and (run / CONFIG_FILE).exists()
+    before: dict[str, Any] = Config.read(run / CONFIG_FILE) if begun else under
+    settings = Config.parse(_one_budget(before, asked), source=str(run) if begun else "settings")
+    if begun:
+        _check_unchanged(Config.parse(before, source=str(run)), settings, run)
+    if settings.training.minutes is None and settings.training.iterations is None:
+        where = f"{run}: no run to resume here; to begin one, " if resume and not begun else "no budget; "
+        raise ConfigError(f"{where}give minutes or iterations")
+    return settings
+
+
+def _one_budget(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return the trees merged; a budget given over another takes its place, also where it is of the other kind."""
+    tree, above = merged(under, {}), _resolved(over)
+    if set(_BUDGETS) & above.get("training", {}).keys():
+        kept = {name: value for name, value in tree.get("training", {}).items() if name not in _BUDGETS}
+        tree["training"] = kept
+    return merged(tree, above)
+
+
+def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the tree with whole paths, so that a run finds its images from any folder."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return tree
+    given = {name: data.get(name) for name in _FOLDERS}
+    paths = {name: str(Path(value).resolve()) for name, value in given.items() if isinstance(value, str | Path)}
+    return {**tree, "data": {**data, **paths}}
+
+
+def _check_unchanged(before: Config, now: Config, run: Path) -> None:
+    """Raise where a setting other than the budget and the place of the images is not what the run was begun with."""
+    for part, values in before:
+        for name, value in values:
+            asked = getattr(getattr(now, part), name)
+            is_moved = part == "data" and name in _FOLDERS and value is not None  # the images themselves are compared
+            if asked != value and name not in _BUDGETS and not is_moved:
+                raise ConfigError(f"{run}: begun with {part}.{name} {value}, not {asked}; leave it out, or start anew")

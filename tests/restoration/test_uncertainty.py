@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indi.errors import ModelError
+from indi.restoration.uncertainty import MARGIN, Calibration, half_width, maps, names, read_calibration
+
+
+def calibration(factor: float = 3.0, least: float = 0.002) -> Calibration:
+    return Calibration(
+        weights="mine",
+        rate=0.9,
+        factor=factor,
+        plain=factor,
+        guaranteed=None,
+        least=least,
+        samples=8,
+        steps=10,
+        times="uniform",
+        sampler="euler",
+        scenes=3,
+        pixels=100,
+        half_width=0.1,
+        check={},
+        sparsification={},
+    )
+
+
+def test_mean_spread_and_interval_are_what_they_say() -> None:
+    samples = np.random.default_rng(0).random((5, 2, 9, 8), np.float32)
+    found = maps(samples, 0.01, calibration())
+    assert list(found) == names(calibration()) == ["mean", "spread", "interval", "invented"]
+    np.testing.assert_allclose(found["mean"], samples.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found["spread"], samples.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found["interval"], 3 * np.sqrt(found["spread"] ** 2 + 0.002**2), rtol=1e-5)
+    assert list(maps(samples, 0.01, None)) == names(None) == ["mean", "spread", "invented"]
+    assert all(values.dtype == np.float32 for values in found.values())
+    assert half_width(np.zeros(1), 0.5, 2.0) == pytest.approx(1.0)
+
+
+def test_what_the_samples_share_is_not_invented_and_what_they_do_not_is() -> None:
+    random = np.random.default_rng(0)
+    shared = random.standard_normal((1, 1, 60, 200)).astype(np.float32)
+    own = random.standard_normal((8, 1, 60, 200)).astype(np.float32)
+    samples = 0.5 + 0.1 * np.broadcast_to(shared, own.shape).copy()
+    samples[..., 100:] = 0.5 + 0.1 * own[..., 100:]
+    samples[..., 150:] += 0.1 * shared[..., 150:]  # half of it is common
+    invented = maps(samples, 0.001, None)["invented"][0]
+    assert invented.shape == (60, 200)
+    assert invented[:, :85].max() < 0.01
+    assert invented[:, 112:135].mean() == pytest.approx(1, abs=0.06)
+    assert invented[:, 165:].mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_faint_differences_are_no_structures() -> None:
+    faint = 0.5 + 1e-5 * np.random.default_rng(0).standard_normal((8, 1, 40, 40)).astype(np.float32)
+    assert maps(faint, 0.01, None)["invented"].max() < 0.01
+    assert maps(faint[:1], 0.01, None)["invented"].max() == 0
+
+
+def test_a_structure_in_one_sample_alone_stands_out() -> None:
+    samples = np.full((8, 1, 64, 64), 0.2, np.float32)
+    samples[:, :, 10:14, 10:14] = 0.8  # in all
+    samples[2, :, 45:49, 45:49] = 0.8  # in one
+    invented = maps(samples, 0.001, None)["invented"][0]
+    assert invented[12, 12] < 0.01
+    assert invented[47, 47] > 0.9
+
+
+def test_a_structure_that_wanders_between_channels_is_invented() -> None:
+    """Its mean over the channels is the same in all samples, and a microscope's channels are things of their own."""
+    samples = np.full((8, 2, 40, 40), 0.2, np.float32)
+    samples[::2, 0, 18:22, 18:22] = samples[1::2, 1, 18:22, 18:22] = 1
+    invented = maps(samples, 0.001, None)["invented"]
+    assert invented.shape == (1, 40, 40)
+    assert invented[0, 20, 20] > 0.5
+
+
+def test_maps_look_no_further_than_their_margin() -> None:
+    random = np.random.default_rng(0)
+    samples = random.random((4, 3, 120, 110), np.float32)
+    whole = maps(samples, 0.01, calibration())
+    part = maps(samples[..., 30 - MARGIN : 60 + MARGIN, 40 - MARGIN : 50 + MARGIN], 0.01, calibration())
+    for name, values in whole.items():
+        inner = part[name][..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        np.testing.assert_allclose(inner, values[..., 30:60, 40:50], atol=1e-5, err_msg=name)
+
+
+def test_a_calibration_is_for_the_restorations_it_was_made_with() -> None:
+    how = {"weights": "mine", "samples": 8, "steps": 10, "times": "uniform", "sampler": "euler"}
+    assert calibration().misfit(**how) is None  # type: ignore[arg-type]
+    for name, other in (("samples", 4), ("steps", 20), ("times", [1.0, 0.0]), ("sampler", "heun")):
+        said = calibration().misfit(**{**how, name: other})  # type: ignore[arg-type]
+        assert said is not None
+        assert f"calibrated for {name}" in said
+    assert "strength 1, not 0.5" in str(calibration().misfit(**how, strength=0.5))  # type: ignore[arg-type]
+    assert "other weights" in str(calibration().misfit(**{**how, "weights": "others"}))  # type: ignore[arg-type]
+
+
+def test_it_is_read_from_the_run_folder(tmp_path: Path) -> None:
+    assert read_calibration(tmp_path) is None
+    assert read_calibration(tmp_path / "model.safetensors") is None
+    (tmp_path / "calibration.json").write_text(calibration().model_dump_json())
+    assert read_calibration(tmp_path) == calibration()
+    (tmp_path / "calibration.json").write_text('{"rate": 0.9}')
+    with pytest.raises(ModelError, match=r"calibration\.json"):
+        read_calibration(tmp_path)

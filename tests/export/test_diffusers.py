@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from documents import ROOT
 from indi.errors import ConfigError
 from indi.process import path as process
 from indi.process.samplers import walk
@@ -164,7 +165,7 @@ def unet() -> Any:
 
 
 def test_the_pipeline_of_the_document_is_saved_loaded_and_walks(tmp_path: Path) -> None:
-    text = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "DiffusionPipeline" in code]
     names: dict[str, Any] = {"__name__": __name__}
     exec(code, names)

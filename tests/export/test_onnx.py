@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from documents import ROOT
 from indi.errors import ConfigError, MissingExtraError
 from indi.export.onnx import METADATA, export
 from indi.models.checkpoint import Model
@@ -116,7 +117,7 @@ def test_the_walk_of_the_document_is_ours(exported: tuple[Model, Path], tmp_path
     for entry in file.metadata_props:  # the same weights without noise, which would be drawn otherwise
         entry.value = json.dumps(json.loads(entry.value) | {"epsilon": 0})
     onnx.save(file, path)
-    text = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (code,) = [block for block in blocks if "onnxruntime" in block]
     image = np.random.default_rng(0).random((40, 50, 3), np.float32)

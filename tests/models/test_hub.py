@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import indi
+from documents import ROOT
 from indi.errors import ConfigError, ModelError
 from indi.models.pretrained import FREE, shipped_models, shipped_names, usual_way
 from indi.restoration.restorer import Restorer
@@ -156,7 +157,7 @@ def test_a_run_that_is_called_as_a_shipped_model_is_not_it(tmp_path: Path) -> No
 
 
 def test_the_code_of_the_document_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "save_pretrained" in code]
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"image": np.zeros((20, 30, 3), np.uint8)}

@@ -2,13 +2,13 @@ import itertools
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from documents import ROOT
 from indi.errors import ConfigError
 from indi.process.path import Noise, geometric_times, indi, uniform_times
 from indi.process.samplers import SAMPLERS, walk
@@ -170,7 +170,7 @@ def test_nothing_is_recorded_for_gradients() -> None:
 
 def table_of_theory(first: str) -> Iterator[tuple[float, str, int, str]]:
     """Yield the cells of a table of the document: the number of the row, sampler and steps of the column, the text."""
-    page = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
     head, _, *rows = re.search(rf"\| {first} .*?\n\n", page, re.DOTALL)[0].strip().splitlines()  # type: ignore[index]
     columns = [column.split() for column in head.strip("| ").split(" | ")[1:]]
     assert len(rows) == 5

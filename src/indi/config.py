@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
 
 class MethodSettings(Settings):
-    """How degraded becomes clean (methods.py, process.py)."""
+    """How degraded becomes clean (methods.py, path.py)."""
 
     name: str = Field("indi", description="a row of the table of methods")
     epsilon: float = Field(

@@ -224,6 +224,14 @@ def test_a_broken_file_is_a_sentence(page: Any, tmp_path: Path) -> None:
     page.get_by_text("80 x 60 pixels").wait_for()
 
 
+def test_there_is_a_photograph_to_try(page: Any) -> None:
+    page.get_by_role("button", name="Try it on a photograph").click()
+    page.get_by_text("512 x 512 pixels").wait_for()
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_text("done", exact=True).wait_for()
+    assert page.get_by_text("example-restored.jpg").count() >= 1
+
+
 def test_a_restoration_can_be_stopped(page: Any, tmp_path: Path) -> None:
     begin_long_work(page, tmp_path)
     page.get_by_role("button", name="Stop", exact=True).click()

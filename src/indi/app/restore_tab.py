@@ -1,5 +1,6 @@
 """The tab that restores one image, and shows how."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from indi.models.pretrained import best_realism, best_steps
 from indi.process.walks import DEFAULT_STEPS
 
 _KIND = "restore"
+_EXAMPLE = Path(__file__).parent / "example.jpg"  # a dog by a telephone in poor light; CC0, from gb82-image-set
 _READ_AT_ONCE = 8
 _BEGIN = "Drop an image to begin."
 _DROP: dict[str, Any] = {"height": 140, "elem_classes": "drop"}
@@ -28,8 +30,12 @@ def lay_out(session: Any, known: Session) -> Any:
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
             upload = gr.File(
-                label="PNG, JPEG or TIFF", file_types=sorted(READABLE_SUFFIXES), height=140, elem_classes="drop"
+                label="PNG, JPEG, TIFF, WebP, AVIF",
+                file_types=sorted(READABLE_SUFFIXES),
+                height=140,
+                elem_classes="drop",
             )
+            example = gr.Button("Try it on a photograph", size="sm", variant="secondary")
             model = gr.Dropdown(names, value=first, label="Model", info=purpose(first))
             steps = gr.Slider(
                 1,
@@ -86,12 +92,20 @@ def lay_out(session: Any, known: Session) -> Any:
     upload.upload(
         guarded(7)(_look), [session, upload], [line, files, *pictures, upload], concurrency_limit=_READ_AT_ONCE, **QUIET
     )
+    example.click(_example, session, upload, **QUIET).then(
+        guarded(7)(_look), [session, upload], [line, files, *pictures, upload], **QUIET
+    )
     upload.clear(_forget, session, [line, files, *pictures], queue=False, **QUIET)
     model.change(_fit, [session, model], [model, steps, realism, samples, strength, enlarged], **QUIET)
     inputs = [upload, model, steps, realism, samples, strength, enlarged, seed]
     outputs = [line, slider, walk, several, singles, spread, legend, files]
     connect(_KIND, _restore, session, start, stop, inputs, outputs, at_once=2)
     return model
+
+
+def _example(session: Session | None) -> str | None:
+    """Return a copy of the photograph that comes with the page: what visitors give lies in their own folder too."""
+    return None if session is None else str(shutil.copy(_EXAMPLE, session.folder))
 
 
 def _look(session: Session, upload: str | None) -> Iterator[Updates]:

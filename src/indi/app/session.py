@@ -51,8 +51,8 @@ class Session:
     def __init__(self, served: Mapping[str, Path]) -> None:
         self._own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
         self.folder = Path(self._own.name)
-        # The first is chosen until somebody chooses: noise is what most images suffer from.
-        shipped = sorted(shipped_names(), key=lambda name: name != "denoise")
+        # The first is chosen until somebody chooses: what the command takes for photographs, then noise.
+        shipped = sorted(shipped_names(), key=lambda name: (name != "photo", name != "denoise"))
         self._models: dict[str, Path] = {name: shipped_file(name) for name in shipped} | dict(served)
         self._tasks: dict[str, Task] = {}
         self._runs = 0

@@ -1,6 +1,6 @@
 """The process as a scheduler of diffusers, so that it drops into pipelines of that library.
 
-Import it as indi.scheduler; it needs diffusers. Its moves are those of process.py, so its walk is ours bit for bit.
+Import it as indi.export.diffusers; it needs diffusers. Its moves are those of path.py, so its walk is ours bit for bit.
 """
 
 import math

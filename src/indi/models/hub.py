@@ -63,7 +63,7 @@ def save_pretrained(
         folder: Where to.
         steps: That it is best with.
         name: USER/NAME on the hub, where it is known.
-        about: What NAME.json says of a shipped model (shipped.py).
+        about: What NAME.json says of a shipped model (pretrained.py).
 
     Raises:
         ImageError: The folder cannot be written.

@@ -1,6 +1,6 @@
 """Methods: what is trained, as rows of one table.
 
-A method says which path leads from degraded to clean (process.py), what the network is shown, and
+A method says which path leads from degraded to clean (path.py), what the network is shown, and
 what it is asked for. Trainer, restorer, tiler and reports know no method by name.
 
     method          path                       network is asked for
@@ -16,7 +16,7 @@ Sources:
         "Flow Straight and Fast", ICLR 2023, arXiv:2209.03003. Here the two ends of a path are a pair.
     v-prediction: Salimans and Ho, ICLR 2022, arXiv:2202.00512.
     distributional: objectives.py.
-    The others: process.py.
+    The others: path.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -116,7 +116,7 @@ class Method:
     def estimate(
         self, network: Network, state: Tensor, degraded: Tensor, t: Tensor, draw: Draw | None = None
     ) -> Tensor:
-        """Return F, the estimate or draw of clean, in float32: what moves are made with (process.py)."""
+        """Return F, the estimate or draw of clean, in float32: what moves are made with (path.py)."""
         answer = self.answer(network, state, degraded, t, draw)
         return _weighted(t, (self.asked.of_state, state), (self.asked.of_answer, answer))
 

@@ -1,6 +1,6 @@
 """Samplers, and the one loop that walks from degraded to clean.
 
-A sampler chooses the estimate of clean that a move is made with; the path (process.py) makes the
+A sampler chooses the estimate of clean that a move is made with; the path (path.py) makes the
 move. Euler serves every path; Heun and multistep serve those whose moves add no fresh noise. The loop over
 times exists once, as a generator.
 """
@@ -53,7 +53,7 @@ def euler(move: Move) -> tuple[Estimate, Tensor]:
 def heun(move: Move) -> tuple[Estimate, Tensor]:
     """Heun's rule on Eq. (3), order 2. Two network calls, one where the move ends at 0.
 
-    Averaging the slopes (z - F) / tau at both ends (process.py) is the same as a move with
+    Averaging the slopes (z - F) / tau at both ends (path.py) is the same as a move with
     F_t + tau_t / (2 tau_s) (F_s - F_t).
     """
     _refuse_fresh_noise(move)

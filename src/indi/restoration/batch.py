@@ -191,7 +191,7 @@ def restore_files(
 
     A TIFF of several pictures is restored picture by picture (stacks.py). An input is never overwritten, nor, unless
     that is asked for, a file that no such command made. Of several files, those that an earlier command has restored in
-    just this way are kept (archive.py).
+    just this way are kept (manifest.py).
 
     Args:
         restorer: The restorer.

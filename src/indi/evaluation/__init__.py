@@ -1,0 +1,1 @@
+"""Measuring: one model, several methods, and intervals."""

@@ -10,8 +10,8 @@ from indi.errors import IndiError
 from indi.evaluation.calibrate import calibrate
 from indi.evaluation.compare import Comparison, compare
 from indi.evaluation.evaluate import evaluate
-from indi.restoration.restorer import Restorer, load
-from indi.training.run import Record, train
+from indi.restoration import Restorer, load
+from indi.training import Record, train
 from indi.version import __version__
 
 __all__ = [

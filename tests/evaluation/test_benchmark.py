@@ -7,11 +7,11 @@ import pytest
 import tifffile
 
 from indi import evaluate, train
-from indi.models.checkpoint import save_model
 from indi.errors import ConfigError, DataError, ModelError
-from indi.io import Image, read, write
-from indi.restoration.restorer import Restorer
 from indi.evaluation.benchmark import find_test_pairs
+from indi.io import Image, read, write
+from indi.models.checkpoint import save_model
+from indi.restoration.restorer import Restorer
 from problems import tiny_model, write_pairs
 
 

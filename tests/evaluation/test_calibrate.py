@@ -11,6 +11,8 @@ import pytest
 import tifffile
 
 import indi
+from indi.data import Pair, scenes_of
+from indi.errors import ConfigError, DataError, IndiError
 from indi.evaluation.calibrate import (
     FACTORS,
     Scene,
@@ -20,10 +22,8 @@ from indi.evaluation.calibrate import (
     plain_factor,
     sparsification,
 )
-from indi.data import Pair, scenes_of
-from indi.errors import ConfigError, DataError, IndiError
-from indi.restoration.batch import plan, restore_files
 from indi.io import Image, read, write
+from indi.restoration.batch import plan, restore_files
 from problems import write_pairs
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indi.evaluation.compare import Comparison, compare
 from indi.errors import ConfigError, DataError, DeviceError, ImageError, ModelError
+from indi.evaluation.compare import Comparison, compare
 from indi.evaluation.evaluate import evaluate
-from indi.process.methods import METHODS
 from indi.metrics import METRICS
+from indi.process.methods import METHODS
 from problems import write_pairs
 
 QUICK: dict[str, Any] = {"iterations": 2, "size": "tiny", "steps": [2, 1]}

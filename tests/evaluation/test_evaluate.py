@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from indi.evaluation import evaluate as evaluation
 from indi.data import Pair, load_test_pair
 from indi.errors import ConfigError, DataError, IndiError, MissingExtraError
+from indi.evaluation import evaluate as evaluation
+from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.evaluate import Evaluation, evaluate
 from indi.io import Image, from_unit, read, to_unit, write
 from indi.metrics import METRICS, PERCEPTUAL, SETS, measure, niqe
 from indi.restoration.restorer import Restorer
-from indi.evaluation.benchmark import find_test_pairs
 from problems import hide_perceptual, tiny_model, write_pairs
 
 

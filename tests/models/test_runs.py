@@ -26,7 +26,9 @@ def test_what_stays_empty_goes_again(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
-    code = f"import time; from pathlib import Path; from indi.models.runs import held\nwith held(Path({str(tmp_path)!r})):"
+    code = (
+        f"import time; from pathlib import Path; from indi.models.runs import held\nwith held(Path({str(tmp_path)!r})):"
+    )
     code += " print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -12,8 +12,8 @@ from indi.data import Pair, decode_pair, digest_of, match_pairs, to_mend, unusab
 from indi.data.wording import few
 from indi.degradations import degradation
 from indi.errors import ConfigError, DataError, IndiError, ModelError
-from indi.models.runs import Split, settings_of_data
 from indi.models.pretrained import find_model
+from indi.models.runs import Split, settings_of_data
 
 log = logging.getLogger("indi")
 

@@ -22,18 +22,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indi.models.checkpoint import write_text
 from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
+from indi.evaluation.benchmark import find_test_pairs
 from indi.io import to_unit
 from indi.io.atomic import check_place
+from indi.models.checkpoint import CALIBRATION_FILE, write_text
+from indi.models.runs import settings_of_data
+from indi.process.walks import Walk
 from indi.report.calibration import draw_calibration
 from indi.restoration.restorer import Restorer, load
-from indi.models.runs import settings_of_data
-from indi.evaluation.benchmark import find_test_pairs
-from indi.models.checkpoint import CALIBRATION_FILE
 from indi.restoration.uncertainty import Calibration, half_width
-from indi.process.walks import Walk
 
 RATE, SAMPLES, SPLITS = 0.9, 8, 20
 FACTORS = np.geomspace(1e-3, 1e4, 7001)  # 0.23 % apart

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from indi.models.checkpoint import Model, load_model, write_text
 from indi.config import Config
 from indi.errors import ConfigError, ModelError
+from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.evaluate import Evaluation, Measurement
-from indi.io import Image, read, write
 from indi.evaluation.means import Row, row_of
-from indi.metrics import METRICS
 from indi.evaluation.ranges import DataRange
+from indi.io import Image, read, write
+from indi.metrics import METRICS
+from indi.models.checkpoint import Model, load_model, write_text
+from indi.models.runs import CONFIG_FILE
+from indi.process.walks import DEFAULT_REALISM
 from indi.report import Strip, row_label
 from indi.restoration.restorer import Restorer
-from indi.models.runs import CONFIG_FILE
-from indi.evaluation.benchmark import find_test_pairs
 from indi.training.run import train
-from indi.process.walks import DEFAULT_REALISM
 
 _FILE = "cell.json"
 _DIAL = (0.0, DEFAULT_REALISM)  # of realism, beside 1

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from indi.evaluation.cells import Cell, Result, mean_rows, spread_rows
-from indi.models.checkpoint import write_text
 from indi.config import Config, Settings, merged
 from indi.data import split_pairs, to_mend, unusable
 from indi.devices import Precision, choose_device
 from indi.errors import ConfigError, DataError
-from indi.evaluation.means import with_means
-from indi.process.methods import METHODS
-from indi.evaluation.ranges import DataRange, check_measure
-from indi.report import write_comparison
-from indi.training.settings import settings_tree
 from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.cells import Cell, Result, mean_rows, spread_rows
+from indi.evaluation.means import with_means
+from indi.evaluation.ranges import DataRange, check_measure
+from indi.models.checkpoint import write_text
+from indi.process.methods import METHODS
+from indi.report import write_comparison
 from indi.training.run import match_training_pairs
+from indi.training.settings import settings_tree
 
 STEPS = (1, 2, 5, 10, 20)
 TABLE_FILE = "compare.json"

@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from indi.models.checkpoint import write_text
 from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
-from indi.report.display import for_display, liveliest_window, stretch_of
 from indi.errors import ConfigError, DataError
+from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.means import Row, with_means
+from indi.evaluation.ranges import DataRange, check_measure, span_of, warn_of_range
 from indi.io import from_unit, to_unit
 from indi.io.atomic import check_place
-from indi.evaluation.means import Row, with_means
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features
-from indi.evaluation.ranges import DataRange, check_measure, span_of, warn_of_range
-from indi.report import Strip, draw_curve, row_label, write_report
-from indi.restoration.restorer import Pixels, Restorer, load
-from indi.evaluation.benchmark import find_test_pairs
+from indi.models.checkpoint import write_text
 from indi.process.walks import Walk
+from indi.report import Strip, draw_curve, row_label, write_report
+from indi.report.display import for_display, liveliest_window, stretch_of
+from indi.restoration.restorer import Pixels, Restorer, load
 
 log = logging.getLogger("indi")
 

@@ -1,1 +1,5 @@
 """Restoring: arrays, files, stacks and clusters."""
+
+from indi.restoration.restorer import Restorer, load
+
+__all__ = ["Restorer", "load"]

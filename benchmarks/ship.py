@@ -14,7 +14,9 @@ import json
 import logging
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from indi.models.pretrained import FREE, WEIGHTS, find_model
 from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS
 
 STEPS = (1, 5, 10, 20)
-REALISM = (0.0, 0.3, 0.6, 1.0)
+REALISM = (0.0, 0.3, 1.0)
 METRICS = ("psnr", "psnr_y", "ssim", "ms_ssim", "swd", "spectrum", "stlpips", "grain")
 PHOTOGRAPHS = (
     "155 parts of free photographs (CC0, CC BY, BSD, MIT, none of CC BY-SA; sources, authors and licences: NOTICE.md), "
@@ -93,6 +95,7 @@ MODELS = {
         ],
         steps=1,
         data=PHOTOGRAPHS,
+        best_realism=0.3,
     ),
     "denoise": Entry(
         "Gaussian and camera noise up to a deviation of 55 of 255, in colour and gray",
@@ -198,6 +201,7 @@ def main() -> int:
     parser.add_argument("--machine", help="what the run was trained on")
     parser.add_argument("--before", type=Path, action="append", default=[], help="what the run went on from")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--processes", type=int, default=1, help="test sets measured at once (default: 1)")
     options = parser.parse_args()
     if (options.run is None) != (options.machine is None):
         parser.error("give --run and --machine together")
@@ -222,9 +226,13 @@ def main() -> int:
         "training": training,
         "limits": LIMITS + entry.limits,
         "not_for": NOT_FOR,
-        "clean": unharmed(name, root, entry.steps),
-        "figures": [measured(name, test, root) for test in entry.sets],
     }
+    # A set a process: on one core each they take half as long as one after the other on two.
+    spawned = get_context("spawn")
+    with ProcessPoolExecutor(options.processes, spawned, set_threads, (options.threads,)) as pool:
+        clean = pool.submit(unharmed, name, root, entry.steps)
+        figures = [pool.submit(measured, name, test, root) for test in entry.sets]
+        about |= {"clean": clean.result(), "figures": [each.result() for each in figures]}
     write_text(card, json.dumps(about, indent=1) + "\n")
     print(f"{find_model(name)}: {find_model(name).stat().st_size / 1e6:.1f} MB")
     tables.fill()

@@ -13,8 +13,8 @@ the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of it
 ``distributional.py``, and ``<!-- draws FILE FILE -->`` a column for each of several: what its draws and their intervals
 are worth. ``<!-- peers FILE METRIC METRIC -->`` has a row for each restorer of the JSON of ``peers.py``, and
 ``<!-- everyday FILE -->`` a row for each kind of damage of that of ``everyday.py``. ``<!-- toy FILE -->`` begins the
-table of a toy.json of ``indi toy``; ``<!-- models -->`` has a row for each test set of each shipped model, and
-``<!-- cards -->`` all of their cards.
+table of a toy.json of ``indi toy``; ``<!-- models -->`` has a row for each test set of each shipped model, with
+``first`` for the first set of each, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
 
@@ -38,7 +38,7 @@ _OTHERS = re.compile(
 )
 _DRAWS = re.compile(r"(<!-- draws ((?:\S+\.json ?)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_MODELS = re.compile(r"(<!-- models -->\n).*?(<!-- end -->)", re.DOTALL)
+_MODELS = re.compile(r"(<!-- models( first)? -->\n).*?(<!-- end -->)", re.DOTALL)
 _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -78,7 +78,7 @@ def filled(text: str, folder: Path) -> str:
         return found[1] + "\n".join(_draws_lines(files)) + "\n" + found[3]
 
     def models(found: re.Match[str]) -> str:
-        return found[1] + "\n".join(_model_lines()) + "\n" + found[2]
+        return found[1] + "\n".join(_model_lines(sets=1 if found[2] else None)) + "\n" + found[3]
 
     def cards(found: re.Match[str]) -> str:
         return found[1] + "\n".join(_card_lines()) + "\n" + found[2]
@@ -95,7 +95,7 @@ def filled(text: str, folder: Path) -> str:
     return text
 
 
-def _model_lines() -> Iterator[str]:
+def _model_lines(sets: int | None) -> Iterator[str]:
     if not shipped_models():
         yield "*None comes with this version yet: the recipes train them.*"
         return
@@ -103,7 +103,7 @@ def _model_lines() -> Iterator[str]:
     yield "|---" * 6 + "|"
     for model in shipped_models():
         way = usual_way(model)
-        for figures in model["figures"]:
+        for figures in model["figures"][:sets]:
             # Super-resolution is published on luma, without a border.
             psnr = "psnr_y" if figures["border"] else "psnr"
             usual = next((row for row in figures["rows"] if way.items() <= row.items()), None)

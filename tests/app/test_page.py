@@ -227,9 +227,7 @@ def test_a_broken_file_is_a_sentence(page: Any, tmp_path: Path) -> None:
 def test_there_is_a_photograph_to_try(page: Any) -> None:
     page.get_by_role("button", name="Try it on a photograph").click()
     page.get_by_text("512 x 512 pixels").wait_for()
-    page.get_by_role("button", name="Restore", exact=True).click()
-    page.get_by_text("done", exact=True).wait_for()
-    assert page.get_by_text("example-restored.jpg").count() >= 1
+    page.get_by_text("Before and after", exact=True).wait_for()
 
 
 def test_a_restoration_can_be_stopped(page: Any, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_damaged_one_does_no_harm_to_the_others(weights: Path) -> None:
 
 def test_all_weights_in_the_package_are_shipped() -> None:
     assert shipped_names() == sorted(file.stem for file in shipped.WEIGHTS.glob("*.safetensors"))
-    assert shipped_names() == ["deblur-defocus", "deblur-motion", "denoise", "jpeg", "super-resolve-4x"]  # the paper's
+    assert shipped_names() == ["deblur-defocus", "deblur-motion", "denoise", "jpeg", "photo", "super-resolve-4x"]
 
 
 def test_they_are_listed_with_what_is_known_of_them(weights: Path) -> None:

@@ -1,6 +1,6 @@
 """The gallery of the README: what the models that ship make of photographs that none of them has seen.
 
-    python examples/gallery.py --clean DIR [--images 12] [--out docs/images/gallery.png]
+    python examples/gallery.py --clean DIR [--images 15] [--out docs/images/gallery.png]
 
 A row a kind of damage: a photograph of DIR degraded in the task's test form, restored with the least error, restored as
 the command does it unless asked otherwise, and as it was. None is chosen against the average: of --images photographs
@@ -53,7 +53,7 @@ def main() -> int:
     """Draw the gallery; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clean", type=Path, required=True, help="folder of clean photographs")
-    parser.add_argument("--images", type=int, default=12, help="how many of them (default: 12)")
+    parser.add_argument("--images", type=int, default=15, help="how many of them (default: 15)")
     parser.add_argument("--out", type=Path, default=Path("docs/images/gallery.png"))
     options = parser.parse_args()
     set_threads(None)

@@ -93,7 +93,7 @@ restore double.tif --model denoise
 restore print.jpg --model denoise
 restore moving.png --model denoise
 restore nan.tif --model denoise
-restore photo.png
+restore five.tif
 restore photo.png --model data
 restore photo.png --model photo.png
 restore photo.png --model runs/mien

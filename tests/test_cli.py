@@ -113,7 +113,7 @@ def test_version(capsys: Captured) -> None:
     [
         ("restor", "Unknown command"),
         ("restore x.png", "x.png: cannot read: No such file"),
-        ("restore IMAGE", "say with --model which restorer fits these images: train one with indi train, or name"),
+        ("restore DEEP", "say with --model which restorer fits these images: train one with indi train, or name"),
         ("restore IMAGE --model MODEL --steps 1.5", "--steps: '1.5' is not a whole number"),
         ("restore --model MODEL", "no input; give image files or folders"),
         ("restore x.png --model nowhere", "nowhere: no such run folder or model file"),
@@ -152,7 +152,9 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     if sys.platform == "win32" and says == "File name too long":
         pytest.skip("Windows says it otherwise")
+    write(tmp_path / "deep.tif", Image(np.zeros((8, 8), np.uint16)))
     places = {"MODEL": model, "CLEAN": pairs["clean"], "IMAGE": pairs["clean"] / "0.png", "RUN": tmp_path / "run"}
+    places["DEEP"] = tmp_path / "deep.tif"
     out = ["--out", tmp_path / "out"] if arguments.startswith(("restore", "degrade", "evaluate")) else []
     assert run(*(places.get(word, word) for word in arguments.split()), *out) == 2
     shown = capfd.readouterr()

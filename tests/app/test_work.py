@@ -256,10 +256,10 @@ def test_too_many_samples_of_a_large_image_are_refused(
         restored(session, tmp_path / "a.png", samples=4)
 
 
-def test_the_denoiser_is_the_first_choice(run: Path) -> None:
+def test_photographs_are_the_first_choice(run: Path) -> None:
     session = Session({"mine": run})
     names = session.models()
-    assert names[0] == "denoise"
+    assert names[0] == "photo"
     assert sorted(names) == sorted([*shipped_names(), "mine"])
     session.close()
 

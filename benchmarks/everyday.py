@@ -19,16 +19,18 @@ import indi
 from indi.degradations import add_gaussian_noise, compress_jpeg, seed_for
 from indi.devices import set_threads
 from indi.io import find_images, from_unit, read, to_unit
+from indi.metrics import psnr
 from indi.models.checkpoint import write_text
 
 QUALITIES = (45, 60, 75, 85, 95)
 NOISE = 20 / 255
+EQUAL = 100.0  # dB, in place of no end where two images are equal
 
 
-def psnr(image: Tensor, other: Tensor) -> float:
+def closeness(image: Tensor, other: Tensor) -> float:
     """Return the PSNR of two images in dB, as files of 8 bit hold them."""
-    one, two = (torch.from_numpy(to_unit(from_unit(each.numpy(), np.uint8))) for each in (image, other))
-    return float(-10 * (one - two).square().mean().clamp(min=1e-10).log10())
+    one, two = (torch.from_numpy(to_unit(from_unit(each.numpy(), np.uint8)))[None] for each in (image, other))
+    return min(psnr(one, two).item(), EQUAL)
 
 
 def main() -> int:
@@ -57,11 +59,11 @@ def main() -> int:
         for quality in QUALITIES:
             degraded = compress_jpeg(noisy, quality=quality, subsampling="4:2:0")
             found.setdefault(f"noise 20, JPEG {quality}", []).append(
-                (psnr(degraded, clean), psnr(restored(degraded), clean))
+                (closeness(degraded, clean), closeness(restored(degraded), clean))
             )
         good = compress_jpeg(clean, quality=95, subsampling="4:4:4")
         for name, image in (("JPEG 95, to itself", good), ("as it is, to itself", clean)):
-            found.setdefault(name, []).append((psnr(image, clean), psnr(restored(image), image)))
+            found.setdefault(name, []).append((closeness(image, clean), closeness(restored(image), image)))
     rows = [
         {
             "damage": name,

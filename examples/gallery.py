@@ -12,11 +12,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import indi
 from indi.data import Pair, load_test_pair
 from indi.devices import set_threads
 from indi.io import Image, find_images, from_unit, to_unit, write
+from indi.metrics import psnr
 from indi.models.checkpoint import write_text
 from indi.models.pretrained import shipped_names
 from indi.report.display import Pixels, for_display, liveliest_window, sheet, titled
@@ -26,9 +28,10 @@ SIDE = 176  # pixels of what is shown, drawn twice as large
 HEADINGS = ("degraded", "least error", "recommended", "clean")
 
 
-def psnr(image: Pixels, clean: Pixels) -> float:
+def closeness(image: Pixels, clean: Pixels) -> float:
     """Return the PSNR of two images in dB."""
-    return float(-10 * np.log10(np.mean((to_unit(image).astype(float) - to_unit(clean)) ** 2)))
+    one, two = (torch.from_numpy(np.moveaxis(to_unit(each), -1, 0))[None] for each in (image, clean))
+    return psnr(one, two).item()
 
 
 def row(task: str, files: list[Path]) -> tuple[list[Pixels], str]:
@@ -39,7 +42,7 @@ def row(task: str, files: list[Path]) -> tuple[list[Pixels], str]:
     for file in files:
         clean, degraded = load_test_pair(Pair(file.stem, file), channels=3, task=task)
         restored = from_unit(to_unit(restorer.restore(degraded, **least)), clean.dtype)
-        found.append((psnr(restored, clean), psnr(from_unit(to_unit(degraded), clean.dtype), clean), file))
+        found.append((closeness(restored, clean), closeness(from_unit(to_unit(degraded), clean.dtype), clean), file))
     median = float(np.median([value for value, *_ in found]))
     value, before, file = min(found, key=lambda each: abs(each[0] - median))
     clean, degraded = load_test_pair(Pair(file.stem, file), channels=3, task=task)

@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from indi.degradations.draws import normal_like, uniform
+from indi.degradations.gaussian import along_both, gaussian_line
 from indi.degradations.light import light_of, picture_of
 
 
@@ -53,11 +54,8 @@ def _camera_normal(clean: Tensor, generator: Generator, softness: float, shared:
     noise = math.sqrt(shared) * noise[:1] + math.sqrt(1 - shared) * noise[1:]
     if reach == 0:
         return noise
-    offsets = torch.arange(-reach, reach + 1, dtype=clean.dtype, device=clean.device)
-    line = torch.exp(-(offsets**2) / (2 * softness**2))
-    line /= line.norm()  # so that the variance stays 1
-    noise = F.conv2d(noise[:, None], line.reshape(1, 1, -1, 1))
-    return F.conv2d(noise, line.reshape(1, 1, 1, -1))[:, 0]
+    line = gaussian_line(softness, clean)
+    return along_both(noise, line / line.norm())  # so that the variance stays 1
 
 
 def add_sensor_noise(

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from indi.degradations.draws import uniform
+from indi.degradations.gaussian import along_both, gaussian_line
 from indi.degradations.jpeg import compress_jpeg
 from indi.degradations.noise import add_camera_noise, add_gaussian_noise, add_sensor_noise, camera_strength
 
@@ -81,11 +82,10 @@ def test_photo(clean: Tensor, generator: Generator) -> Tensor:
 
 def blur(image: Tensor, *, sigma: float) -> Tensor:
     """Smooth (C, H, W) by a Gaussian of standard deviation ``sigma`` px; edges are repeated."""
-    reach = max(math.ceil(3 * sigma), 1)
-    line = torch.exp(-(torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device) ** 2) / (2 * sigma**2))
-    line /= line.sum()
-    padded = F.pad(image[:, None], (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, line.reshape(1, 1, -1, 1)), line.reshape(1, 1, 1, -1))[:, 0]
+    line = gaussian_line(sigma, image)
+    reach = len(line) // 2
+    padded = F.pad(image[None], (reach, reach, reach, reach), mode="replicate")[0]
+    return along_both(padded, line / line.sum())
 
 
 def sharpen(image: Tensor, *, amount: float, sigma: float) -> Tensor:

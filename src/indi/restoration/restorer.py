@@ -164,7 +164,7 @@ class Restorer:
                 less and adds less noise of its own.
             realism: Of a model that draws (method distributional): 0 is the least error, 1 a draw from all clean images
                 that fit, in between a draw that deviates from the least error so much less. None is 0.6 for one image,
-                1 for samples.
+                or what a shipped model is best with; 1 for samples.
             plane: Which picture of a stack this is, so that each has noise of its own.
             progress: Called with the share that is done, tile by tile. What it raises ends the work.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from indi.data import LARGEST_FLOAT, few
 from indi.errors import ConfigError
-from indi.restoration.restorer import DIM
+from indi.restoration.intensities import DIM
 
 log = logging.getLogger("indi")
 

@@ -22,7 +22,8 @@ from indi.io.stacks import is_stack
 from indi.process.walks import Walk
 from indi.restoration import stacks
 from indi.restoration.inputs import Job, plan
-from indi.restoration.restorer import Pixels, Restorer, subject
+from indi.restoration.intensities import subject
+from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.stacks import StackJob, deciding, restore_stack
 from indi.restoration.tiling import is_out_of_memory
 from indi.restoration.uncertainty import Calibration, maps, names

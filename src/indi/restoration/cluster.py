@@ -19,7 +19,8 @@ from indi.io.manifest import Archive
 from indi.io.stacks import is_stack
 from indi.models.pretrained import shipped_names
 from indi.restoration.batch import Job, Outcome, Restoration, clashes, restore_files
-from indi.restoration.restorer import DEFAULT_TILE, Restorer, load, subject
+from indi.restoration.intensities import subject
+from indi.restoration.restorer import DEFAULT_TILE, Restorer, load
 from indi.restoration.stacks import IN_MEMORY, StackJob
 from indi.restoration.uncertainty import Calibration
 

@@ -5,8 +5,6 @@ import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
@@ -32,6 +30,7 @@ from indi.process.objectives import Draw
 from indi.process.path import scaled_times
 from indi.process.samplers import SAMPLERS, State, walk
 from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, Walk
+from indi.restoration.intensities import warn_of_intensities
 from indi.restoration.sweep import sweep
 from indi.restoration.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.restoration.uncertainty import LEAST, Calibration, read_calibration
@@ -40,23 +39,7 @@ Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
 
-DIM = 0.125  # of the range of 16 bit: 12-bit counts lie below a sixteenth
-_LEAST_MEAN, _MOST_MEAN = -1.0, 2.0  # of an image on the network's scale
-_LEAST_SPREAD = 2.5e-4  # there, where a deviation of 0.25 is usual
-
 DEFAULT_TILE = 1024
-
-_subject: ContextVar[str] = ContextVar("subject", default="")
-
-
-@contextmanager
-def subject(name: str) -> Iterator[None]:
-    """Name in warnings what is restored within the block, such as a file: each gets its own."""
-    before = _subject.set(name)
-    try:
-        yield
-    finally:
-        _subject.reset(before)
 
 
 class Restorer:
@@ -259,7 +242,7 @@ class Restorer:
         image = as_pixels(image)
         times = self._times(how)
         degraded = self.unit(image)
-        self._look_at(degraded, image.dtype)
+        warn_of_intensities(degraded, image.dtype, self.card, self._warned)
         whole = Box(0, 0, *degraded.shape[2:])
         if progress is not None:
             progress(0.0)
@@ -360,33 +343,6 @@ class Restorer:
         if self.method.draws and how.sampler != DEFAULT_SAMPLER:
             raise ConfigError(f"this model was trained by {name}, which draws anew in each call; use {DEFAULT_SAMPLER}")
         return times
-
-    def _look_at(self, degraded: Tensor, dtype: np.dtype[Any]) -> None:
-        """Say once of each file where intensities are far from any that the model can have been trained on."""
-        what = _subject.get()
-        if what in self._warned:
-            return
-        mean = degraded.mean().item()
-        made_of_photographs = self.card.task is not None and self.card.normalisation is None
-        if made_of_photographs and dtype == np.uint16 and degraded.max() < DIM:
-            warning = (
-                f"this 16-bit image uses less than {100 * DIM} % of its range, and the model was trained on "
-                "photographs that span it: scale the intensities up first"
-            )
-        elif not _LEAST_MEAN < mean < _MOST_MEAN:
-            warning = (
-                f"the intensities are far from those of training: their mean is {mean:.3g} where 0 to 1 is meant; "
-                "give the type and the scale that the model was trained on"
-            )
-        elif self.card.normalisation is not None and 0 < degraded.std().item() < _LEAST_SPREAD:
-            warning = (
-                "the intensities are far from those of training: they spread over a thousandth of what is meant; give "
-                "the type and the scale that the model was trained on"
-            )
-        else:
-            return
-        self._warned.add(what)
-        log.warning("warning: %s%s", f"{what}: " if what else "", warning)
 
     def _told(self, progress: Progress, calls: int) -> Call:
         """Return the network, which tells its progress over so many calls."""

@@ -30,7 +30,7 @@ fuzz: $(VENV)/.dev
 	INDI_FUZZ=1000 $(BIN)/python -m pytest --timeout 3600 tests/test_fuzz.py
 
 check: $(VENV)/.dev
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 

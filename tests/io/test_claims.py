@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from image_makers import little_memory, png_bytes, png_chunk, smooth_colour, stored
 from PIL import Image as Pillow
 
+from image_makers import little_memory, png_bytes, png_chunk, smooth_colour, stored
 from indi.errors import ImageError
 from indi.io import read, read_headers, read_picture
 from indi.io.stacks import open_stack

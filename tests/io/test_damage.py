@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile
 from PIL import Image as Pillow
 
+from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile
 from indi.errors import ImageError
 from indi.io import Image, Metadata, read, read_header, write
 

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, ImageOps
+from PIL import Image as Pillow
+
 from image_makers import (
     HEIGHT,
     WIDTH,
@@ -20,9 +23,6 @@ from image_makers import (
     smooth_colour,
     srgb_profile,
 )
-from PIL import ExifTags, ImageOps
-from PIL import Image as Pillow
-
 from indi.errors import ImageError
 from indi.io import (
     READABLE_SUFFIXES,

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_makers import assert_same, camera_exif, random_image, random_pixels, smooth_colour, srgb_profile
 from PIL import Image as Pillow
 
+from image_makers import assert_same, camera_exif, random_image, random_pixels, smooth_colour, srgb_profile
 from indi.errors import ImageError
 from indi.io import Image, Metadata, read, read_header, write
 

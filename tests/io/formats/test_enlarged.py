@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from image_makers import camera_exif
 from PIL import ExifTags
 from PIL import Image as Pillow
 from PIL.TiffImagePlugin import IFDRational
 
+from image_makers import camera_exif
 from indi.io import Metadata, Resolution, read, write
 from indi.io.formats.enlarged import enlarged
 from indi.io.formats.tags import SHORT, Encoding, Tag, Tree, pack_block, pack_tree, read_block

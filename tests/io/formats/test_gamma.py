@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_makers import png_bytes, png_chunk, stored
 from PIL import Image as Pillow
 from PIL import ImageCms
 
+from image_makers import png_bytes, png_chunk, stored
 from indi.io import read, write
 from indi.io.formats.gamma import profile_of
 

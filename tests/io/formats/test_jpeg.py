@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile, stored
 from PIL import Image as Pillow
 
+from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile, stored
 from indi.errors import ImageError
 from indi.io import Image, Metadata, Resolution, read, read_header, write
 from indi.io.formats import jpeg

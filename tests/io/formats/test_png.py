@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_makers import little_memory, png_bytes, png_chunk, random_image, random_pixels, smooth_colour, stored
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
 
+from image_makers import little_memory, png_bytes, png_chunk, random_image, random_pixels, smooth_colour, stored
 from indi.errors import ImageError
 from indi.io import Image, read, read_header, write
 

@@ -6,10 +6,10 @@ from io import BytesIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_makers import camera_exif
 from PIL import ExifTags
 from PIL import Image as Pillow
 
+from image_makers import camera_exif
 from indi.errors import ImageError
 from indi.io.formats.tags import (
     ASCII,

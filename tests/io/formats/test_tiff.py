@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import ExifTags
+from PIL import Image as Pillow
+
 from image_makers import (
     HEIGHT,
     WIDTH,
@@ -18,9 +21,6 @@ from image_makers import (
     smooth_colour,
     stored,
 )
-from PIL import ExifTags
-from PIL import Image as Pillow
-
 from indi.errors import ImageError
 from indi.io import Image, Metadata, Resolution, read, read_header, write
 from indi.io.formats import tiff_write

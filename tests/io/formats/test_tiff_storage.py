@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from image_makers import random_pixels, stored
 from test_tiff import COLOUR, edited, shorts
 
+from image_makers import random_pixels, stored
 from indi.errors import ImageError
 from indi.io import read
 from indi.io.formats.tags import LONG, Encoding

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from image_makers import random_pixels
 from PIL import Image as Pillow
 
+from image_makers import random_pixels
 from indi.errors import ImageError
 from indi.io import read, read_header, write
 from indi.io.region import Box

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from indi.degradations.draws import normal_like, uniform
 from indi.degradations.gaussian import along_both, gaussian_line
+from indi.degradations.jpeg import compress_jpeg
 from indi.degradations.light import light_of, picture_of
 
 
@@ -134,10 +135,12 @@ def camera_strength(generator: Generator, strongest: float = 0.012) -> tuple[flo
 def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     """Three crops in five get Gaussian noise of any strength up to 55 of 255, the others a camera's.
 
-    The camera's noise is white or soft, of one colour or of all: on PolyU's photographs neighbours were measured
-    to correlate by 0.4 to 0.8 (softness 0.5 to 1.1) and channels by 0.5 to 0.9. It is noise of the light, seen through
-    the camera's curves, which make it largest at middle intensities: on PolyU, of its mean, 0.7 at black, 1.1 at
-    middle and 0.5 at white, here 0.6, 1.2 and 0.4 (benchmarks/camera_noise.py).
+    Half of a camera's noise falls under its mosaic (`add_sensor_noise`), and a third of that is compressed afterwards,
+    as cameras do, to JPEG of quality 75 to 95. The other half is white or soft, of one colour or of all, as cameras
+    that smooth leave it: on PolyU's photographs neighbours were measured to correlate by 0.4 to 0.8 (softness 0.5 to
+    1.1) and channels by 0.5 to 0.9. It is noise of the light, seen through the camera's curves, which make it largest
+    at middle intensities: on PolyU, of its mean, 0.7 at black, 1.1 at middle and 0.5 at white, here 0.6, 1.2 and 0.4
+    (benchmarks/camera_noise.py).
 
     Gaussian strengths: Zhang, Zuo, Chen, Meng and Zhang ("DnCNN"), IEEE Transactions on Image Processing
     26(7), 2017. Camera strengths: the sensor statistics of Brooks et al., "Unprocessing Images for Learned
@@ -146,16 +149,17 @@ def train_denoise(clean: Tensor, generator: Generator) -> Tensor:
     if uniform(0, 1, generator) < 0.6:
         return add_gaussian_noise(clean, generator, sigma=uniform(0, 55 / 255, generator))
     shot, read = camera_strength(generator)
-    softness, shared = uniform(0, 1.1, generator), uniform(0, 0.9, generator)
-    noisy = add_camera_noise(
-        light_of(clean, contrast=True),
-        generator,
-        shot=shot,
-        read=read,
-        softness=softness,
-        shared=shared,
-    )
-    return picture_of(noisy, contrast=True)
+    if uniform(0, 1, generator) < 0.5:
+        softness, shared = uniform(0, 1.1, generator), uniform(0, 0.9, generator)
+        light = light_of(clean, contrast=True)
+        noisy = add_camera_noise(light, generator, shot=shot, read=read, softness=softness, shared=shared)
+        return picture_of(noisy, contrast=True)
+    red, blue = uniform(1.2, 2.4, generator), uniform(1.2, 2.4, generator)
+    noisy = add_sensor_noise(clean, generator, shot=shot, read=read, red=red, blue=blue)
+    if len(clean) in (1, 3) and uniform(0, 1, generator) < 1 / 3:  # what JPEG holds
+        subsampling = "4:4:4" if uniform(0, 1, generator) < 0.5 else "4:2:0"
+        return compress_jpeg(noisy, quality=round(uniform(75, 95, generator)), subsampling=subsampling)
+    return noisy
 
 
 def test_denoise(clean: Tensor, generator: Generator) -> Tensor:

@@ -32,7 +32,7 @@ from indi.devices import set_threads
 from indi.models.checkpoint import load_model, save_model, write_text
 from indi.process.objectives import OBJECTIVES, Answer, Examples, Objective
 from indi.process.path import loss, uniform_times
-from indi.process.samplers import walk
+from indi.process.samplers import trajectory
 from indi.training.distributed import World
 from indi.training.trainer import Trainer
 
@@ -48,8 +48,8 @@ def reflow(teacher: Trainer, steps: int) -> Objective:
             return teacher.method.estimate(network, state, examples.degraded, torch.full((len(state),), time))
 
         # The state at t = 1 has its noise already: a walk of a path without any goes on from there.
-        *_, last = walk(
-            predict, replace(path, c=lambda t: 0.0 * t), examples.state, uniform_times(steps), draw=no_noise
+        *_, last = trajectory(
+            predict, replace(path, c=lambda t: 0.0 * t), examples.state, uniform_times(steps), noise=no_noise
         )
         return loss(answer(examples.state, examples.degraded, examples.t, None), last.image, norm)
 

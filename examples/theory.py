@@ -23,7 +23,7 @@ from torch import Tensor
 from indi.io import write_atomic
 from indi.process import path as process
 from indi.process.path import Path as Way
-from indi.process.samplers import Predict, walk
+from indi.process.samplers import Predict, trajectory
 from indi.report.drawing import ACCENT, INK, PALE, grid, picture
 from indi.toy import SET1, states
 
@@ -85,7 +85,7 @@ def weights(steps: int) -> NDArray[np.float64]:
     estimates = iter(units[1:])
     times = process.uniform_times(steps)
     path = process.indi(epsilon=0.0)
-    walked = walk(lambda state, time: next(estimates), path, units[0], times, draw=no_noise)
+    walked = trajectory(lambda state, time: next(estimates), path, units[0], times, noise=no_noise)
     return torch.stack([state.image for state in walked]).numpy()
 
 
@@ -128,7 +128,7 @@ def walks_of(path: Way, count: int = 24, steps: int = 60) -> tuple[list[float], 
         return evenly if number == 0 else torch.randn(count, generator=generator, dtype=torch.float64)
 
     times = process.uniform_times(steps)
-    walked = walk(either(path), path, torch.zeros(count, dtype=torch.float64), times, draw=draw)
+    walked = trajectory(either(path), path, torch.zeros(count, dtype=torch.float64), times, noise=draw)
     return times, torch.stack([state.image for state in walked]).numpy()
 
 

@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,8 +18,16 @@ from indi.config import MethodSettings, NetworkSettings
 from indi.io import Image, Metadata, write
 from indi.models.checkpoint import Card, Model, load_model, write_tensors, write_text
 from indi.networks import Network
+from indi.process.sampling import Sampling
+from indi.restoration.batch import Restoration
 
 _N = TypeVar("_N", bound=Network)
+
+
+def asking(**options: Any) -> Restoration:
+    """Return what is asked of files, from the options of both kinds by name."""
+    files = {name: options.pop(name) for name in ("enlarged", "axes", "quality", "overwrite") if name in options}
+    return Restoration(Sampling(**options), **files)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from indi.cli.options import WHOLE
 from indi.cli.terminal import ENDINGS
 from indi.config import Config
 from indi.degradations import DEGRADATIONS
-from indi.evaluation.evaluate import Evaluation
+from indi.evaluation.measurement import Subject
 from indi.io import Image, read, write
 from indi.io.manifest import MANIFEST
 from indi.metrics import METRICS
@@ -598,13 +598,13 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
     save_model(tiny_model(1), tmp_path / "model")
     (tmp_path / "in-the-way").touch()
     restored: list[int] = []
-    measured = Evaluation._measured
+    measured = Subject.measured
 
-    def counting(*arguments: Any) -> Any:
+    def counting(*arguments: Any, **options: Any) -> Any:
         restored.append(1)
-        return measured(*arguments)
+        return measured(*arguments, **options)
 
-    monkeypatch.setattr(Evaluation, "_measured", counting)
+    monkeypatch.setattr(Subject, "measured", counting)
     folders = [word for name, folder in pairs.items() for word in (f"--{name}", folder)]
     assert run("evaluate", "--model", tmp_path / "model", *folders, "--out", tmp_path / "in-the-way") == 2
     shown = capfd.readouterr().err

@@ -42,7 +42,7 @@ from indi.io import write_atomic
 from indi.models.checkpoint import Card, write_text
 from indi.process import path as process
 from indi.process.objectives import Draw
-from indi.process.samplers import Predict, walk
+from indi.process.samplers import Predict, trajectory
 from indi.report import ToyPanel, draw_toy_animation, draw_toy_figure
 from indi.training.distributed import World
 from indi.training.trainer import Trainer
@@ -232,7 +232,7 @@ def _trained(problem: Problem, config: Config, learned: Callable[[int], None]) -
 
 def states(predict: Predict, degraded: Tensor, times: list[float]) -> list[Tensor]:
     """Return the states of a walk without noise at each of the falling ``times``, each (B, 2, 1, 1)."""
-    return [state.image for state in walk(predict, process.indi(0.0), degraded, times, draw=_no_noise)]
+    return [state.image for state in trajectory(predict, process.indi(0.0), degraded, times, noise=_no_noise)]
 
 
 def score(restored: Tensor, clean: Tensor) -> dict[str, float]:

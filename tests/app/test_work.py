@@ -69,11 +69,11 @@ def test_an_image_comes_back_as_the_library_restores_it(session: Session, run: P
     *steps, last = restored(session, upload)
     shares = [step.share for step in (*steps, last)]
     assert shares == sorted(shares)
-    states = [step for before, step in pairwise(steps) if len(step.walk) > len(before.walk)]
+    states = [step for before, step in pairwise(steps) if len(step.steps) > len(before.steps)]
     assert [round(step.share, 3) for step in (*states, last)] == [0, 0.333, 0.667, 1, 1]
     assert [step.note for step in (steps[0], steps[-1], last)] == ["reading", "writing", "done"]
     assert {"step 1 of 3", "step 2 of 3", "step 3 of 3"} <= {step.note for step in steps}
-    assert [text for _, text in last.walk] == ["degraded", "step 1", "step 2", "step 3"]
+    assert [text for _, text in last.steps] == ["degraded", "step 1", "step 2", "step 3"]
     (file,) = last.files
     assert file.name == "slide 1-restored.tif"
     assert file.is_relative_to(session.folder)
@@ -117,7 +117,7 @@ def test_a_model_that_draws_is_restored_by_its_dial(
     wanted = load(drawing).restore(pixels, realism=realism, seed=7)  # one step at full strength, whatever they say
     np.testing.assert_array_equal(read(last.files[0]).pixels, wanted)
     assert {step.note for step in steps} == {"reading", "drawing", "writing"}
-    assert last.walk == ()
+    assert last.steps == ()
 
 
 def test_the_dial_changes_the_image_and_is_ignored_where_there_is_none(session: Session, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_photograph_is_shown_upright_and_written_as_it_lies(session: Session, 
     assert last.before is not None
     assert last.after is not None
     np.testing.assert_array_equal(read(last.before).pixels, upright)
-    assert read(last.walk[0][0]).pixels.shape == upright.shape
+    assert read(last.steps[0][0]).pixels.shape == upright.shape
     assert read(last.after).pixels.shape == upright.shape
     (file,) = last.files
     assert read(file).pixels.shape == lying.shape
@@ -197,7 +197,7 @@ def test_a_visitor_can_stop_it(session: Session, tmp_path: Path) -> None:
     write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
     task = Task()
     work = restoring.restore(session, task, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
-    next(step for step in work if step.walk)
+    next(step for step in work if step.steps)
     task.stopping.set()
     *_, last = work
     assert last.note == "stopped at step 1 of 50"
@@ -241,7 +241,7 @@ def test_a_visitor_who_is_gone_is_not_worked_for(session: Session, tmp_path: Pat
     write(tmp_path / "a.png", Image(np.full((10, 12), 99, np.uint8)))
     task = Task()
     work = restoring.restore(session, task, tmp_path / "a.png", "mine", steps=50, samples=1, enlarged=1)
-    next(step for step in work if step.walk)
+    next(step for step in work if step.steps)
     work.close()  # type: ignore[attr-defined]
     assert task.stopping.is_set()
 

@@ -24,7 +24,7 @@ from indi.evaluation.calibrate import (
 )
 from indi.io import Image, read, write
 from indi.restoration.batch import plan, restore_files
-from problems import write_pairs
+from problems import asking, write_pairs
 
 
 def scene(random: np.random.Generator, pixels: int = 2000, scale: float = 1.0) -> Scene:
@@ -158,7 +158,7 @@ def test_a_run_is_calibrated_and_restores_with_intervals_that_hold(run: Path, tm
     held = []
     for name in names:
         source = run.parent / "data" / "degraded" / f"{name}.png"
-        (outcome,) = restore_files(restorer, plan([source], tmp_path), samples=4, steps=3)
+        (outcome,) = restore_files(restorer, plan([source], tmp_path), asking(samples=4, steps=3))
         assert outcome.error is None
         clean = read(run.parent / "data" / "clean" / f"{name}.png").pixels / 255
         mean = read(tmp_path / f"{name}_mean.png").pixels / 255
@@ -173,7 +173,7 @@ def test_other_restorations_get_no_interval_and_are_told_why(
     indi.calibrate(run, samples=2, steps=1)
     source = run.parent / "data" / "degraded" / "0.png"
     with caplog.at_level("WARNING", logger="indi"):
-        (outcome,) = restore_files(indi.load(run), plan([source], tmp_path), samples=3, steps=1)
+        (outcome,) = restore_files(indi.load(run), plan([source], tmp_path), asking(samples=3, steps=1))
     assert not any("interval" in path.name for path in outcome.written)
     assert "no intervals: calibrated for samples 2, not 3" in caplog.text
 
@@ -188,7 +188,7 @@ def test_a_run_that_was_trained_on_gets_no_interval(
         pass
     source = run.parent / "data" / "degraded" / "0.png"
     with caplog.at_level("WARNING", logger="indi"):
-        (outcome,) = restore_files(indi.load(later), plan([source], tmp_path / "out"), samples=2, steps=1)
+        (outcome,) = restore_files(indi.load(later), plan([source], tmp_path / "out"), asking(samples=2, steps=1))
     assert not any("interval" in path.name for path in outcome.written)
     assert "no intervals: calibrated for other weights" in caplog.text
 

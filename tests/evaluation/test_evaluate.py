@@ -17,6 +17,7 @@ from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.evaluate import Evaluation, evaluate
 from indi.io import Image, from_unit, read, to_unit, write
 from indi.metrics import METRICS, PERCEPTUAL, SETS, measure, niqe
+from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer
 from problems import hide_perceptual, tiny_model, write_pairs
 
@@ -137,7 +138,10 @@ def test_perceptual_metrics_where_they_are_asked_for(
     restorer: Restorer, folders: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "available", lambda: (dict(PERCEPTUAL), dict(SETS)))
-    monkeypatch.setattr(evaluation, "inception_features", lambda x, data_range: stand_in(x)[:, None] / data_range)
+    monkeypatch.setattr(
+        "indi.evaluation.measurement.inception_features",
+        lambda x, data_range: stand_in(x)[:, None] / data_range,
+    )
     for name, metric in PERCEPTUAL.items():
         monkeypatch.setitem(PERCEPTUAL, name, replace(metric, compute=stand_in))
     for name, metric in SETS.items():
@@ -199,7 +203,9 @@ def test_a_method_of_one_step_has_one_row(folders: dict[str, Any]) -> None:
 
 
 def test_a_list_of_times_is_its_own_number_of_steps(restorer: Restorer, folders: dict[str, Any]) -> None:
-    of_times = Evaluation(restorer, *find_test_pairs(None, **folders, task=None), steps=(1, 5), times=[1.0, 0.4, 0.0])
+    of_times = Evaluation(
+        restorer, *find_test_pairs(None, **folders, task=None), steps=(1, 5), sampling=Sampling(times=[1.0, 0.4, 0.0])
+    )
     table = of_times.table(of_times.measurements())
     assert [(row["steps"], row["network_calls"]) for row in table["rows"]] == [(2, 2)]
 

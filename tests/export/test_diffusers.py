@@ -11,7 +11,8 @@ from torch import Tensor
 from documents import ROOT
 from indi.errors import ConfigError
 from indi.process import path as process
-from indi.process.samplers import walk
+from indi.process.samplers import trajectory
+from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer
 from problems import tiny_model
 
@@ -36,7 +37,7 @@ def ours(image: Tensor, noise: process.Noise, times: list[float], predict: Any =
     """Return where our own walk ends."""
     own = generator()
     path = process.indi(0.05, noise)
-    *_, last = walk(predict, path, image, times, draw=lambda number: torch.randn(image.shape, generator=own))
+    *_, last = trajectory(predict, path, image, times, noise=lambda number: torch.randn(image.shape, generator=own))
     return last.image
 
 
@@ -107,7 +108,7 @@ def test_half_precision_rounds_the_answer_alone() -> None:
     image, clean = degraded(1, 1, 8, 8).half(), degraded(1, 1, 8, 8).half().flip(-1)
     state = one.step(clean, 0.7, image).prev_sample
     assert state.dtype == torch.float16
-    exact = one.path.move(image.float(), image.float(), clean.float(), 0.7, 0.6)
+    exact = one.path.step(image.float(), image.float(), clean.float(), 0.7, 0.6)
     torch.testing.assert_close(state, exact.half(), rtol=0, atol=1e-3)
     assert one.step(clean.bfloat16(), 0.6, image.float()).prev_sample.dtype == torch.float32
 
@@ -203,5 +204,5 @@ def test_with_our_network_it_restores_as_the_restorer_does() -> None:
     for t in one.timesteps:
         clean = restorer.method.estimate(restorer.model.network, sample, sample, t.expand(1))
         sample = one.step(clean, t, sample).prev_sample
-    (*_, last) = restorer.trajectory(image, restorer.walk(10, samples=None, times="uniform", sampler="euler"))
+    (*_, last) = restorer.trajectory(image, Sampling(steps=10, sampler="euler"))
     assert torch.equal(sample, last.image)

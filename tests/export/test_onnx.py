@@ -14,6 +14,7 @@ from documents import ROOT
 from indi.errors import ConfigError, MissingExtraError
 from indi.export.onnx import METADATA, export
 from indi.models.checkpoint import Model
+from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer
 from problems import tiny_model
 
@@ -58,7 +59,7 @@ def test_a_walk_is_ours_at_any_size(exported: tuple[Model, Path], runtime: str) 
     for height, width in ((64, 64), (45, 70), (101, 33), (1, 1)):
         degraded = np.random.default_rng(0).random((height, width, 3), np.float32)
         restorer = Restorer(model, precision="float32")
-        states = list(restorer.trajectory(degraded, restorer.walk(10, samples=None, times="uniform", sampler="euler")))
+        states = list(restorer.trajectory(degraded, Sampling(steps=10, sampler="euler")))
         x = states[0].image.numpy()  # the degraded image with the noise of the start
         for k in range(10, 0, -1):
             t, s = k / 10, (k - 1) / 10

@@ -15,7 +15,7 @@ from indi.io.stacks import open_stack
 from indi.models.checkpoint import Card, load_model, save_model
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import asking, tiny_model
 
 Array = npt.NDArray[Any]
 HEIGHT, WIDTH = 30, 40
@@ -42,7 +42,7 @@ def colour_model(**card: Any) -> Restorer:
 
 
 def restored(source: Path, restorer: Restorer, **options: Any) -> Array:
-    (outcome,) = restore_files(restorer, plan([source], source.parent / "out"), steps=1, **options)
+    (outcome,) = restore_files(restorer, plan([source], source.parent / "out"), asking(steps=1, **options))
     assert outcome.error is None
     array: Array = tifffile.imread(outcome.written[0])
     return array

@@ -16,7 +16,7 @@ from indi.io.stacks import open_stack
 from indi.models.checkpoint import load_model
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import asking, tiny_model
 
 Array = npt.NDArray[Any]
 SHAPE = (3, 4, 2, 30, 40)  # TZCYX
@@ -50,7 +50,7 @@ def two() -> Restorer:
 def test_a_model_of_two_channels_restores_them_together(tmp_path: Path, two: Restorer, kind: str) -> None:
     data = written(tmp_path / "a.tif", kind)
     options: dict[str, Any] = {"axes": "ICYX"} if kind == "plain" else {}
-    (outcome,) = restore_files(two, plan([tmp_path / "a.tif"], tmp_path / "out"), steps=2, **options)
+    (outcome,) = restore_files(two, plan([tmp_path / "a.tif"], tmp_path / "out"), asking(steps=2, **options))
     assert outcome.error is None
     restored = tifffile.imread(outcome.written[0])
     if kind == "OME, channels first":
@@ -67,7 +67,7 @@ def test_a_model_of_two_channels_restores_them_together(tmp_path: Path, two: Res
 def test_a_gray_model_restores_them_apart(tmp_path: Path) -> None:
     data = written(tmp_path / "a.tif", "OME")
     gray = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
-    (outcome,) = restore_files(gray, plan([tmp_path / "a.tif"], tmp_path / "out"), steps=1)
+    (outcome,) = restore_files(gray, plan([tmp_path / "a.tif"], tmp_path / "out"), asking(steps=1))
     restored = tifffile.imread(outcome.written[0]).reshape(-1, 30, 40)
     wanted = gray.restore(data.reshape(-1, 30, 40)[5], steps=1, plane=5)
     np.testing.assert_array_equal(restored[5], wanted)
@@ -152,7 +152,7 @@ def test_channels_are_found_where_ome_says_that_they_lie(tmp_path: Path, two: Re
         np.testing.assert_array_equal(read_picture(path, number, channels=2), np.moveaxis(data[:, number], 0, -1))
     for number, picture in enumerate(data.reshape(6, 30, 40)):
         np.testing.assert_array_equal(read_picture(path, number), picture)
-    (outcome,) = restore_files(two, plan([path], tmp_path / "out"), steps=1)
+    (outcome,) = restore_files(two, plan([path], tmp_path / "out"), asking(steps=1))
     assert outcome.error is None
     with tifffile.TiffFile(path) as before, tifffile.TiffFile(outcome.written[0]) as after:
         assert copies or after.ome_metadata == before.ome_metadata  # without copies the pictures move up

@@ -13,7 +13,7 @@ from indi.io import Image, write
 from indi.io.manifest import MANIFEST, Archive
 from indi.restoration.batch import Outcome, plan, restore_files
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import asking, tiny_model
 
 NAMES = ("a.png", "b.tif", "c.png")
 
@@ -31,7 +31,7 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def kept(restorer: Restorer, photographs: Path, out: Path, **options: Any) -> list[bool]:
-    outcomes = list(restore_files(restorer, plan([photographs], out), **{"steps": 1, **options}))
+    outcomes = list(restore_files(restorer, plan([photographs], out), asking(**{"steps": 1, **options})))
     assert [outcome.error for outcome in outcomes] == [None] * len(NAMES)
     assert all(path.exists() for outcome in outcomes for path in outcome.written)
     return [outcome.kept for outcome in outcomes]
@@ -39,7 +39,7 @@ def kept(restorer: Restorer, photographs: Path, out: Path, **options: Any) -> li
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, photographs: Path, gray: Restorer) -> None:
     out = tmp_path / "out"
-    assert not next(restore_files(gray, plan([photographs], out), steps=1)).kept  # and here it is interrupted
+    assert not next(restore_files(gray, plan([photographs], out), asking(steps=1))).kept  # and here it is interrupted
     before = (out / "a.png").stat().st_mtime_ns
     assert kept(gray, photographs, out) == [True, False, False]
     assert (out / "a.png").stat().st_mtime_ns == before
@@ -90,7 +90,7 @@ def test_a_failed_file_is_tried_again(tmp_path: Path, photographs: Path, gray: R
     out, broken = tmp_path / "out", photographs / "b.tif"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:40])
-    outcomes: list[Outcome] = list(restore_files(gray, plan([photographs], out), steps=1))
+    outcomes: list[Outcome] = list(restore_files(gray, plan([photographs], out), asking(steps=1)))
     assert [outcome.error is None for outcome in outcomes] == [True, False, True]
     broken.write_bytes(whole)
     assert kept(gray, photographs, out) == [True, False, True]
@@ -107,14 +107,14 @@ def test_a_manifest_that_cannot_be_written_stops_no_other_file(
         return opened(self, mode, *args, **options)
 
     monkeypatch.setattr(Path, "open", full)
-    outcomes = list(restore_files(gray, plan([photographs], tmp_path / "out"), steps=1))
+    outcomes = list(restore_files(gray, plan([photographs], tmp_path / "out"), asking(steps=1)))
     assert [outcome.error is None for outcome in outcomes] == [True, False, False]
     assert "b.tif is restored: No space left on device" in str(outcomes[1].error)
 
 
 def test_a_single_file_is_noted_and_always_restored(tmp_path: Path, photographs: Path, gray: Restorer) -> None:
     for _ in range(2):
-        (outcome,) = restore_files(gray, plan([photographs / "a.png"], tmp_path / "one"), steps=1)
+        (outcome,) = restore_files(gray, plan([photographs / "a.png"], tmp_path / "one"), asking(steps=1))
         assert not outcome.kept
     assert sorted(file.name for file in (tmp_path / "one").iterdir()) == [MANIFEST, "a.png"]
 

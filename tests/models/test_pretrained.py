@@ -21,7 +21,7 @@ from indi.io import Image, to_unit, write
 from indi.models import pretrained as shipped
 from indi.models.checkpoint import load_model, save_model
 from indi.models.pretrained import best_realism, best_steps, find_model, fitting_model, shipped_models, shipped_names
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.restoration.restorer import Pixels
 from problems import ship, tiny_model, write_pairs
 
@@ -129,7 +129,7 @@ def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
     assert restorer.default_steps == 2
     np.testing.assert_array_equal(restorer.restore(image), restorer.restore(image, steps=2, sampler="heun"))
     assert not np.array_equal(restorer.restore(image), restorer.restore(image, sampler="euler"))
-    assert restorer.walk(None, samples=None, times="uniform", sampler=None) == Walk(2, "uniform", "heun")
+    assert restorer.resolve(Sampling()) == Sampling(steps=2, sampler="heun")
     clean = write_pairs(weights.parent, count=1, channels=3)["clean"]
     table = indi.evaluate(restorer, clean=clean, task="jpeg", steps=[2])
     assert (table["settings"]["sampler"], table["rows"][0]["network_calls"]) == ("heun", 3)

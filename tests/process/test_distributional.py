@@ -20,12 +20,13 @@ from indi.evaluation.means import Row
 from indi.io import Image, read, write
 from indi.models.checkpoint import load_model, read_tensors, save_model
 from indi.process.noise import normal
+from indi.process.sampling import Sampling
 from indi.report import table_rows
 from indi.restoration import stacks
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
 from indi.training.run import train
-from problems import tiny_model, write_pairs
+from problems import asking, tiny_model, write_pairs
 
 RANDOM = np.random.default_rng(0)
 CONFIG: dict[str, Any] = {
@@ -68,7 +69,7 @@ def test_one_call_is_the_network_on_degraded_noise_and_dial(gray: Restorer) -> N
 
 def test_one_call_is_what_nobody_says_otherwise(gray: Restorer) -> None:
     image = picture(16, 24)
-    (_, last) = gray.trajectory(image, gray.walk(None, samples=None, times="uniform", sampler=None))
+    (_, last) = gray.trajectory(image, Sampling())
     assert last.network_calls == 1
     np.testing.assert_array_equal(gray.restore(image), gray.restore(image, realism=0.6, steps=1))
     np.testing.assert_array_equal(gray.restore(image, samples=1)[0], gray.restore(image, realism=1))
@@ -98,7 +99,7 @@ def test_each_step_draws_anew(gray: Restorer) -> None:
     inner = gray._network
     spying = Restorer(gray.model, precision="float32")
 
-    def spy(inputs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def spy(inputs: torch.Tensor, t: torch.Tensor, /, progress: object = None) -> torch.Tensor:
         seen.append(inputs[:, 2:3].clone())
         return inner(inputs, t)
 
@@ -118,7 +119,7 @@ def test_a_picture_that_memory_does_not_hold_is_drawn_the_same(
         monkeypatch.setattr(stacks, "IN_MEMORY", limit)
         out = tmp_path / str(limit) / "out.tif"
         jobs = plan([tmp_path / "in.tif"], out)
-        for outcome in restore_files(restorer, jobs, steps=2, realism=0.8, samples=2):
+        for outcome in restore_files(restorer, jobs, asking(steps=2, realism=0.8, samples=2)):
             assert outcome.error is None
         written.append(tifffile.imread(out.with_name("out_s02.tif")).astype(int))
     assert np.abs(written[0] - written[1]).max() <= 1  # of 65,535: rounding
@@ -131,7 +132,7 @@ def test_models_without_a_dial_refuse_it_and_others_refuse_what_makes_no_sense(g
         Restorer(tiny_model(1)).restore(image, realism=0.5)
     for realism in (-0.1, 1.5, float("nan"), "0.6", [0, 1], True):
         with pytest.raises(ConfigError, match=r"realism is .*; give 0, the least error, to 1"):
-            gray.restore(image, realism=realism)  # type: ignore[arg-type]
+            gray.restore(image, realism=realism)
     with pytest.raises(ConfigError, match="at realism 0 samples would all be equal"):
         gray.restore(image, realism=0, samples=2)
     with pytest.raises(ConfigError, match="draws anew in each call; use euler"):
@@ -209,7 +210,7 @@ def test_a_calibration_is_of_one_realism(run: Path, tmp_path: Path, caplog: pyte
     restorer = indi.load(run)
     for realism, has_interval in ((None, True), (0.7, False)):
         jobs = plan([tmp_path / "in.png"], tmp_path / f"out-{realism}" / "in.png")
-        (outcome,) = restore_files(restorer, jobs, samples=3, realism=realism)
+        (outcome,) = restore_files(restorer, jobs, asking(samples=3, realism=realism))
         assert any("interval" in path.name for path in outcome.written) == has_interval
     assert "calibrated for realism 1.0, not 0.7" in caplog.text
 
@@ -219,7 +220,8 @@ def test_a_finished_folder_is_drawn_again_only_at_another_realism(tmp_path: Path
         write(tmp_path / "in" / f"{number}.png", Image(RANDOM.integers(0, 256, (20, 20), np.uint8)))
     jobs = plan([tmp_path / "in"], tmp_path / "out")
     kept = [
-        sum(outcome.kept for outcome in restore_files(gray, jobs, realism=realism)) for realism in (0.6, 0.6, None, 0.5)
+        sum(outcome.kept for outcome in restore_files(gray, jobs, asking(realism=realism)))
+        for realism in (0.6, 0.6, None, 0.5)
     ]
     assert kept == [0, 2, 2, 0]
 
@@ -259,7 +261,7 @@ def test_the_scheduler_of_diffusers_walks_as_ours(gray: Restorer) -> None:
         draw = Draw.of(sample, 1.0, lambda noise=noise: noise)  # type: ignore[misc]
         clean = gray.method.estimate(gray.model.network, sample, degraded, t.expand(1), draw)
         sample = one.step(clean, t, sample).prev_sample
-    *_, last = gray.trajectory(image, gray.walk(3, samples=None, times="uniform", sampler=None, realism=1.0))
+    *_, last = gray.trajectory(image, Sampling(steps=3, realism=1.0))
     torch.testing.assert_close(sample, last.image, rtol=0, atol=1e-6)
 
 

@@ -17,7 +17,7 @@ from indi.errors import ConfigError
 from indi.process import path as process
 from indi.process.methods import METHODS, Method
 from indi.process.path import uniform_times
-from indi.process.samplers import SAMPLERS, walk
+from indi.process.samplers import SAMPLERS, trajectory
 from indi.restoration.restorer import Restorer
 from problems import tiny_model
 
@@ -116,7 +116,7 @@ def test_moves_of_the_bridge_are_its_posterior(times: tuple[float, float]) -> No
     t, s = times
     clean, degraded, noise = images()
     path = process.bridge(EPSILON)
-    moved = path.move(noise, degraded, clean, t, s)
+    moved = path.step(noise, degraded, clean, t, s)
     torch.testing.assert_close(moved, (1 - s / t) * clean + (s / t) * noise)
     assert path.fresh(t, s) == pytest.approx(EPSILON * math.sqrt(s * (t - s) / t), abs=1e-6)
 
@@ -138,7 +138,7 @@ def test_a_perfect_estimate_lands_on_the_path(name: str, times: tuple[float, flo
     clean, degraded, noise = images()
     path = method(name).path
     if path.fresh(t, s) == 0:
-        moved = path.move(path.state(clean, degraded, at(t), noise), degraded, clean, t, s)
+        moved = path.step(path.state(clean, degraded, at(t), noise), degraded, clean, t, s)
         torch.testing.assert_close(moved, path.state(clean, degraded, at(s), noise))
 
 
@@ -222,12 +222,12 @@ def posterior(name: str, state: Tensor, y: Tensor, t: float, *, sees_y: bool) ->
 
 
 def restored(name: str, y: Tensor, steps: int, *, sees_y: bool) -> Tensor:
-    *_, last = walk(
+    *_, last = trajectory(
         lambda state, t: posterior(name, state, y, t, sees_y=sees_y),
         method(name).path,
         y,
         uniform_times(steps),
-        draw=noises(len(y)),
+        noise=noises(len(y)),
     )
     return last.image
 
@@ -248,7 +248,7 @@ def test_spread_rises_to_that_of_clean_images(name: str, steps: int) -> None:
     path = method(name).path
     variance = 5.0 + float(path.c(1.0)) ** 2
     for t, s in itertools.pairwise(uniform_times(steps)):
-        gain = path.move(
+        gain = path.step(
             torch.ones(1), torch.zeros(1), posterior(name, torch.ones(1), torch.ones(1), t, sees_y=False), t, s
         )
         variance = float(gain) ** 2 * variance + path.fresh(t, s) ** 2
@@ -302,8 +302,8 @@ def test_indi_is_the_flow_matching_walk_of_its_velocity(steps: int) -> None:
         return flow.estimate(network, state, y, torch.full((len(y),), time))
 
     times = uniform_times(steps)
-    ours = list(walk(toy, process.indi(0.0), y, times, draw=noises(50)))
-    theirs = list(walk(predict, flow.path, y, times, draw=noises(50)))
+    ours = list(trajectory(toy, process.indi(0.0), y, times, noise=noises(50)))
+    theirs = list(trajectory(predict, flow.path, y, times, noise=noises(50)))
     state = y
     for number, (t, s) in enumerate(itertools.pairwise(times), start=1):
         state = state + (s - t) * network(state, at(t).float())
@@ -318,7 +318,7 @@ def test_flow_agrees_with_diffusers_flow_matching(steps: int) -> None:
     times = uniform_times(steps)
     scheduler.set_timesteps(sigmas=times[:-1])
     _, y = gaussian_pairs(50)
-    ours = [state.image for state in walk(toy, process.indi(0.0), y, times, draw=noises(50))]
+    ours = [state.image for state in trajectory(toy, process.indi(0.0), y, times, noise=noises(50))]
     state = y
     for number, step in enumerate(scheduler.timesteps, start=1):
         t = times[number - 1]
@@ -346,7 +346,7 @@ def test_flow_agrees_with_facebooks_solver() -> None:
         time_grid=1 - torch.tensor(times, dtype=torch.float64),
         return_intermediates=True,
     )
-    ours = [state.image for state in walk(toy, process.indi(0.0), y, times, draw=noises(50))]
+    ours = [state.image for state in trajectory(toy, process.indi(0.0), y, times, noise=noises(50))]
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, other)
 
@@ -358,7 +358,7 @@ def test_denoising_is_the_variance_exploding_sampler(steps: int) -> None:
     diffusers = pytest.importorskip("diffusers")
     times = uniform_times(steps)
     _, y = gaussian_pairs(50)
-    ours = [state.image for state in walk(toy, process.indi(0.0), y, times, draw=noises(50))]
+    ours = [state.image for state in trajectory(toy, process.indi(0.0), y, times, noise=noises(50))]
 
     scheduler = diffusers.EulerDiscreteScheduler(prediction_type="epsilon")
     scheduler.set_timesteps(steps)
@@ -397,7 +397,7 @@ def test_diffusion_agrees_with_diffusers_ddim() -> None:
     def predict(state: Tensor, t: float) -> Tensor:
         return float(this.path.a(t)) * state - float(this.path.c(t)) * answer(state, t)
 
-    ours = [state.image for state in walk(predict, this.path, y, times, draw=lambda number: noise)]
+    ours = [state.image for state in trajectory(predict, this.path, y, times, noise=lambda number: noise)]
     state = noise
     for number, (step, t) in enumerate(zip(scheduler.timesteps, times, strict=False), start=1):
         state = scheduler.step(answer(state, t), step, state, return_dict=False)[0]
@@ -425,7 +425,7 @@ def test_small_steps_converge_to_the_residual_flow(sampler: str, order: int, gri
     errors = []
     for count in counts:
         times = [1.0, *(grid(number / count) for number in range(1, count + 1))]
-        *_, last = walk(toy, process.indi(0.0), start, times, draw=noises(13), sampler=SAMPLERS[sampler])
+        *_, last = trajectory(toy, process.indi(0.0), start, times, noise=noises(13), sampler=SAMPLERS[sampler])
         errors.append(float((last.image.flatten() - torch.from_numpy(exact.y[:, -1])).abs().max()))
     assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(order, abs=0.15)
 
@@ -442,8 +442,8 @@ def test_samplers_keep_their_order_on_the_diffusion_path(sampler: str, order: in
 
     counts, errors = [32, 64, 128, 256], []
     for count in counts:
-        how: dict[str, Any] = {"draw": lambda number: noise, "sampler": SAMPLERS[sampler]}
-        *_, last = walk(predict, path, torch.zeros_like(noise), uniform_times(count), **how)
+        how: dict[str, Any] = {"noise": lambda number: noise, "sampler": SAMPLERS[sampler]}
+        *_, last = trajectory(predict, path, torch.zeros_like(noise), uniform_times(count), **how)
         errors.append(abs(last.image.item() - (0.5 + 0.7 / 4)))
     assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(order, abs=0.1)
 
@@ -474,7 +474,7 @@ def toy_walk(name: str, keeps: Tensor, sigma: float, steps: int, count: int = 40
     def draw(number: int) -> Tensor:
         return torch.randn(count, 2, 1, 1, generator=generator, dtype=torch.float64)
 
-    *_, last = walk(predict, path, y.reshape(count, 2, 1, 1), uniform_times(steps), draw=draw)
+    *_, last = trajectory(predict, path, y.reshape(count, 2, 1, 1), uniform_times(steps), noise=draw)
     return last.image.reshape(count, 2)
 
 

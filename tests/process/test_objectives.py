@@ -16,7 +16,7 @@ from indi.process import objectives
 from indi.process import path as process
 from indi.process.objectives import Draw, Examples, draw_filters, draw_realism, energy, score, spread_weight
 from indi.process.path import uniform_times
-from indi.process.samplers import walk
+from indi.process.samplers import trajectory
 from indi.training.distributed import World
 from indi.training.trainer import Trainer
 from indi.version import __version__
@@ -218,12 +218,12 @@ def test_with_an_exact_sampler_the_law_is_the_same_on_any_grid(steps: int, is_se
     def fresh(number: int = 0) -> Tensor:
         return torch.randn(y.shape, generator=random, dtype=y.dtype)
 
-    *_, last = walk(
+    *_, last = trajectory(
         lambda state, t: exact(state, t, y if is_seen else None, problem, fresh()),
         process.indi(problem.epsilon),
         y,
         uniform_times(steps),
-        draw=fresh,
+        noise=fresh,
     )
     mean, deviation = (1.5 / 5, SEEN) if is_seen else (0.0, 1.0)
     assert last.image.mean().item() == pytest.approx(mean, abs=4 * deviation / math.sqrt(count))

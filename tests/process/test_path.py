@@ -56,7 +56,7 @@ def test_perfect_estimate_lands_on_the_path(times: tuple[float, float]) -> None:
     t, s = times
     x, y, n = (torch.randn(1, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in range(3))
     path = indi(0.1)
-    moved = path.move(path.state(x, y, torch.tensor([t], dtype=torch.float64), n), y, x, t, s)
+    moved = path.step(path.state(x, y, torch.tensor([t], dtype=torch.float64), n), y, x, t, s)
     torch.testing.assert_close(moved, path.state(x, y, torch.tensor([s], dtype=torch.float64), n))
 
 
@@ -67,13 +67,13 @@ def test_degraded_cancels_out_of_the_move(times: tuple[float, float]) -> None:
     state, estimate = torch.tensor([[0.3]]), torch.tensor([[0.9]])
     anything = torch.tensor([[1e6]])
     for noise in SCHEDULES:
-        moved = indi(0.1, noise).move(state, anything, estimate, t, s)
+        moved = indi(0.1, noise).step(state, anything, estimate, t, s)
         torch.testing.assert_close(moved, (s / t) * state + (1 - s / t) * estimate)
 
 
 def test_one_move_from_degraded_to_clean_is_the_estimate_itself() -> None:
     state, estimate = torch.full((1, 4), torch.inf), torch.tensor([[0.1, 0.2, 0.3, 0.4]])
-    assert torch.equal(indi(0.01).move(state, state, estimate, 1.0, 0.0), estimate)
+    assert torch.equal(indi(0.01).step(state, state, estimate, 1.0, 0.0), estimate)
 
 
 @given(times_in_order, st.floats(1e-4, 1.0))
@@ -106,7 +106,7 @@ def test_variance_of_sampled_noise(noise: Noise) -> None:
     path, zero = indi(0.5, noise), torch.zeros(count, dtype=torch.float64)
     state = path.start(zero, lambda: torch.randn(count, generator=generator, dtype=torch.float64))
     for t, s in itertools.pairwise([1.0, 0.7, 0.5]):
-        state = path.move(state, zero, zero, t, s)
+        state = path.step(state, zero, zero, t, s)
         state = state + path.fresh(t, s) * torch.randn(count, generator=generator, dtype=torch.float64)
         assert state.std().item() == pytest.approx(float(path.c(s)), rel=4 / math.sqrt(2 * count))
 

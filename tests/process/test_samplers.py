@@ -11,14 +11,14 @@ from torch import Tensor
 from documents import ROOT
 from indi.errors import ConfigError
 from indi.process.path import Noise, geometric_times, indi, uniform_times
-from indi.process.samplers import SAMPLERS, walk
+from indi.process.samplers import SAMPLERS, trajectory
 from problems import Gaussian, no_noise
 
 PROBLEM = Gaussian(clean=1.0, noise=2.0)
 
 
 def restored(problem: Gaussian, y: Tensor, times: list[float], sampler: str = "euler") -> Tensor:
-    *_, last = walk(problem.predict, indi(0.0), y, times, draw=no_noise, sampler=SAMPLERS[sampler])
+    *_, last = trajectory(problem.predict, indi(0.0), y, times, noise=no_noise, sampler=SAMPLERS[sampler])
     return last.image
 
 
@@ -70,7 +70,7 @@ def test_network_calls(steps: int) -> None:
     for name, calls in (("euler", steps), ("heun", 2 * steps - 1), ("multistep", steps)):
         seen.clear()
         y = torch.ones(1, 1, 2, 2)
-        *_, last = walk(predict, indi(0.0), y, uniform_times(steps), draw=no_noise, sampler=SAMPLERS[name])
+        *_, last = trajectory(predict, indi(0.0), y, uniform_times(steps), noise=no_noise, sampler=SAMPLERS[name])
         assert last.network_calls == len(seen) == calls
         assert seen[0] == 1.0
         assert min(seen) > 0
@@ -80,12 +80,12 @@ def test_network_calls(steps: int) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3, 20])
 def test_a_perfect_network_restores_at_any_number_of_steps(sampler: str, steps: int) -> None:
     clean, y = PROBLEM.pairs(5)
-    *_, last = walk(
+    *_, last = trajectory(
         lambda state, time: clean,
         indi(0.0),
         y,
         uniform_times(steps),
-        draw=no_noise,
+        noise=no_noise,
         sampler=SAMPLERS[sampler],
     )
     torch.testing.assert_close(last.image, clean)
@@ -93,7 +93,7 @@ def test_a_perfect_network_restores_at_any_number_of_steps(sampler: str, steps: 
 
 def test_one_step_is_the_network_on_degraded_plus_noise() -> None:
     y, n = torch.rand(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
-    states = list(walk(lambda state, t: state**2 * t, indi(0.05), y, [1.0, 0.0], draw=lambda number: n))
+    states = list(trajectory(lambda state, t: state**2 * t, indi(0.05), y, [1.0, 0.0], noise=lambda number: n))
     torch.testing.assert_close(states[0].image, y + 0.05 * n)
     torch.testing.assert_close(states[1].image, (y + 0.05 * n) ** 2)
 
@@ -107,7 +107,7 @@ def test_noise_is_drawn_only_where_the_path_has_it(noise: Noise, draws: list[int
         asked.append(number)
         return torch.zeros(1, 1, 1, 1)
 
-    list(walk(lambda state, t: state, indi(0.1, noise), torch.zeros(1, 1, 1, 1), uniform_times(4), draw=draw))
+    list(trajectory(lambda state, t: state, indi(0.1, noise), torch.zeros(1, 1, 1, 1), uniform_times(4), noise=draw))
     assert asked == draws
 
 
@@ -121,12 +121,12 @@ def test_brownian_walk_is_finite_and_has_the_right_spread() -> None:
         return state / (1 + 0.25 * t)
 
     _, y = problem.pairs(count)
-    *_, last = walk(
+    *_, last = trajectory(
         predict,
         path,
         y,
         uniform_times(100),
-        draw=lambda number: torch.randn(y.shape, generator=generator, dtype=y.dtype),
+        noise=lambda number: torch.randn(y.shape, generator=generator, dtype=y.dtype),
     )
     assert torch.isfinite(last.image).all()
     assert last.image.std().item() == pytest.approx(1.0, abs=0.02)
@@ -136,12 +136,12 @@ def test_brownian_walk_is_finite_and_has_the_right_spread() -> None:
 def test_second_order_needs_a_walk_without_fresh_noise(sampler: str) -> None:
     with pytest.raises(ConfigError, match="fresh noise"):
         list(
-            walk(
+            trajectory(
                 lambda state, t: state,
                 indi(0.1, "brownian"),
                 torch.zeros(1, 1, 1, 1),
                 uniform_times(2),
-                draw=lambda number: torch.zeros(1, 1, 1, 1),
+                noise=lambda number: torch.zeros(1, 1, 1, 1),
                 sampler=SAMPLERS[sampler],
             )
         )
@@ -156,7 +156,7 @@ def test_batches_walk_like_single_images() -> None:
 
 def test_states_come_with_their_times() -> None:
     times = geometric_times(6)
-    states = list(walk(PROBLEM.predict, indi(0.0), torch.ones(1, 1, 1, 1), times, draw=no_noise))
+    states = list(trajectory(PROBLEM.predict, indi(0.0), torch.ones(1, 1, 1, 1), times, noise=no_noise))
     assert [state.time for state in states] == times
     assert all(a.network_calls < b.network_calls for a, b in itertools.pairwise(states))
 
@@ -164,7 +164,7 @@ def test_states_come_with_their_times() -> None:
 def test_nothing_is_recorded_for_gradients() -> None:
     weight = torch.ones(1, requires_grad=True)
     y = torch.ones(1, 1, 1, 1)
-    *_, last = walk(lambda state, t: state * weight, indi(0.0), y, [1.0, 0.0], draw=no_noise)
+    *_, last = trajectory(lambda state, t: state * weight, indi(0.0), y, [1.0, 0.0], noise=no_noise)
     assert not last.image.requires_grad
 
 
@@ -191,7 +191,7 @@ def decibels_short(mixed: float, clean: float, noise: float, sampler: str, steps
         return state * share * clean**2 / (share**2 * clean**2 + (t * noise) ** 2)
 
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    *_, last = walk(predict, indi(0.0), one, uniform_times(steps), draw=no_noise, sampler=SAMPLERS[sampler])
+    *_, last = trajectory(predict, indi(0.0), one, uniform_times(steps), noise=no_noise, sampler=SAMPLERS[sampler])
     spread = abs(last.image.item()) * math.hypot(mixed * clean, noise)
     return "all" if spread == 0 else f"{round(-20 * math.log10(spread / clean), 1) + 0.0}"
 

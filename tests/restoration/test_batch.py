@@ -16,7 +16,7 @@ from indi.io import Image, Metadata, Resolution, from_unit, read, to_unit, write
 from indi.io.manifest import MANIFEST
 from indi.restoration.batch import Job, degrade_files, plan, restore_files
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import asking, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_is_reported_and_the_rest_goes_on(tmp_path: Path, gray: Restorer) -> None:
     (tmp_path / "empty").mkdir()
     good = save(tmp_path / "good.png", 1)
-    outcomes = list(restore_files(gray, plan([tmp_path / "empty", good], tmp_path / "out"), steps=1))
+    outcomes = list(restore_files(gray, plan([tmp_path / "empty", good], tmp_path / "out"), asking(steps=1)))
     assert [outcome.source for outcome in outcomes] == [good, tmp_path / "empty"]
     assert outcomes[0].written == (tmp_path / "out" / "good.png",)
     assert isinstance(outcomes[1].error, ImageError)
@@ -138,7 +138,7 @@ def test_an_image_too_large_for_memory_is_reported_and_the_rest_goes_on(
         return restore(*arguments, **options)
 
     monkeypatch.setattr(gray, "restore", first_fails)
-    first, second = restore_files(gray, plan(paths, tmp_path / "out"), steps=1)
+    first, second = restore_files(gray, plan(paths, tmp_path / "out"), asking(steps=1))
     assert "does not fit in memory" in str(first.error)
     assert second.error is None
 
@@ -146,7 +146,7 @@ def test_an_image_too_large_for_memory_is_reported_and_the_rest_goes_on(
 def test_colour_that_is_gray_everywhere_goes_through_a_gray_model(tmp_path: Path, gray: Restorer) -> None:
     pixels = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
     write(tmp_path / "x.png", Image(pixels))
-    (outcome,) = restore_files(gray, plan([tmp_path / "x.png"], tmp_path / "out"), steps=1)
+    (outcome,) = restore_files(gray, plan([tmp_path / "x.png"], tmp_path / "out"), asking(steps=1))
     assert outcome.error is None
     assert read(tmp_path / "out" / "x.png").pixels.shape == (8, 8, 3)
 
@@ -160,7 +160,7 @@ def test_what_goes_in_comes_out(
 ) -> None:
     save(tmp_path / name, channels, dtype)
     restorer = gray if channels == 1 else colour
-    (outcome,) = restore_files(restorer, plan([tmp_path / name], tmp_path / "out"), steps=2, seed=5)
+    (outcome,) = restore_files(restorer, plan([tmp_path / name], tmp_path / "out"), asking(steps=2, seed=5))
     assert outcome.error is None
     assert outcome.written == (tmp_path / "out" / name,)
     before, after = read(tmp_path / name), read(tmp_path / "out" / name)
@@ -181,7 +181,9 @@ def test_alpha_and_metadata_go_over(tmp_path: Path, colour: Restorer, what: str)
     image = Image(pixels(3, "uint16"), pixels(1, "uint16", seed=1), metadata)
     write(tmp_path / "x.png", image)
     jobs = plan([tmp_path / "x.png"], tmp_path / "out")
-    outcomes = restore_files(colour, jobs, steps=1) if what == "restore" else degrade_files(jobs, task="denoise")
+    outcomes = (
+        restore_files(colour, jobs, asking(steps=1)) if what == "restore" else degrade_files(jobs, task="denoise")
+    )
     assert [outcome.error for outcome in outcomes] == [None]
     before, after = read(tmp_path / "x.png"), read(tmp_path / "out/x.png")
     assert before.alpha is not None
@@ -207,13 +209,13 @@ def test_an_input_is_never_written_over(tmp_path: Path, gray: Restorer) -> None:
     (tmp_path / "linked").mkdir()
     os.link(image, tmp_path / "linked" / "x.png")
     for out in (tmp_path, tmp_path / "x.png", tmp_path / "linked"):
-        (outcome,) = restore_files(gray, plan([image], out), steps=1)
+        (outcome,) = restore_files(gray, plan([image], out), asking(steps=1))
         assert "choose another --out" in str(outcome.error)
     assert image.read_bytes() == before
 
     sampled = [image, save(tmp_path / "x_s01.png", seed=1)]  # the second is what the first would write
     before = sampled[1].read_bytes()
-    first, second = restore_files(gray, plan(sampled, tmp_path), steps=1, samples=1)
+    first, second = restore_files(gray, plan(sampled, tmp_path), asking(steps=1, samples=1))
     assert "x_s01.png: is an input" in str(first.error)
     assert sampled[1].read_bytes() == before
     assert second.error is None
@@ -223,11 +225,11 @@ def test_an_input_is_never_written_over(tmp_path: Path, gray: Restorer) -> None:
 def test_what_one_input_gave_is_not_written_over_by_the_next(tmp_path: Path, gray: Restorer) -> None:
     """Both would write their spread to x_spread.tif."""
     paths = [save(tmp_path / "x.png"), save(tmp_path / "x.tif", seed=1)]
-    first, second = restore_files(gray, plan(paths, tmp_path / "out"), steps=1, samples=2)
+    first, second = restore_files(gray, plan(paths, tmp_path / "out"), asking(steps=1, samples=2))
     assert first.error is None
     assert "x_spread.tif: is an input or was just written" in str(second.error)
     assert names(tmp_path / "out") == ["x_invented.tif", "x_mean.png", "x_s01.png", "x_s02.png", "x_spread.tif"]
-    again, _ = restore_files(gray, plan(paths, tmp_path / "out"), steps=1, samples=2)
+    again, _ = restore_files(gray, plan(paths, tmp_path / "out"), asking(steps=1, samples=2))
     assert again.error is None  # an earlier run's results are replaced
 
 
@@ -237,7 +239,7 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
     size = Resolution(30, 20, "cm")
     write(image, replace(read(image), metadata=Metadata(resolution=size)))
     out = tmp_path / "out"
-    (outcome,) = restore_files(gray, plan([image], out), steps=2, samples=3, seed=4)
+    (outcome,) = restore_files(gray, plan([image], out), asking(steps=2, samples=3, seed=4))
     stems = ["x_s01", "x_s02", "x_s03", "x_mean"]
     assert [file.name for file in outcome.written] == [
         *(f"{stem}.{suffix}" for stem in stems),
@@ -262,7 +264,7 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
 
 def test_samples_of_a_named_file(tmp_path: Path, gray: Restorer) -> None:
     image = save(tmp_path / "x.jpg")
-    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), steps=1, samples=1)
+    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), asking(steps=1, samples=1))
     assert [file.name for file in outcome.written] == ["y_s01.png", "y_mean.png", "y_spread.tif", "y_invented.tif"]
     assert not read(outcome.written[2]).pixels.any()  # one restoration does not spread
 
@@ -278,7 +280,9 @@ def test_broken_files_do_not_stop_the_rest(tmp_path: Path, gray: Restorer, what:
     values = np.full((9, 9, 5), 0.5, np.float32)
     write(folder / "4.tif", Image(values))  # channels that neither the model nor JPEG takes
     jobs = plan([folder, tmp_path / "missing.png"], out)
-    outcomes = list(restore_files(gray, jobs, steps=1) if what == "restore" else degrade_files(jobs, task="jpeg"))
+    outcomes = list(
+        restore_files(gray, jobs, asking(steps=1)) if what == "restore" else degrade_files(jobs, task="jpeg")
+    )
     assert [outcome.source.name for outcome in outcomes if outcome.error is None] == ["0.png", "3.png"]
     assert names(out) == ["0.png", "3.png"]
     for outcome in outcomes:
@@ -306,7 +310,7 @@ def test_a_wrong_option_stops_at_once(tmp_path: Path, gray: Restorer) -> None:
     wrong: list[dict[str, Any]] = [{"steps": 0}, {"samples": 0}, {"seed": -1}, {"sampler": "magic"}]
     for options in wrong:
         with pytest.raises(ConfigError, match=next(iter(options))):
-            list(restore_files(gray, jobs, **options))
+            list(restore_files(gray, jobs, asking(**options)))
     assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="no task 'blur'"):
         degrade_files(jobs, task="blur")
@@ -354,7 +358,7 @@ def test_what_others_made_is_not_written_over(tmp_path: Path, gray: Restorer, wh
     def work(*inputs: Path, **options: Any) -> list[Any]:
         jobs = plan(inputs, tmp_path / "out")
         if what == "restore":
-            return list(restore_files(gray, jobs, steps=1, **options))
+            return list(restore_files(gray, jobs, asking(steps=1, **options)))
         return list(degrade_files(jobs, task="jpeg", **options))
 
     one, two = save(tmp_path / "a.png"), save(tmp_path / "b.png", seed=1)
@@ -380,13 +384,13 @@ def test_what_others_made_is_not_written_over(tmp_path: Path, gray: Restorer, wh
 def test_each_result_of_a_file_is_looked_at(tmp_path: Path, gray: Restorer) -> None:
     source = save(tmp_path / "x.png")
     mine = made(tmp_path / "out" / "x_spread.tif")
-    (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), steps=1, samples=2)
+    (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), asking(steps=1, samples=2))
     assert "x_spread.tif: is there already" in str(outcome.error)
     assert names(tmp_path / "out") == ["x_spread.tif"]
     assert mine.read_text() == "mine"
     mine.unlink()
     for samples in (3, 2, 3):  # fewer samples leave the third, which is still ours
-        (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), steps=1, samples=samples)
+        (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), asking(steps=1, samples=samples))
         assert outcome.error is None
 
 
@@ -396,7 +400,7 @@ def test_a_stack_that_others_made_is_not_written_over(tmp_path: Path, gray: Rest
     errors = []
     for overwrite in (False, True, False):
         jobs = plan([tmp_path / "s.tif"], tmp_path / "out")
-        (outcome,) = restore_files(gray, jobs, steps=1, overwrite=overwrite)
+        (outcome,) = restore_files(gray, jobs, asking(steps=1, overwrite=overwrite))
         errors.append(str(outcome.error))
     assert "is there already" in errors[0]
     assert errors[1:] == ["None", "None"]
@@ -416,11 +420,11 @@ def test_a_command_that_was_killed_knows_its_files_again(
     with monkeypatch.context() as patch:
         patch.setattr("indi.restoration.batch.write", killed)
         with pytest.raises(KeyboardInterrupt):
-            list(restore_files(gray, plan([folder], folder), steps=1, samples=2))
+            list(restore_files(gray, plan([folder], folder), asking(steps=1, samples=2)))
     assert (folder / "x_s01.png").exists()
     (job,) = plan([folder], folder)
     assert job.source.name == "x.png"
-    (outcome,) = restore_files(gray, [job], steps=1, samples=2)
+    (outcome,) = restore_files(gray, [job], asking(steps=1, samples=2))
     assert outcome.error is None
 
 
@@ -432,7 +436,7 @@ def test_samples_beside_their_inputs_are_no_inputs(
         save(folder / f"{number}.png", seed=number)
     counts = []
     for _ in range(3):
-        outcomes = list(restore_files(gray, plan([folder], folder), steps=1, samples=2))
+        outcomes = list(restore_files(gray, plan([folder], folder), asking(steps=1, samples=2)))
         assert [outcome.error for outcome in outcomes] == [None, None]
         counts.append(len(names(folder)))
     assert counts == [2 + 2 * 5] * 3
@@ -441,7 +445,7 @@ def test_samples_beside_their_inputs_are_no_inputs(
     assert "passed over: 10 made by indi (0_invented.tif, 0_mean.png" in caplog.text
     assert len(plan([folder / "0_mean.png"], tmp_path / "elsewhere")) == 1  # unless they are named
     assert [pair.name for pair in match_pairs(folder, None).pairs] == ["0", "1"]
-    list(restore_files(gray, plan([folder], tmp_path / "once"), steps=1))
+    list(restore_files(gray, plan([folder], tmp_path / "once"), asking(steps=1)))
     assert len(plan([tmp_path / "once"], tmp_path / "twice")) == 2  # results of another folder may be restored again
 
 
@@ -452,7 +456,7 @@ def test_what_a_format_cannot_hold_is_refused_before_the_work(
     save(tmp_path / "x.png", dtype="uint16").rename(tmp_path / name)
     monkeypatch.setattr(Restorer, "trajectory", lambda *_, **__: pytest.fail("it was restored"))
     for samples in (None, 2):
-        (outcome,) = restore_files(gray, plan([tmp_path / name], tmp_path / "out"), steps=1, samples=samples)
+        (outcome,) = restore_files(gray, plan([tmp_path / name], tmp_path / "out"), asking(steps=1, samples=samples))
         assert "cannot write: " in str(outcome.error)
     assert not (tmp_path / "out").exists()
 
@@ -470,7 +474,7 @@ def test_the_tree_is_kept(tmp_path: Path, gray: Restorer, caplog: pytest.LogCapt
     for _ in range(2):
         caplog.clear()
         with caplog.at_level("INFO", logger="indi"):
-            outcomes = list(restore_files(gray, plan([root], out, recursive=True), steps=1))
+            outcomes = list(restore_files(gray, plan([root], out, recursive=True), asking(steps=1)))
         assert [outcome.error for outcome in outcomes] == [None] * 3
         found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
         assert [name for name in found if not name.endswith(MANIFEST)] == ["a.png", "one/a.png", "one/two/a.tif"]
@@ -500,7 +504,7 @@ def test_a_warning_names_its_file_and_comes_once_for_each(tmp_path: Path, caplog
         write(tmp_path / "in" / f"x{number}.tif", Image(pixels().astype(np.float32) / 255 * scale))
     with caplog.at_level("WARNING", logger="indi"):
         jobs = plan([tmp_path / "in"], tmp_path / "out")
-        list(restore_files(Restorer(tiny_model(1, epsilon=0.05)), jobs, steps=1, samples=2))
+        list(restore_files(Restorer(tiny_model(1, epsilon=0.05)), jobs, asking(steps=1, samples=2)))
     warned = [message for message in caplog.messages if "far from those of training" in message]
     assert [message.split(": ")[1] for message in warned] == [str(tmp_path / "in" / f"x{n}.tif") for n in (1, 3)]
 
@@ -513,7 +517,7 @@ def test_names_that_are_no_text(tmp_path: Path, gray: Restorer) -> None:
     with stack.open("wb") as file:
         tifffile.imwrite(file, np.zeros((2, 20, 27), np.uint8), photometric="minisblack")
     for _ in range(2):
-        outcomes = list(restore_files(gray, plan([folder], folder / "out"), steps=1, samples=2))
+        outcomes = list(restore_files(gray, plan([folder], folder / "out"), asking(steps=1, samples=2)))
         assert [outcome.error for outcome in outcomes] == [None, None]
     assert all(outcome.kept for outcome in outcomes)
     jobs = plan([folder / os.fsdecode(b"x\xfe.png")], folder / "degraded")

@@ -20,7 +20,7 @@ from indi.restoration import cluster
 from indi.restoration.batch import Restoration, plan, restore_files
 from indi.restoration.cluster import Worker, restore_on_cluster
 from indi.restoration.restorer import load
-from problems import tiny_model
+from problems import asking, tiny_model
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [
@@ -64,16 +64,16 @@ def test_a_stack_that_is_refused_leaves_nothing(tmp_path: Path, scheduler: Any, 
     pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pictures, photometric="rgb")
     jobs = plan([tmp_path / "a.tif"], tmp_path / "out")
-    (outcome,) = restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=1))
+    (outcome,) = restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=1))
     assert "gray is needed" in str(outcome.error)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_it_restores_what_one_machine_does(tmp_path: Path, scheduler: Any, worker: Worker) -> None:
     jobs = plan([archive(tmp_path / "in")], tmp_path / "many")
-    asked = Restoration(steps=3, samples=2)
+    asked = asking(steps=3, samples=2)
     many = {one.source.name: one for one in restore_on_cluster(scheduler.scheduler_address, worker, jobs, asked)}
-    alone = restore_files(worker.restorer(), plan([tmp_path / "in"], tmp_path / "one"), **vars(asked))
+    alone = restore_files(worker.restorer(), plan([tmp_path / "in"], tmp_path / "one"), asked)
     one = {outcome.source.name: outcome for outcome in alone}
     assert many.keys() == one.keys()
     for name, outcome in one.items():
@@ -89,10 +89,10 @@ def test_it_restores_what_one_machine_does(tmp_path: Path, scheduler: Any, worke
 
 def test_a_model_that_draws_is_the_same_on_a_cluster(tmp_path: Path, scheduler: Any) -> None:
     save_model(tiny_model(1, name="distributional"), tmp_path / "model")
-    worker, asked = Worker(str(tmp_path / "model"), precision="float32", threads=1), Restoration(samples=2, realism=0.9)
+    worker, asked = Worker(str(tmp_path / "model"), precision="float32", threads=1), asking(samples=2, realism=0.9)
     jobs = plan([archive(tmp_path / "in")], tmp_path / "many")
     many = {one.source.name: one for one in restore_on_cluster(scheduler.scheduler_address, worker, jobs, asked)}
-    for outcome in restore_files(worker.restorer(), plan([tmp_path / "in"], tmp_path / "one"), **vars(asked)):
+    for outcome in restore_files(worker.restorer(), plan([tmp_path / "in"], tmp_path / "one"), asked):
         assert [path.name for path in many[outcome.source.name].written] == [path.name for path in outcome.written]
         for path in outcome.written:
             assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
@@ -104,7 +104,7 @@ def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Wor
         client.run(cluster._loaded, worker)
         pids = client.run(os.getpid)
     outcomes = []
-    for outcome in restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=20)):
+    for outcome in restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=20)):
         outcomes.append(outcome)
         if len(outcomes) == 3:
             os.kill(next(iter(pids.values())), signal.SIGKILL)
@@ -116,7 +116,7 @@ def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Wor
         np.testing.assert_array_equal(read(tmp_path / "out" / f"{number}.png").pixels, wanted)
     assert tifffile.imread(tmp_path / "out" / "stack.tif").shape == (6, 40, 50)
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == [MANIFEST]
-    again = list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=20)))
+    again = list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=20)))
     assert sum(outcome.kept for outcome in again) == 12
     assert [outcome.written for outcome in again if outcome.kept] == [
         outcome.written for job in jobs for outcome in outcomes if outcome.source == job.source and not outcome.error
@@ -130,14 +130,14 @@ def test_workers_that_live_on_use_the_weights_of_now(tmp_path: Path, scheduler: 
     random = np.random.default_rng(0)
     for number in range(4):
         write(tmp_path / "in" / f"{number}.png", Image(random.integers(0, 256, (40, 50), np.uint8)))
-    jobs, asked = plan([tmp_path / "in"], tmp_path / "far"), Restoration(steps=2)
+    jobs, asked = plan([tmp_path / "in"], tmp_path / "far"), asking(steps=2)
     worker = Worker(str(tmp_path / "model"), precision="float32", threads=1)
     for seed in (0, 1):  # trained, and trained again
         save_model(tiny_model(1, seed, epsilon=0.05), tmp_path / "model")
         outcomes = list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, asked))
         assert [outcome.error for outcome in outcomes] == [None] * 4
         near = plan([tmp_path / "in"], tmp_path / f"near{seed}")
-        list(restore_files(load(tmp_path / "model", precision="float32"), near, steps=2))
+        list(restore_files(load(tmp_path / "model", precision="float32"), near, asking(steps=2)))
         for job in near:
             found, wanted = read(tmp_path / "far" / job.target.name).pixels, read(job.target).pixels
             np.testing.assert_array_equal(found, wanted)
@@ -172,7 +172,7 @@ def test_an_input_is_never_written_over(tmp_path: Path, scheduler: Any, worker: 
     folder = archive(tmp_path / "in")
     before = (folder / "3.png").read_bytes()
     jobs = plan([folder / "3.png"], folder)
-    (outcome,) = restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=1))
+    (outcome,) = restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=1))
     assert "is an input" in str(outcome.error)
     assert (folder / "3.png").read_bytes() == before
 
@@ -182,10 +182,10 @@ def test_what_cannot_work_is_said_at_once(
 ) -> None:
     jobs = plan([archive(tmp_path / "in")], tmp_path / "out")
     with pytest.raises(ConfigError, match="steps is 0"):
-        list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, Restoration(steps=0)))
+        list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=0)))
     monkeypatch.setattr(cluster, "_PATIENCE", 1)
     with pytest.raises(ConfigError, match="no Dask scheduler answers there"):
-        list(restore_on_cluster("tcp://127.0.0.1:1", worker, jobs, Restoration(steps=1)))
+        list(restore_on_cluster("tcp://127.0.0.1:1", worker, jobs, asking(steps=1)))
 
 
 def test_a_shipped_model_goes_before_a_folder_of_its_name(
@@ -195,5 +195,5 @@ def test_a_shipped_model_goes_before_a_folder_of_its_name(
     (tmp_path / "jpeg").mkdir()
     write(tmp_path / "in" / "a.png", Image(np.zeros((8, 8, 3), np.uint8)))
     jobs = plan([tmp_path / "in"], tmp_path / "out")
-    (outcome,) = restore_on_cluster(scheduler.scheduler_address, Worker("jpeg"), jobs, Restoration(steps=1))
+    (outcome,) = restore_on_cluster(scheduler.scheduler_address, Worker("jpeg"), jobs, asking(steps=1))
     assert outcome.error is None

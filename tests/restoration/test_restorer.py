@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from indi import load
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError, ModelError, ShapeError
 from indi.models.checkpoint import save_model
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer
 from problems import tiny_model
 
@@ -77,7 +77,7 @@ def test_the_network_gets_float32_times_of_the_grid() -> None:
     restorer = Restorer(model, precision="float32")
     inner = restorer._network
 
-    def spy(inputs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def spy(inputs: torch.Tensor, t: torch.Tensor, /, progress: object = None) -> torch.Tensor:
         seen.append(t)
         return inner(inputs, t)
 
@@ -183,7 +183,7 @@ def test_regression_has_one_step() -> None:
 
 def test_trajectory_starts_at_the_degraded_image_and_ends_at_the_answer(gray: Restorer) -> None:
     image = picture(9, 11)
-    states = list(gray.trajectory(image, Walk(3), seed=2))
+    states = list(gray.trajectory(image, Sampling(steps=3, seed=2)))
     assert [state.network_calls for state in states] == [0, 1, 2, 3]
     assert np.array_equal(gray.pixels(states[-1].image, like=image), gray.restore(image, steps=3, seed=2))
 

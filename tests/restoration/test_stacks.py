@@ -15,13 +15,13 @@ from indi.errors import ImageError
 from indi.io import manifest as archive
 from indi.io.formats.zarr_stack import ZarrStack
 from indi.io.stacks import is_stack
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.restoration import stacks
-from indi.restoration.batch import Job, Restoration, plan, restore_files
+from indi.restoration.batch import Job, plan, restore_files
 from indi.restoration.restorer import Restorer
 from indi.restoration.stacks import StackJob
 from indi.restoration.uncertainty import Calibration
-from problems import tiny_model
+from problems import asking, tiny_model
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +42,9 @@ def random(*shape: int, dtype: str = "uint16") -> Array:
 
 
 def restore(restorer: Restorer, source: Path, out: Path, **options: Any) -> list[Path]:
-    (outcome,) = restore_files(restorer, plan([source], out), **{"steps": 2, **options})
+    progress = options.pop("progress", None)
+    asked = asking(**{"steps": 2, **options})
+    (outcome,) = restore_files(restorer, plan([source], out), asked, progress=progress)
     if outcome.error:
         raise outcome.error
     return list(outcome.written)
@@ -145,11 +147,11 @@ def test_an_interrupted_stack_goes_on(tmp_path: Path, gray: Restorer, monkeypatc
     calls: list[int] = []
     original = Restorer.restore
 
-    def interrupted(self: Restorer, image: Array, **options: Any) -> Array:
+    def interrupted(self: Restorer, image: Array, sampling: Sampling, **options: Any) -> Array:
         if options["plane"] == 3 and len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(options["plane"])
-        return original(self, image, **options)
+        return original(self, image, sampling, **options)
 
     monkeypatch.setattr(Restorer, "restore", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -173,7 +175,7 @@ def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restore
     tifffile.imwrite(tmp_path / "a.tif", data)
     source, target = tmp_path / "a.tif", tmp_path / "out" / "a.tif"
     (three,) = restore(gray, source, tmp_path / "three", steps=3)
-    job = StackJob(source, (target,), Walk(2), None, 0)
+    job = StackJob(source, (target,), Sampling(steps=2))
     work, manifest = job.work, job._manifest(gray)
     others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": []}]
     for changed in others:
@@ -188,7 +190,7 @@ def test_commands_at_once_on_sources_of_one_name_do_not_meet(tmp_path: Path, gra
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "a.tif", random(2, 20, 30) if folder == "one" else random(2, 20, 30)[::-1])
-        jobs.append(StackJob(tmp_path / folder / "a.tif", (tmp_path / "out" / f"{folder}.tif",), Walk(2), None, 0))
+        jobs.append(StackJob(tmp_path / folder / "a.tif", (tmp_path / "out" / f"{folder}.tif",), Sampling(steps=2)))
     for job in jobs:
         assert job.begin(gray) == [0, 1]
     for number in (0, 1):
@@ -203,7 +205,7 @@ def test_commands_at_once_on_sources_of_one_name_do_not_meet(tmp_path: Path, gra
 
 def test_work_that_another_command_clears_away_is_an_error(tmp_path: Path, gray: Restorer) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random(2, 20, 30), photometric="minisblack")
-    job = StackJob(tmp_path / "a.tif", (tmp_path / "out" / "a.tif",), Walk(2), None, 0)
+    job = StackJob(tmp_path / "a.tif", (tmp_path / "out" / "a.tif",), Sampling(steps=2))
     job.begin(gray)
     with job.opened() as stack:
         job.restore(gray, stack, 0)
@@ -248,13 +250,13 @@ def test_a_volume_that_was_interrupted_while_it_was_written_goes_on(
     assert len(results) == 5
     assert all(path.is_dir() for path in results)
     assert len(written) == 6  # no target twice but the one that was interrupted
-    (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), steps=2, samples=2)
+    (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), asking(steps=2, samples=2))
     assert "is there already" in str(outcome.error)
 
 
 def test_a_volume_that_changed_in_place_is_not_mixed_with_what_it_was(tmp_path: Path, gray: Restorer) -> None:
     source = volume(tmp_path / "a.zarr", random(2, 20, 30))
-    job = StackJob(source, (tmp_path / "out" / "a.zarr",), Walk(2), None, 0)
+    job = StackJob(source, (tmp_path / "out" / "a.zarr",), Sampling(steps=2))
     with job.opened() as stack:
         job.begin(gray)
         job.restore(gray, stack, 0)
@@ -266,7 +268,7 @@ def test_a_volume_that_changed_in_place_is_not_mixed_with_what_it_was(tmp_path: 
 def test_a_damaged_file_of_the_work_is_made_again(tmp_path: Path, gray: Restorer) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random(3, 20, 30), photometric="minisblack")
     (whole,) = restore(gray, tmp_path / "a.tif", tmp_path / "whole", samples=None)
-    job = StackJob(tmp_path / "a.tif", (tmp_path / "out" / "a.tif",), Walk(2), None, 0)
+    job = StackJob(tmp_path / "a.tif", (tmp_path / "out" / "a.tif",), Sampling(steps=2))
     with job.opened() as stack:
         for number in job.begin(gray):
             job.restore(gray, stack, number)
@@ -328,7 +330,7 @@ def test_the_job_of_a_calibrated_stack_is_a_key() -> None:
     """A cluster keeps tasks by it, and what a calibration holds has no hash."""
     held: dict[str, Any] = {"check": {"plain": None}, "times": [1.0, 0.0]}
     calibration = Calibration.model_construct(**held)
-    asked = Restoration(steps=1, samples=2)
+    asked = asking(steps=1, samples=2)
     job = Job(Path("a.tif"), Path("out/a.tif"))
     one, other = (asked.stack(job, Restorer(tiny_model(1)), calibration) for _ in range(2))
     assert len({one: 0, other: 1}) == 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from indi.errors import ImageError
 from indi.io.region import Box
-from indi.restoration.state import Canvas
+from indi.restoration.state import DiskArray
 
 
 @st.composite
@@ -23,41 +23,41 @@ def test_boxes_come_back_as_from_an_array(
     tmp_path_factory: pytest.TempPathFactory, written: list[Box], read: Box, dtype: str
 ) -> None:
     random = np.random.default_rng(0)
-    array = np.zeros((3, 9, 7), dtype)
-    with Canvas((3, 9, 7), dtype, tmp_path_factory.getbasetemp()) as canvas:
+    wanted = np.zeros((3, 9, 7), dtype)
+    with DiskArray((3, 9, 7), dtype, tmp_path_factory.getbasetemp()) as array:
         for box in written:
             values = random.integers(0, 200, (3, box.bottom - box.top, box.right - box.left)).astype(dtype)
-            array[:, box.top : box.bottom, box.left : box.right] = values
-            canvas.write(box, values)
-        found = canvas.read(read)
+            wanted[:, box.top : box.bottom, box.left : box.right] = values
+            array.write(box, values)
+        found = array.read(read)
     assert found.dtype == np.dtype(dtype)
-    np.testing.assert_array_equal(found, array[:, read.top : read.bottom, read.left : read.right])
+    np.testing.assert_array_equal(found, wanted[:, read.top : read.bottom, read.left : read.right])
 
 
 def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
-    with Canvas((1, 50, 50), "float32", tmp_path) as canvas:
-        canvas.write(Box(0, 0, 50, 50), np.ones((1, 50, 50), np.float32))
+    with DiskArray((1, 50, 50), "float32", tmp_path) as array:
+        array.write(Box(0, 0, 50, 50), np.ones((1, 50, 50), np.float32))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_room_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"none.x: no room for 0\.0 GB"):
-        Canvas((1, 5, 5), "uint8", tmp_path / "none" / "x")
+        DiskArray((1, 5, 5), "uint8", tmp_path / "none" / "x")
 
 
 def test_a_named_one_stays(tmp_path: Path) -> None:
     values = np.arange(12, dtype=np.uint16).reshape(1, 3, 4)
-    with Canvas((1, 3, 4), "uint16", tmp_path / "x") as canvas:
-        canvas.write(Box(0, 0, 3, 4), values)
-    with Canvas((1, 3, 4), "uint16", tmp_path / "x", is_there=True) as canvas:
-        np.testing.assert_array_equal(canvas.read(Box(0, 0, 3, 4)), values)
+    with DiskArray((1, 3, 4), "uint16", tmp_path / "x") as array:
+        array.write(Box(0, 0, 3, 4), values)
+    with DiskArray((1, 3, 4), "uint16", tmp_path / "x", is_there=True) as array:
+        np.testing.assert_array_equal(array.read(Box(0, 0, 3, 4)), values)
 
 
 def test_one_that_should_be_there_is_never_made(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is gone"):
-        Canvas((1, 4, 5), "u1", tmp_path / "a", is_there=True)
+        DiskArray((1, 4, 5), "u1", tmp_path / "a", is_there=True)
     assert not (tmp_path / "a").exists()
     (tmp_path / "a").write_bytes(bytes(19))
     with pytest.raises(ImageError, match="is not whole"):
-        Canvas((1, 4, 5), "u1", tmp_path / "a", is_there=True)
+        DiskArray((1, 4, 5), "u1", tmp_path / "a", is_there=True)
     assert (tmp_path / "a").read_bytes() == bytes(19)

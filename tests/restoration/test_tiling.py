@@ -14,7 +14,7 @@ from indi.models.checkpoint import cast_convolutions
 from indi.networks import UNet
 from indi.process.noise import normal
 from indi.process.path import indi, uniform_times
-from indi.process.samplers import walk
+from indi.process.samplers import trajectory
 from indi.restoration.tiling import tiled
 from problems import awake
 
@@ -28,12 +28,12 @@ def restored(call: Callable[[Tensor, Tensor], Tensor], degraded: Tensor, steps: 
     def predict(state: Tensor, time: float) -> Tensor:
         return state + call(torch.cat([state, degraded], 1), torch.full((len(state),), time)).float()
 
-    *_, last = walk(
+    *_, last = trajectory(
         predict,
         indi(0.05),
         degraded,
         uniform_times(steps),
-        draw=lambda number: normal(0, channels=1, height=degraded.shape[-2], width=degraded.shape[-1])[None],
+        noise=lambda number: normal(0, channels=1, height=degraded.shape[-2], width=degraded.shape[-1])[None],
     )
     return last.image
 

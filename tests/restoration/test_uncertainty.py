@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from indi.errors import ModelError
+from indi.process.sampling import Sampling
 from indi.restoration.uncertainty import MARGIN, Calibration, half_width, maps, names, read_calibration
 
 
@@ -88,14 +91,15 @@ def test_maps_look_no_further_than_their_margin() -> None:
 
 
 def test_a_calibration_is_for_the_restorations_it_was_made_with() -> None:
-    how = {"weights": "mine", "samples": 8, "steps": 10, "times": "uniform", "sampler": "euler"}
-    assert calibration().misfit(**how) is None  # type: ignore[arg-type]
-    for name, other in (("samples", 4), ("steps", 20), ("times", [1.0, 0.0]), ("sampler", "heun")):
-        said = calibration().misfit(**{**how, name: other})  # type: ignore[arg-type]
-        assert said is not None
-        assert f"calibrated for {name}" in said
-    assert "strength 1, not 0.5" in str(calibration().misfit(**how, strength=0.5))  # type: ignore[arg-type]
-    assert "other weights" in str(calibration().misfit(**{**how, "weights": "others"}))  # type: ignore[arg-type]
+    sampling = Sampling(samples=8, steps=10, sampler="euler")
+    assert calibration().misfit("mine", sampling) is None
+    others: dict[str, Any] = {"samples": 4, "steps": 20, "times": [1.0, 0.0], "sampler": "heun", "realism": 0.5}
+    for name, other in others.items():
+        misfit = calibration().misfit("mine", replace(sampling, **{name: other}))
+        assert misfit is not None
+        assert f"calibrated for {name}" in misfit
+    assert "strength 1, not 0.5" in str(calibration().misfit("mine", replace(sampling, strength=0.5)))
+    assert "other weights" in str(calibration().misfit("others", sampling))
 
 
 def test_it_is_read_from_the_run_folder(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from indi.app.reading import LIMIT_OF_ARCHIVES, UNPACKERS
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.evaluate import Evaluation, Measurement
+from indi.evaluation.evaluate import Evaluation
+from indi.evaluation.measurement import Measurement
 from indi.report import means_explained, table_rows
 
 MOST_STEPS = 50

@@ -11,7 +11,7 @@ from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.io import READABLE_SUFFIXES
 from indi.models.pretrained import best_realism, best_steps
-from indi.process.walks import DEFAULT_STEPS
+from indi.process.sampling import DEFAULT_STEPS
 
 _KIND = "restore"
 _EXAMPLE = Path(__file__).parent / "example.jpg"  # a dog by a telephone in poor light; CC0, from gb82-image-set
@@ -81,13 +81,13 @@ def lay_out(session: Any, known: Session) -> Any:
             slider = gr.ImageSlider(
                 label="Before and after", max_height=720, interactive=False, buttons=["fullscreen"], visible=False
             )
-            walk = gr.Gallery(label="The walk, step by step", columns=6, visible=False, **_STRIP)
+            steps_shown = gr.Gallery(label="Step by step", columns=6, visible=False, **_STRIP)
             with gr.Row(visible=False) as several:
                 singles = gr.Gallery(label="Samples", columns=4, **_STRIP)
                 with gr.Column(min_width=240):
                     spread = gr.Image(label="Where they differ", height=240, buttons=["fullscreen"], interactive=False)
                     legend = gr.HTML()
-    pictures = [slider, nothing, walk, several]
+    pictures = [slider, nothing, steps_shown, several]
     # Several at once: a file that takes long to read is not to keep other visitors from theirs.
     upload.upload(
         guarded(7)(_look), [session, upload], [line, files, *pictures, upload], concurrency_limit=_READ_AT_ONCE, **QUIET
@@ -98,7 +98,7 @@ def lay_out(session: Any, known: Session) -> Any:
     upload.clear(_forget, session, [line, files, *pictures], queue=False, **QUIET)
     model.change(_fit, [session, model], [model, steps, realism, samples, strength, enlarged], **QUIET)
     inputs = [upload, model, steps, realism, samples, strength, enlarged, seed]
-    outputs = [line, slider, walk, several, singles, spread, legend, files]
+    outputs = [line, slider, steps_shown, several, singles, spread, legend, files]
     connect(_KIND, _restore, session, start, stop, inputs, outputs, at_once=2)
     return model
 
@@ -150,7 +150,7 @@ def _restore(
     if upload is None:
         raise ConfigError("drop an image first")
     skip, hidden = gr.skip(), gr.update(visible=False)
-    shown = -1  # steps of the walk that the page has
+    shown = -1  # steps that the page has
     for now in restoring.restore(
         session,
         task,
@@ -163,8 +163,8 @@ def _restore(
         realism=float(realism),
         seed=int(seed or 0),
     ):
-        walk = skip if len(now.walk) == shown else _strip(now.walk)
-        shown = len(now.walk)
+        taken = skip if len(now.steps) == shown else _strip(now.steps)
+        shown = len(now.steps)
         line = status(now.share, now.note)
         if now.spread is None:
             several, singles, spread, legend = hidden, skip, skip, skip
@@ -173,7 +173,7 @@ def _restore(
             spread, legend = str(now.spread[0]), now.spread[1]
         after = skip if now.after is None else (str(now.before), str(now.after))
         files = gr.update(value=[str(path) for path in now.files], visible=True) if now.files else hidden
-        yield line, after, walk, several, singles, spread, legend, files
+        yield line, after, taken, several, singles, spread, legend, files
 
 
 def _strip(pictures: tuple[restoring.Shown, ...]) -> Any:

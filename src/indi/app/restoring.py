@@ -13,8 +13,9 @@ from indi.app.reading import LIMIT, READERS
 from indi.app.session import Session, Task, safe_name
 from indi.errors import ConfigError
 from indi.io import Image, orientation, read, read_header, write
+from indi.io.region import Box
 from indi.process.samplers import State
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.report.display import for_display, liveliest_window
 from indi.restoration.batch import Job, Restoration, parted
 from indi.restoration.restorer import Pixels, Restorer
@@ -23,7 +24,7 @@ from indi.restoration.tiling import part_of
 MOST_PIXELS = 40_000_000  # of an upload, once enlarged
 MOST_TOGETHER = 100_000_000  # pixels of all samples
 MOST_STEPS, MOST_SAMPLES = 50, 8
-_CROP = 256  # side of what is shown of the walk, in pixels
+_CROP = 256  # side of what is shown of the steps, in pixels
 _EVERY = 0.3  # seconds between two words on how far it is
 
 Shown = tuple[Path, str]  # a picture with its caption
@@ -49,7 +50,7 @@ class Progress:
         note: What it is at, in words.
         before: The image as it was.
         after: What became of it, at the end.
-        walk: The liveliest part of it after each step of the first walk; empty of a model that draws, which needs one.
+        steps: The liveliest part of it after each step of the first sample; empty of a model that draws.
         samples: The same part of each restoration.
         spread: How much they differ, brightest where most, and what the brightest stands for.
         files: What was written, at the end.
@@ -59,7 +60,7 @@ class Progress:
     note: str
     before: Path | None = None
     after: Path | None = None
-    walk: tuple[Shown, ...] = ()
+    steps: tuple[Shown, ...] = ()
     samples: tuple[Shown, ...] = ()
     spread: Shown | None = None
     files: tuple[Path, ...] = ()
@@ -98,7 +99,7 @@ def restore(
     """Restore an uploaded image, and yield how far it is; stop where the visitor asks to.
 
     The results are written in the format and bit depth of the upload, into a new folder of the session. Steps and
-    strength are of models that walk, realism of those that draw: each ignores what is of the others.
+    strength are of models that take steps, realism of those that draw: each ignores what is of the others.
 
     Raises:
         ConfigError, ImageError, ModelError, ShapeError: The file, the model or the options do not fit.
@@ -111,19 +112,20 @@ def restore(
     restorer = session.restorer(model)
     several, draws = samples if samples > 1 else None, restorer.method.draws
     if draws:
-        asked = Restoration(1, several, seed, enlarged=enlarged, realism=realism)
+        sampling = Sampling(steps=1, samples=several, seed=seed, realism=realism)
     else:
         steps = 1 if restorer.method.one_step else steps
-        asked = Restoration(steps, several, seed, enlarged=enlarged, strength=strength)
+        sampling = Sampling(steps=steps, samples=several, seed=seed, strength=strength)
+    asked = Restoration(restorer.resolve(sampling), enlarged=enlarged)
     image = asked.enlarge(_read(upload, enlarged))
     _check_together(image, samples)
-    walks = _Walks(restorer, asked.how(restorer), image, session.new_folder("shown"), samples, seed)
+    drawn = _Samples(restorer, asked.sampling, image, session.new_folder("shown"))
     progress = Progress(0.0, "beginning")
     try:
-        for progress in walks.walked(work):
+        for progress in drawn.sampled(work):
             yield progress
         yield replace(progress, note="writing")
-        yield _finished(session, restorer, asked, upload, walks, progress)
+        yield _finished(session, restorer, asked, upload, drawn, progress)
     except _StoppedError:
         yield replace(progress, note=f"stopped {'while' if draws else 'at'} {progress.note}")
 
@@ -162,37 +164,36 @@ class _Pictures:
 
 
 @dataclass
-class _Walks:
-    """The walks of one image, and what is shown of them."""
+class _Samples:
+    """The restorations of one image, and what is shown of them."""
 
     restorer: Restorer
-    how: Walk
+    sampling: Sampling
     image: Image
     folder: Path
-    samples: int
-    seed: int
 
     def __post_init__(self) -> None:
+        self.count = self.sampling.samples or 1
         self.shown = _Pictures(self.folder, orientation(self.image.metadata.exif))
         before = for_display(self.image.pixels)
         self.window = liveliest_window(before, _CROP)
         self.before = self.shown.picture("before", before)
         self.restored: list[Pixels] = []
 
-    def walked(self, work: Task) -> Iterator[Progress]:
-        """Walk as often as samples are asked for, and yield how far it is.
+    def sampled(self, work: Task) -> Iterator[Progress]:
+        """Restore as often as samples are asked for, and yield how far it is.
 
         Raises:
             _StoppedError: The visitor asked to stop, and not all was done.
         """
         progress, draws = Progress(0.0, "", self.before), self.restorer.method.draws
-        for sample in range(self.samples):
+        for sample in range(self.count):
             begun = 0
             for share, state in self._advance(work, sample):
                 if state is not None:
                     last = state
                     if sample == 0 and not draws:
-                        progress = replace(progress, walk=(*progress.walk, self._step(begun, state)))
+                        progress = replace(progress, steps=(*progress.steps, self._step(begun, state)))
                     begun += 1
                 progress = replace(progress, share=share, note=self._note(begun, sample))
                 yield progress
@@ -200,14 +201,14 @@ class _Walks:
 
     def _note(self, begun: int, sample: int) -> str:
         """Return what it is at in words: the step, where there are some, and the sample, where there are several."""
-        several = f"sample {sample + 1} of {self.samples}" if self.samples > 1 else ""
+        several = f"sample {sample + 1} of {self.count}" if self.count > 1 else ""
         if self.restorer.method.draws:
             return f"drawing {several}".strip()
-        steps = self.how.steps
+        steps = len(self.sampling.grid()) - 1
         return f"step {min(begun, steps)} of {steps}" + (f", {several}" if several else "")
 
-    def _step(self, number: int, state: State) -> Shown:
-        """Return a picture of the liveliest part as a walk leaves it."""
+    def _step(self, number: int, state: State[Box]) -> Shown:
+        """Return a picture of the liveliest part as a step leaves it."""
         part = self.restorer.pixels(state.image[..., *self.window], like=self.image.pixels)
         return self.shown.picture(f"step-{number}", for_display(part)), f"step {number}" if number else "degraded"
 
@@ -218,12 +219,12 @@ class _Walks:
             for n, each in enumerate(self.restored, start=1)
         )
 
-    def _advance(self, work: Task, sample: int) -> Iterator[tuple[float, State | None]]:
-        """Yield the share that is done and each state of a walk; between states, while a step takes long, None.
+    def _advance(self, work: Task, sample: int) -> Iterator[tuple[float, State[Box] | None]]:
+        """Yield the share that is done and each state of a sample; between states, while a step takes long, None.
 
-        The walk is in a thread of its own, so that a step can be left between two tiles.
+        The work is in a thread of its own, so that a step can be left between two tiles.
         """
-        share = sample / self.samples
+        share = sample / self.count
 
         def told(now: float) -> None:
             nonlocal share
@@ -233,10 +234,9 @@ class _Walks:
 
         states = self.restorer.trajectory(
             self.image.pixels,
-            self.how,
-            seed=self.seed,
+            self.sampling,
             sample=sample,
-            progress=part_of(told, sample, self.samples),
+            progress=part_of(told, sample, self.count),
         )
         with ThreadPoolExecutor(1) as worker:
             try:
@@ -253,22 +253,22 @@ class _Walks:
 
 
 def _finished(
-    session: Session, restorer: Restorer, asked: Restoration, upload: Path, walks: _Walks, progress: Progress
+    session: Session, restorer: Restorer, asked: Restoration, upload: Path, drawn: _Samples, progress: Progress
 ) -> Progress:
-    calibration = asked.calibration(restorer)
-    pixels = walks.restored[0] if asked.samples is None else np.stack(walks.restored)
-    results = asked.results(restorer, walks.image, pixels, calibration)
+    calibration, samples = restorer.calibration_for(asked.sampling), asked.sampling.samples
+    pixels = drawn.restored[0] if samples is None else np.stack(drawn.restored)
+    results = asked.results(restorer, drawn.image, pixels, calibration)
     stem, suffix = parted(Path(safe_name(upload.name)))
     job = Job(upload, session.new_folder("restored") / f"{stem}-restored{suffix}")
     files = asked.targets(job, calibration)
     for path, result in zip(files, results, strict=True):
         write(path, result)
-    answer = results[asked.samples or 0].pixels  # of several, their mean
-    after = walks.shown.picture("after", for_display(answer))
+    answer = results[samples or 0].pixels  # of several, their mean
+    after = drawn.shown.picture("after", for_display(answer))
     done = replace(progress, share=1.0, note="done", after=after, files=tuple(files))
-    if asked.samples is None:
+    if samples is None:
         return done
-    return replace(done, samples=walks.samples_shown(), spread=_spread(walks.shown, results[asked.samples + 1].pixels))
+    return replace(done, samples=drawn.samples_shown(), spread=_spread(drawn.shown, results[samples + 1].pixels))
 
 
 def _spread(shown: _Pictures, spread: Pixels) -> Shown:

@@ -14,7 +14,7 @@ from indi.devices import set_threads
 from indi.evaluation.calibrate import RATE, SAMPLES
 from indi.evaluation.calibrate import calibrate as calibrated
 from indi.models.checkpoint import CALIBRATION_FILE
-from indi.process.walks import DEFAULT_STEPS
+from indi.process.sampling import DEFAULT_STEPS
 from indi.report import counted
 from indi.restoration.uncertainty import Calibration
 

@@ -41,6 +41,7 @@ from indi.evaluation.compare import Comparison
 from indi.evaluation.evaluate import STEPS, Evaluation
 from indi.io.atomic import check_place
 from indi.process.methods import METHODS
+from indi.process.sampling import Sampling
 from indi.report import comparison_rows, means_explained, table_rows
 from indi.restoration.restorer import DEFAULT_TILE, load
 
@@ -88,7 +89,13 @@ def evaluate(
     check_place(out)
     restorer = load(model, device=device, precision=precision, tile=tile)
     found = find_test_pairs(
-        model, clean=clean, degraded=degraded, task=task, channels=restorer.card.channels, resample=resample
+        model,
+        clean=clean,
+        degraded=degraded,
+        task=task,
+        channels=restorer.card.channels,
+        apart=restorer.card.apart,
+        resample=resample,
     )
     evaluation = Evaluation(
         restorer,
@@ -97,10 +104,7 @@ def evaluate(
         realism=None if realism is None else shares_of(realism),
         border=border,
         data_range=range_of(data_range),
-        times=times_of(times),
-        sampler=sampler,
-        seed=seed,
-        strength=strength,
+        sampling=Sampling(times=times_of(times), sampler=sampler, seed=seed, strength=strength),
         perceptual=perceptual,
     )
     for _, problem in evaluation.problems:

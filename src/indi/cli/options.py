@@ -12,7 +12,7 @@ from indi.errors import ConfigError
 from indi.networks import NETWORKS
 from indi.process.path import TIMES
 from indi.process.samplers import SAMPLERS
-from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER
+from indi.process.sampling import DEFAULT_REALISM, DEFAULT_SAMPLER
 
 _N = TypeVar("_N", int, float)
 

@@ -31,7 +31,7 @@ from indi.errors import IndiError
 from indi.io import read_headers
 from indi.io.atomic import check_place
 from indi.models.pretrained import fitting_model, shipped_file, shipped_names
-from indi.process.walks import DEFAULT_STEPS
+from indi.process.sampling import DEFAULT_STEPS, Sampling
 from indi.restoration.batch import Job, Outcome, Restoration, degrade_files, plan, restore_files
 from indi.restoration.cluster import Worker, restore_on_cluster
 from indi.restoration.restorer import DEFAULT_TILE, load
@@ -93,9 +93,16 @@ def restore(
     if model is None:
         model, why = _fitting(jobs, enlarge)
         say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
-    asked = Restoration(
-        steps, samples, seed, times_of(times), sampler, enlarge, axes, strength, realism, quality, overwrite
+    sampling = Sampling(
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        times=times_of(times),
+        sampler=sampler,
+        strength=strength,
+        realism=realism,
     )
+    asked = Restoration(sampling, enlarge, axes, quality, overwrite)
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), jobs, out)
@@ -104,7 +111,7 @@ def restore(
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
 
     def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
-        return restore_files(restorer, jobs, progress=progress, **vars(asked))
+        return restore_files(restorer, jobs, asked, progress=progress)
 
     return _restored(work, jobs, out)
 

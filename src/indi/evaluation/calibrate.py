@@ -29,7 +29,7 @@ from indi.io import to_unit
 from indi.io.atomic import check_place
 from indi.models.checkpoint import CALIBRATION_FILE, write_text
 from indi.models.runs import settings_of_data
-from indi.process.walks import Walk
+from indi.process.sampling import DEFAULT_SAMPLER, Sampling
 from indi.report.calibration import draw_calibration
 from indi.restoration.restorer import Restorer, load
 from indi.restoration.uncertainty import Calibration, half_width
@@ -149,13 +149,9 @@ def calibrate(
     group: str | None = None,
     rate: float = RATE,
     samples: int = SAMPLES,
-    steps: int | None = None,
-    times: str | Sequence[float] = "uniform",
-    sampler: str | None = None,
-    realism: float | None = None,
-    seed: int = 0,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
+    **sampling: Any,
 ) -> Calibration:
     """Measure how wide intervals must be, and keep it in the run folder, where restoring with samples finds it.
 
@@ -168,13 +164,9 @@ def calibrate(
         group: Pattern whose match names an image's scene; by default that of the run.
         rate: Share of the pixels that intervals are to hold.
         samples: Restorations of each image.
-        steps: As ``Restorer.restore``.
-        times: As ``Restorer.restore``.
-        sampler: As ``Restorer.restore``.
-        realism: As ``Restorer.restore``.
-        seed: As ``Restorer.restore``.
         device: auto, cpu, cuda or mps.
         progress: Called with the share that is done.
+        sampling: The rest of ``Sampling`` by name: steps, seed, times, sampler, realism; strength stays 1.
 
     Raises:
         ConfigError, DataError, ImageError, ModelError: The run, the pairs or the options do not fit.
@@ -183,12 +175,15 @@ def calibrate(
         raise ConfigError(f"rate is {rate}; give a share between 0 and 1")
     if samples < 2:
         raise ConfigError(f"samples is {samples}; a spread needs 2 or more")
+    asked = Sampling(samples=samples, **sampling)
+    if asked.strength != 1:
+        raise ConfigError(f"strength is {asked.strength:g}; intervals are calibrated at strength 1")
     folder = Path(run)
     if not folder.is_dir():
         raise ConfigError(f"{run}: a calibration belongs to a run folder; give one that indi train made")
     check_place(folder)
     restorer = load(folder, device=device)
-    how = restorer.walk(steps, samples=samples, times=times, sampler=sampler, realism=realism)
+    how = restorer.resolve(asked)
     found = find_test_pairs(
         folder,
         clean=clean,
@@ -206,24 +201,14 @@ def calibrate(
     scenes = {name: Scene() for name in dict.fromkeys(scene_of.values())}
     for done, pair in enumerate(pairs, start=1):
         target, image = load_test_pair(
-            pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=seed
+            pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=how.seed
         )
-        restored = to_unit(
-            restorer.restore(
-                image,
-                steps=how.steps,
-                samples=samples,
-                seed=seed,
-                times=times,
-                sampler=how.sampler,
-                realism=how.realism,
-            )
-        )
+        restored = to_unit(restorer.restore(image, how))
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
         scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
         if progress is not None:
             progress(done / len(pairs))
-    calibration = _calibration(list(scenes.values()), restorer, how, rate=rate, samples=samples)
+    calibration = _calibration(list(scenes.values()), restorer, how, rate=rate)
     write_text(folder / CALIBRATION_FILE, calibration.model_dump_json(indent=1) + "\n")
     draw_calibration(calibration, reliability(list(scenes.values())), folder / "calibration.png")
     return calibration
@@ -236,7 +221,7 @@ def reliability(scenes: Sequence[Scene]) -> list[tuple[float, float]]:
     return [(rate, one["mean"]) for rate, one in found if one is not None]
 
 
-def _calibration(scenes: list[Scene], restorer: Restorer, how: Walk, *, rate: float, samples: int) -> Calibration:
+def _calibration(scenes: list[Scene], restorer: Restorer, how: Sampling, *, rate: float) -> Calibration:
     plain, guaranteed = plain_factor(scenes, rate), guaranteed_factor(scenes, rate)
     pixels = sum(scene.pixels for scene in scenes)
     factor = plain if guaranteed is None else guaranteed
@@ -247,10 +232,10 @@ def _calibration(scenes: list[Scene], restorer: Restorer, how: Walk, *, rate: fl
         plain=plain,
         guaranteed=guaranteed,
         least=restorer.least_spread,
-        samples=samples,
-        steps=how.steps,
+        samples=how.samples or 1,
+        steps=how.steps or 1,
         times=how.times if isinstance(how.times, str) else list(how.times),
-        sampler=how.sampler,
+        sampler=how.sampler or DEFAULT_SAMPLER,
         realism=how.realism,
         scenes=len(scenes),
         pixels=pixels,

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 from indi.config import Config
 from indi.errors import ConfigError, ModelError
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.evaluate import Evaluation, Measurement
+from indi.evaluation.evaluate import Evaluation
 from indi.evaluation.means import Row, row_of
+from indi.evaluation.measurement import Measurement
 from indi.evaluation.ranges import DataRange
 from indi.io import Image, read, write
 from indi.metrics import METRICS
 from indi.models.checkpoint import Model, load_model, write_text
 from indi.models.runs import CONFIG_FILE
-from indi.process.walks import DEFAULT_REALISM
+from indi.process.sampling import DEFAULT_REALISM, Sampling
 from indi.report import Strip, row_label
 from indi.restoration.restorer import Restorer
 from indi.training.run import train
@@ -146,7 +147,8 @@ class Cell:
             chosen=self._dial() if restorer.method.draws else None,
             border=self.border,
             data_range=self.data_range,
-            seed=self.config.split_seed,  # trainings alone are to differ, not the images that a task damages by it
+            # Trainings alone are to differ, not the images that a task degrades by the seed.
+            sampling=Sampling(seed=self.config.split_seed),
         )
         measurements = []
         for measurement in evaluation.measurements():

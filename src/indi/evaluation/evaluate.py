@@ -2,15 +2,13 @@
 
 import json
 import logging
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,16 +16,15 @@ from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.means import Row, with_means
-from indi.evaluation.ranges import DataRange, check_measure, span_of, warn_of_range
+from indi.evaluation.measurement import DEGRADED, Measurement, Subject, batch, finite
+from indi.evaluation.ranges import DataRange, check_measure, peak_of, span_of, warn_of_range
 from indi.io import from_unit, to_unit
 from indi.io.atomic import check_place
-from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
-from indi.metrics.checks import inside
-from indi.metrics.perceptual import inception_features
+from indi.metrics import METRICS, SETS, Metric, Niqe, available, with_niqe
 from indi.models.checkpoint import write_text
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.report import Strip, draw_curve, row_label, write_report
-from indi.report.display import for_display, liveliest_window, stretch_of
+from indi.report.display import liveliest_window
 from indi.restoration.restorer import Pixels, Restorer, load
 
 log = logging.getLogger("indi")
@@ -36,32 +33,6 @@ STEPS = (1, 2, 5, 10, 20)
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)  # of realism, for models that draw: they need one step
 _STRIPS = 3  # images shown in the report
 _CROP = 128  # px, side of what is shown of them
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One image restored one way.
-
-    Attributes:
-        peak: The range that PSNR and SSIM were measured against, in the image's own unit.
-        metrics: Values by name; None where a metric has no meaning for this image, or is infinite.
-        shown: The crop that reports show, and the same of the clean image; None past the first few images.
-        features: Of the image and of the clean one, as ``inception_features`` gives them: what distances of sets
-            compare. Empty unless perceptual metrics are asked for.
-    """
-
-    file: str
-    row: Row
-    network_calls: int
-    seconds: float
-    megapixels: float
-    peak: float
-    metrics: dict[str, float | None]
-    shown: tuple[Pixels, Pixels] | None
-    features: Sequence[Tensor] = ()
-
-
-_DEGRADED = Row(0)
 
 
 @dataclass(frozen=True)
@@ -82,10 +53,7 @@ class Evaluation:
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM in the images' own unit; None is the type's range, 1 for floats; "image" is
             what each clean image spans.
-        times: As ``Restorer.restore``.
-        sampler: As ``Restorer.restore``.
-        seed: As ``Restorer.restore``.
-        strength: As ``Restorer.restore``.
+        sampling: How images are restored, but for the steps and the realism that are compared.
         perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had.
     """
 
@@ -100,10 +68,7 @@ class Evaluation:
     chosen: tuple[Row, ...] | None = None
     border: int = 0
     data_range: DataRange = None
-    times: str | Sequence[float] = "uniform"
-    sampler: str | None = None
-    seed: int = 0
-    strength: float = 1.0
+    sampling: Sampling = field(default_factory=Sampling)
     perceptual: bool = False
 
     def __post_init__(self) -> None:
@@ -119,11 +84,7 @@ class Evaluation:
         if self.realism is not None and not self.realism:
             raise ConfigError("no realism is named; give numbers from 0 to 1")
         for row in self.rows():
-            self._walk(row)
-
-    @property
-    def _sampler(self) -> str:
-        return self.sampler or self.restorer.default_sampler
+            self._sampling(row)
 
     def rows(self) -> tuple[Row, ...]:
         """Return the ways of restoring that are measured.
@@ -135,23 +96,16 @@ class Evaluation:
             return self.chosen
         draws, once = self.restorer.method.draws, self.restorer.method.one_step
         steps = (1,) if once else tuple(sorted(set(self.steps or ((1,) if draws else STEPS))))
-        if not isinstance(self.times, str):
-            steps = (len(self.times) - 1,)
+        if not isinstance(self.sampling.times, str):
+            steps = (len(self.sampling.times) - 1,)
         dial: tuple[float | None, ...] = self.realism or (None,)
         if draws:
             unasked = DIAL if self.steps is None else (self.restorer.default_realism,)
             dial = tuple(sorted(set(self.realism or unasked)))
         return tuple(Row(number, realism) for number in steps for realism in dial)
 
-    def _walk(self, row: Row) -> Walk:
-        return self.restorer.walk(
-            row.steps,
-            samples=None,
-            times=self.times,
-            sampler=self._sampler,
-            strength=self.strength,
-            realism=row.realism,
-        )
+    def _sampling(self, row: Row) -> Sampling:
+        return self.restorer.resolve(replace(self.sampling, steps=row.steps, realism=row.realism))
 
     @cached_property
     def _extra(self) -> tuple[dict[str, Metric], dict[str, Metric]]:
@@ -203,17 +157,18 @@ class Evaluation:
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(pairs):
             clean, degraded = load_test_pair(
-                pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
+                pair, channels=channels, task=self.task, resample=self.resample, seed=self.sampling.seed
             )
             window = liveliest_window(clean, _CROP) if index in shown else None
-            measured = partial(self._measured, pair.name, clean, window, metrics, bool(sets))
+            subject = Subject(pair.name, clean, peak_of(clean, self.data_range), window)
+            measured = partial(subject.measured, metrics, border=self.border, with_features=bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
                 self.restorer.restore(degraded, steps=1)
                 warm.add(clean.shape)
             for row in self.rows():
                 began = time.perf_counter()
-                *_, last = self.restorer.trajectory(degraded, self._walk(row), seed=self.seed)
+                *_, last = self.restorer.trajectory(degraded, self._sampling(row))
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
                 yield measured(restored, row=row, calls=last.network_calls, seconds=seconds)
@@ -224,53 +179,17 @@ class Evaluation:
         for pair in self.usable:
             (clean,) = load_pair(replace(pair, degraded=None), channels=self.restorer.card.channels)
             largest[pair.name] = float(clean.max()), span_of(clean.dtype)
-            if (peak := self._peak(clean)) > 0:
-                yield _batch(clean) / peak
+            if (peak := peak_of(clean, self.data_range)) > 0:
+                yield batch(clean) / peak
         if self.data_range is None:
             warn_of_range(largest)
-
-    def _peak(self, clean: Pixels) -> float:
-        """Return the range to measure against where that of the image's type is 1."""
-        if self.data_range == "image":
-            unit = to_unit(clean)
-            return float(unit.max() - unit.min())
-        return 1.0 if self.data_range is None else self.data_range / span_of(clean.dtype)
-
-    def _measured(
-        self,
-        file: str,
-        clean: Pixels,
-        window: Any,
-        metrics: Mapping[str, Metric],
-        with_features: bool,
-        image: Pixels,
-        *,
-        row: Row = _DEGRADED,
-        calls: int = 0,
-        seconds: float = 0.0,
-    ) -> Measurement:
-        both, peak = (_batch(image), _batch(clean)), self._peak(clean)
-        values: dict[str, float | None] = dict.fromkeys(metrics)
-        if peak > 0:  # an image of one value has no range of its own
-            measured = measure(*both, border=self.border, data_range=peak, metrics=metrics)
-            values = {name: _finite(value[0]) for name, value in measured.items()}
-        pixels = clean.shape[0] * clean.shape[1] / 1e6
-        shown = None
-        if window is not None:
-            stretch = stretch_of(clean)
-            shown = for_display(image[window], stretch), for_display(clean[window], stretch)
-        features = [
-            inception_features(inside(part, self.border), data_range=peak or 1.0) for part in both if with_features
-        ]
-        own = peak * span_of(clean.dtype)
-        return Measurement(file, row, calls, seconds, pixels, own, values, shown, features)
 
     def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
         """Return the content of metrics.json: means over the images by row, and every image's values."""
         rows: dict[Row, list[Measurement]] = {}
         for measurement in measurements:
             rows.setdefault(measurement.row, []).append(measurement)
-        restorer, degraded = self.restorer, rows[_DEGRADED]
+        restorer, degraded = self.restorer, rows[DEGRADED]
         peaks = [m.peak for m in degraded]
         table = {
             "model": restorer.card.name,
@@ -283,10 +202,10 @@ class Evaluation:
                 "border": self.border,
                 "data_range": self.data_range,
                 "peak": [min(peaks), max(peaks)],
-                "times": self.times,
-                "sampler": self._sampler,
-                "strength": self.strength,
-                "seed": self.seed,
+                "times": self.sampling.times,
+                "sampler": self.sampling.sampler or restorer.default_sampler,
+                "strength": self.sampling.strength,
+                "seed": self.sampling.seed,
                 "precision": str(restorer.precision).removeprefix("torch."),
                 "device": str(restorer.device),
             },
@@ -300,7 +219,7 @@ class Evaluation:
                     "seconds_per_megapixel": sum(m.seconds for m in some) / sum(m.megapixels for m in some),
                 }
                 for row, some in rows.items()
-                if row != _DEGRADED
+                if row != DEGRADED
             ],
             "per_image": [{"file": m.file, **_named(m.row), **m.metrics} for some in rows.values() for m in some],
         }
@@ -336,12 +255,9 @@ def evaluate(
     realism: Sequence[float] | None = None,
     border: int = 0,
     data_range: DataRange = None,
-    times: str | Sequence[float] = "uniform",
-    sampler: str | None = None,
-    seed: int = 0,
-    strength: float = 1.0,
     perceptual: bool = False,
     out: str | Path | None = None,
+    **sampling: Any,
 ) -> dict[str, Any]:
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
 
@@ -357,13 +273,10 @@ def evaluate(
         border: Pixels left out on each side.
         data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats; "image" is what each clean image
             spans.
-        times: As ``Restorer.restore``.
-        sampler: As ``Restorer.restore``.
-        seed: As ``Restorer.restore``.
-        strength: As ``Restorer.restore``.
         perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had. It needs
             ``indi[perceptual]``; the first use of all but ST-LPIPS fetches standard weights from the network.
         out: Folder for metrics.json, curve.png and report.html.
+        sampling: The rest of ``Sampling`` by name: times, sampler, seed, strength.
 
     Raises:
         ConfigError, DataError, ImageError: The options or any of the pairs do not fit. Every image is read before the
@@ -392,10 +305,7 @@ def evaluate(
         realism=None if realism is None else tuple(realism),
         border=border,
         data_range=data_range,
-        times=times,
-        sampler=sampler,
-        strength=strength,
-        seed=seed,
+        sampling=Sampling(**sampling),
         perceptual=perceptual,
     )
     if evaluation.problems:
@@ -414,18 +324,9 @@ def _of_sets(row: Sequence[Measurement]) -> dict[str, float | None]:
     if not row[0].features:
         return {}
     sets = [torch.cat(part) for part in zip(*(m.features for m in row), strict=True)]
-    return {name: _finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
-
-
-def _finite(value: float | None) -> float | None:
-    """Return None for the infinite PSNR of identical images: JSON has no infinity."""
-    return value if value is not None and math.isfinite(value) else None
+    return {name: finite(metric.compute(*sets).item()) for name, metric in SETS.items()}
 
 
 def _as_stored(image: Pixels, clean: Pixels) -> Pixels:
     """Return an image in the type of the clean one, as it would be written to a file."""
     return image if image.dtype == clean.dtype else from_unit(to_unit(image), clean.dtype)
-
-
-def _batch(image: Pixels) -> Tensor:
-    return torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image)), -1, 0).copy())[None]

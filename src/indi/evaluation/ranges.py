@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indi.data import LARGEST_FLOAT, few
 from indi.errors import ConfigError
+from indi.io import to_unit
 from indi.restoration.intensities import DIM
 
 log = logging.getLogger("indi")
@@ -35,6 +37,14 @@ def check_measure(border: int, data_range: float | str | None) -> None:
 def span_of(dtype: Any) -> float:
     """Return the range of a type of pixels, 1 for floats."""
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def peak_of(clean: NDArray[Any], data_range: DataRange) -> float:
+    """Return the range to measure an image against, where that of its type is 1; 0 for "image" of one value."""
+    if data_range == "image":
+        unit = to_unit(clean)
+        return float(unit.max() - unit.min())
+    return 1.0 if data_range is None else data_range / span_of(clean.dtype)
 
 
 def warn_of_range(largest: Mapping[str, tuple[float, float]]) -> None:

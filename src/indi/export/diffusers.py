@@ -139,7 +139,7 @@ class InDIScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             model_output: The estimate of clean.
             timestep: Where the sample is, rounded as it may be.
             sample: The state.
-            generator: Of the noise that a Brownian move adds.
+            generator: Of the noise that a Brownian step adds.
             return_dict: False for a plain tuple.
 
         Raises:
@@ -149,9 +149,9 @@ class InDIScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if index is None or not self._is_at(index, float(timestep)):
             index = self.index_for_timestep(timestep)
         time, to = self._times[index : index + 2]
-        # On InDI's path the degraded image cancels out of a move, so any image may stand for it.
+        # On InDI's path the degraded image cancels out of a step, so any image may stand for it.
         wide = sample.to(torch.promote_types(sample.dtype, torch.float32))  # half precision would round the image away
-        state = self.path.move(wide, wide, model_output.to(wide.dtype), time, to)
+        state = self.path.step(wide, wide, model_output.to(wide.dtype), time, to)
         if spread := self.path.fresh(time, to):
             state = state + spread * _normal(sample, generator)
         state = state.to(sample.dtype)

@@ -90,10 +90,10 @@ class Method:
         return channels * (1 + self.conditioned) + (channels + 1) * self.draws
 
     def path_of(self, times: Sequence[float]) -> Path:
-        """Return the path of a walk along ``times``.
+        """Return the path for sampling along ``times``.
 
-        Without noise where a single move begins at the degraded image, which the network sees beside it too: noise is
-        what a walk grows detail from, one move grows none, and here the noise carries nothing (docs/choose.md).
+        Without noise where a single step begins at the degraded image, which the network sees beside it too: noise is
+        what several steps grow detail from, one step grows none, and here the noise carries nothing (docs/choose.md).
         """
         is_blind = not self.conditioned or float(self.path.b(1.0)) != 1
         return self.path if is_blind or len(times) > 2 else replace(self.path, c=lambda t: 0.0 * t)
@@ -116,7 +116,7 @@ class Method:
     def estimate(
         self, network: Network, state: Tensor, degraded: Tensor, t: Tensor, draw: Draw | None = None
     ) -> Tensor:
-        """Return F, the estimate or draw of clean, in float32: what moves are made with (path.py)."""
+        """Return F, the estimate or draw of clean, in float32: what steps are made with (path.py)."""
         answer = self.answer(network, state, degraded, t, draw)
         return _weighted(t, (self.asked.of_state, state), (self.asked.of_answer, answer))
 

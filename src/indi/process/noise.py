@@ -34,7 +34,7 @@ def normal(
         height: Rows of the piece.
         width: Columns of the piece.
         sample: Which restoration of the image this is, from 0.
-        draw: Which draw of this restoration: 0 at the start, then one a move.
+        draw: Which draw of this restoration: 0 at the start, then one a step.
         plane: Which picture of a stack this is, from 0.
         top: First row of the piece in the image.
         left: First column of the piece in the image.

@@ -1,15 +1,16 @@
-"""Samplers, and the one loop that walks from degraded to clean.
+"""Samplers, and the one loop from degraded to clean.
 
-A sampler chooses the estimate of clean that a move is made with; the path (path.py) makes the
-move. Euler serves every path; Heun and multistep serve those whose moves add no fresh noise. The loop over
-times exists once, as a generator.
+A sampler chooses the estimate of clean that a step is made with; the path (path.py) makes the step. Euler serves every
+path; Heun and multistep serve those whose steps add no fresh noise. The loop over times exists once, as a generator;
+where the states lie meanwhile, whole in memory or tile by tile on disk, is up to a store.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,19 +19,21 @@ from indi.errors import ConfigError
 from indi.process.path import Path, scaled_times
 
 Predict = Callable[[Tensor, float], Tensor]  # F(state, time): the estimate of clean
+Region = TypeVar("Region")  # what a store calls a part of the image
+Draw = Callable[[], Tensor]  # standard normal noise of the shape of a state
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the network said at a time."""
+    """The network's estimate of clean at a time."""
 
     time: float
     clean: Tensor
 
 
 @dataclass(frozen=True)
-class Move:
-    """A move to be made: everything a sampler may look at."""
+class Step:
+    """A step to be made: everything a sampler may look at."""
 
     predict: Predict
     path: Path
@@ -38,53 +41,53 @@ class Move:
     degraded: Tensor
     time: float
     to: float
-    before: Estimate | None  # the network's estimate at the previous time, none at the first move
+    before: Estimate | None  # the network's estimate at the previous time, none at the first step
 
 
-Rule = Callable[[Move], tuple[Estimate, Tensor]]  # -> the network's estimate here, and the one to move with
+Rule = Callable[[Step], tuple[Estimate, Tensor]]  # -> the network's estimate here, and the one to step with
 
 
-def euler(move: Move) -> tuple[Estimate, Tensor]:
-    """Move with the network's estimate: the paper's recursion, order 1. One network call."""
-    here = Estimate(move.time, move.predict(move.state, move.time))
+def euler(step: Step) -> tuple[Estimate, Tensor]:
+    """Step with the network's estimate: the paper's recursion, order 1. One network call."""
+    here = Estimate(step.time, step.predict(step.state, step.time))
     return here, here.clean
 
 
-def heun(move: Move) -> tuple[Estimate, Tensor]:
-    """Heun's rule on Eq. (3), order 2. Two network calls, one where the move ends at 0.
+def heun(step: Step) -> tuple[Estimate, Tensor]:
+    """Heun's rule on Eq. (3), order 2. Two network calls, one where the step ends at 0.
 
-    Averaging the slopes (z - F) / tau at both ends (path.py) is the same as a move with
+    Averaging the slopes (z - F) / tau at both ends (path.py) is the same as a step with
     F_t + tau_t / (2 tau_s) (F_s - F_t).
     """
-    _refuse_fresh_noise(move)
-    here, clean = euler(move)
-    if move.to == 0:  # Eq. (3) divides by tau, so time 0 has no slope
+    _refuse_fresh_noise(step)
+    here, clean = euler(step)
+    if step.to == 0:  # Eq. (3) divides by tau, so time 0 has no slope
         return here, clean
-    there = move.path.move(move.state, move.degraded, clean, move.time, move.to)
-    ticks = move.path.clock(move.to) - move.path.clock(move.time)
-    return here, clean + math.exp(ticks) / 2 * (move.predict(there, move.to) - clean)
+    there = step.path.step(step.state, step.degraded, clean, step.time, step.to)
+    ticks = step.path.clock(step.to) - step.path.clock(step.time)
+    return here, clean + math.exp(ticks) / 2 * (step.predict(there, step.to) - clean)
 
 
-def multistep(move: Move) -> tuple[Estimate, Tensor]:
+def multistep(step: Step) -> tuple[Estimate, Tensor]:
     """Second-order exponential multistep. One network call.
 
-    The walk is solved exactly for F linear in the clock (-log t on a straight path) through this estimate and
-    the one before. The first move, which has none before it, and a move to 0, where the clock has no value, are
-    Euler moves. (On the diffusion path this is the idea of DPM-Solver++, arXiv:2211.01095, on another clock.)
+    The trajectory is exact for F linear in the clock (-log t on a straight path) through this estimate and the one
+    before. The first step, which has none before it, and a step to 0, where the clock has no value, are Euler steps.
+    (On the diffusion path this is the idea of DPM-Solver++, arXiv:2211.01095, on another clock.)
     """
-    _refuse_fresh_noise(move)
-    here, clean = euler(move)
-    if move.before is None or move.to == 0:
+    _refuse_fresh_noise(step)
+    here, clean = euler(step)
+    if step.before is None or step.to == 0:
         return here, clean
-    before, now, then = (move.path.clock(time) for time in (move.before.time, move.time, move.to))
+    before, now, then = (step.path.clock(time) for time in (step.before.time, step.time, step.to))
     ticks = then - now
     share = (ticks + math.expm1(-ticks)) / (-math.expm1(-ticks) * (now - before))
-    return here, clean + share * (clean - move.before.clean)
+    return here, clean + share * (clean - step.before.clean)
 
 
-def _refuse_fresh_noise(move: Move) -> None:
-    if move.path.fresh(move.time, move.to):
-        raise ConfigError("heun and multistep need a walk without fresh noise; use euler, or another method or noise")
+def _refuse_fresh_noise(step: Step) -> None:
+    if step.path.fresh(step.time, step.to):
+        raise ConfigError("heun and multistep need steps without fresh noise; use euler, or another method or noise")
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ class Sampler:
     """A rule, and what it needs of its surroundings.
 
     Attributes:
-        rule: Of one move.
-        depth: Network calls on top of each other in a move: it looks so many times as far as the network does.
+        rule: Of one step.
+        depth: Network calls on top of each other in a step: it looks so many times as far as the network does.
         looks_back: Whether it looks at the estimate before.
     """
 
@@ -101,13 +104,13 @@ class Sampler:
     depth: int = 1
     looks_back: bool = False
 
-    def move(self, move: Move, draw: Callable[[], Tensor]) -> tuple[Estimate, Tensor]:
-        """Return what the network said, and the state where the move ends; noise is drawn where the path has it."""
-        said, clean = self.rule(move)
-        state = move.path.move(move.state, move.degraded, clean, move.time, move.to)
-        if spread := move.path.fresh(move.time, move.to):
-            state = state + spread * draw()
-        return said, state
+    def step(self, step: Step, draw: Draw) -> tuple[Estimate, Tensor]:
+        """Return the network's estimate, and the state where the step ends; noise is drawn where the path has it."""
+        estimate, clean = self.rule(step)
+        state = step.path.step(step.state, step.degraded, clean, step.time, step.to)
+        if deviation := step.path.fresh(step.time, step.to):
+            state = state + deviation * draw()
+        return estimate, state
 
 
 SAMPLERS: dict[str, Sampler] = {  # add a sampler here
@@ -118,52 +121,165 @@ SAMPLERS: dict[str, Sampler] = {  # add a sampler here
 
 
 @dataclass(frozen=True)
-class State:
-    """Where a walk stands."""
+class View(Generic[Region]):
+    """What a step looks at in one region, which is the region and what the network sees around it.
+
+    Attributes:
+        state: (B, C, H, W).
+        degraded: The same part of the degraded image.
+        before: The network's estimate there at the previous time, where the sampler looks back.
+        region: Where that is, for the noise.
+    """
+
+    state: Tensor
+    degraded: Tensor
+    before: Estimate | None
+    region: Region
+
+
+class Store(Protocol[Region]):
+    """Where the states lie between steps, region by region."""
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """What the image is cut up into, in the order of work."""
+
+    def degraded(self, region: Region) -> Tensor:
+        """Return the degraded image in a region, without surroundings."""
+
+    def view(self, region: Region) -> View[Region]:
+        """Return what a step from the present states looks at."""
+
+    def part(self, region: Region, image: Tensor) -> Tensor:
+        """Return a region without the surroundings of its view."""
+
+    def keep(self, region: Region, state: Tensor, estimate: Estimate | None) -> None:
+        """Put the next state of a region, and the estimate there, with the surroundings of its view, or None."""
+
+    def advance(self) -> None:
+        """Take the states that were put for the present ones: all regions are done."""
+
+
+class InMemory(Generic[Region]):
+    """A store of one region, the whole image.
+
+    Args:
+        degraded: (B, C, H, W), intensities in [0, 1].
+        region: What the noise is asked for.
+    """
+
+    def __init__(self, degraded: Tensor, region: Region) -> None:
+        self.regions = [region]
+        self._degraded = self._state = degraded
+        self._before: Estimate | None = None
+
+    def degraded(self, region: Region) -> Tensor:
+        """As ``Store.degraded``."""
+        return self._degraded
+
+    def view(self, region: Region) -> View[Region]:
+        """As ``Store.view``."""
+        return View(self._state, self._degraded, self._before, region)
+
+    def part(self, region: Region, image: Tensor) -> Tensor:
+        """As ``Store.part``."""
+        return image
+
+    def keep(self, region: Region, state: Tensor, estimate: Estimate | None) -> None:
+        """As ``Store.keep``."""
+        self._state, self._before = state, estimate
+
+    def advance(self) -> None:
+        """As ``Store.advance``: there is nothing to wait for."""
+
+
+@dataclass(frozen=True)
+class State(Generic[Region]):
+    """A state of the trajectory.
+
+    Attributes:
+        time: From 1, or ``strength``, down to 0, where the image is the answer.
+        image: (B, C, H, W), of the region.
+        network_calls: So far.
+        region: Where it is.
+    """
 
     time: float
     image: Tensor
     network_calls: int
+    region: Region
 
 
 @torch.no_grad()
-def walk(
+def sample(
+    predict: Callable[[Tensor, Tensor, float, Draw], Tensor],
+    path: Path,
+    store: Store[Region],
+    times: list[float],
+    *,
+    noise: Callable[[int, Region], Tensor],
+    sampler: Sampler = SAMPLERS["euler"],
+    strength: float = 1.0,
+) -> Iterator[State[Region]]:
+    """Yield the state at each of the falling ``times``, region by region, from the degraded image to the answer at 0.
+
+    Args:
+        predict: F(state, degraded, time, draw), the estimate of clean; ``draw`` returns the noise of this step, for a
+            network that takes some.
+        path: The process that the network was trained on.
+        store: Of the degraded image and the states.
+        times: From exactly 1 strictly down; N steps have N + 1 times.
+        noise: Standard normal noise in a region, for draw number 0 (the start), 1, 2, ... (one a step); asked for only
+            where the path or the network has noise.
+        sampler: The rule of one step.
+        strength: Where sampling begins in truth: all times are so much smaller.
+
+    Raises:
+        ConfigError: ``times`` do not fall from 1, or a sampler of second order meets a path with fresh noise.
+    """
+    times = scaled_times(times, strength)
+    calls = 0
+    for region in store.regions:
+        state = path.start(store.degraded(region), partial(noise, 0, region), times[0])
+        store.keep(region, state, None)
+        yield State(times[0], state, calls, region)
+    store.advance()
+    for number, (time, to) in enumerate(pairwise(times), start=1):
+        for region in store.regions:
+            view = store.view(region)
+            draw = partial(noise, number, view.region)
+
+            def counted(state: Tensor, time: float, view: View[Region] = view, draw: Draw = draw) -> Tensor:
+                nonlocal calls
+                calls += 1
+                return predict(state, view.degraded, time, draw)
+
+            step = Step(counted, path, view.state, view.degraded, time, to, view.before)
+            estimate, whole = sampler.step(step, draw)
+            state = store.part(region, whole)
+            if number < len(times) - 1:
+                store.keep(region, state, estimate if sampler.looks_back else None)
+            yield State(to, state, calls, region)
+        store.advance()
+
+
+def trajectory(
     predict: Predict,
     path: Path,
     degraded: Tensor,
     times: list[float],
     *,
-    draw: Callable[[int], Tensor],
+    noise: Callable[[int], Tensor],
     sampler: Sampler = SAMPLERS["euler"],
     strength: float = 1.0,
-) -> Iterator[State]:
-    """Yield the state at each of the falling ``times``, from the degraded image at 1 to the answer at 0.
-
-    Args:
-        predict: F(state, time), the estimate of clean.
-        path: The process that the network was trained on.
-        degraded: (B, C, H, W), intensities in [0, 1].
-        times: From exactly 1 strictly down; N moves have N + 1 times.
-        draw: Standard normal noise of the shape of ``degraded`` for draw number 0 (the start), 1, 2, ...
-            (one a move); asked for only where the path has noise.
-        sampler: The rule of one move.
-        strength: Where the walk begins in truth: all times are so much smaller.
-
-    Raises:
-        ConfigError: ``times`` is not a walk, or a sampler of second order meets a path with fresh noise.
-    """
-    times = scaled_times(times, strength)
-    calls = 0
-
-    def counted(state: Tensor, time: float) -> Tensor:
-        nonlocal calls
-        calls += 1
-        return predict(state, time)
-
-    image = path.start(degraded, lambda: draw(0), times[0])
-    yield State(times[0], image, calls)
-    before: Estimate | None = None
-    for number, (time, to) in enumerate(pairwise(times), start=1):
-        move = Move(counted, path, image, degraded, time, to, before)
-        before, image = sampler.move(move, partial(draw, number))
-        yield State(to, image, calls)
+) -> Iterator[State[None]]:
+    """Yield the states of ``sample`` for an image in memory, (B, C, H, W), and a network that sees the state alone."""
+    return sample(
+        lambda state, _degraded, time, _draw: predict(state, time),
+        path,
+        InMemory(degraded, None),
+        times,
+        noise=lambda number, _region: noise(number),
+        sampler=sampler,
+        strength=strength,
+    )

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from indi.io.formats.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 from indi.io.manifest import Archive
 from indi.io.maps import of_map
 from indi.io.stacks import is_stack
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.restoration import stacks
 from indi.restoration.inputs import Job, plan
 from indi.restoration.intensities import subject
@@ -66,49 +65,31 @@ class Restoration:
     NAME_invented.tif (uncertainty.py). Alpha, colour profile and EXIF go over unchanged.
 
     Attributes:
-        steps: As ``Restorer.restore``, and so are samples, seed, times, sampler, strength and realism.
+        sampling: How each image is sampled.
         enlarged: How many times each image is enlarged first.
         axes: Of stacks, such as ZCYX, where the files do not know them or are wrong.
         quality: Of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file.
         overwrite: Write over files that are there, whoever made them; never over an input.
     """
 
-    steps: int | None = None
-    samples: int | None = None
-    seed: int = 0
-    times: str | tuple[float, ...] = "uniform"
-    sampler: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
     enlarged: int = 1
     axes: str | None = None
-    strength: float = 1.0
-    realism: float | None = None
     quality: int | None = None
     overwrite: bool = False
 
-    def how(self, restorer: Restorer) -> Walk:
-        """Return the walk.
+    def __post_init__(self) -> None:
+        """Refuse a quality that JPEG does not have.
 
         Raises:
-            ConfigError: The options are not ones there are.
+            ConfigError: The quality is out of range.
         """
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"quality is {self.quality}; JPEG has qualities from 1 to 100")
-        return restorer.walk(
-            self.steps,
-            samples=self.samples,
-            times=self.times,
-            sampler=self.sampler,
-            strength=self.strength,
-            realism=self.realism,
-        )
-
-    def calibration(self, restorer: Restorer) -> Calibration | None:
-        """Return the calibration that fits, if there is one."""
-        return None if self.samples is None else restorer.calibration_for(self.how(restorer), self.samples)
 
     def archive(self, restorer: Restorer, calibration: Calibration | None) -> Archive:
         """Return what is known of earlier commands like this."""
-        asked = deciding(restorer, self.how(restorer), self.samples, self.seed, calibration)
+        asked = deciding(restorer, self.sampling, calibration)
         asked |= {"enlarged": self.enlarged, "axes": self.axes}
         if self.quality is not None:  # what older manifests do not know
             asked["quality"] = self.quality
@@ -116,10 +97,10 @@ class Restoration:
 
     def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
         """Return the files that a job writes."""
-        if self.samples is None:
+        if self.sampling.samples is None:
             return [job.target]
         stem, suffix = parted(job.target)
-        stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.samples + 1)]
+        stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.sampling.samples + 1)]
         for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))
             stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
@@ -134,10 +115,8 @@ class Restoration:
         if self.enlarged != 1:
             raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
         targets = tuple(self.targets(job, calibration))
-        how, card = self.how(restorer), restorer.card
-        return StackJob(
-            job.source, targets, how, self.samples, self.seed, calibration, card.channels, self.axes, card.apart
-        )
+        card = restorer.card
+        return StackJob(job.source, targets, self.sampling, calibration, card.channels, self.axes, card.apart)
 
     def images(
         self,
@@ -148,17 +127,7 @@ class Restoration:
     ) -> list[Image]:
         """Return what an image becomes, in the order of ``targets``."""
         image = self.enlarge(image)
-        pixels = restorer.restore(
-            image.pixels,
-            steps=self.steps,
-            samples=self.samples,
-            seed=self.seed,
-            times=self.times,
-            sampler=self.sampler,
-            strength=self.strength,
-            realism=self.realism,
-            progress=progress,
-        )
+        pixels = restorer.restore(image.pixels, self.sampling, progress=progress)
         return self.results(restorer, image, pixels, calibration)
 
     def enlarge(self, image: Image) -> Image:
@@ -171,7 +140,7 @@ class Restoration:
 
     def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
         """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``."""
-        if self.samples is None:
+        if self.sampling.samples is None:
             return [_like(image, pixels)]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
         found = maps(planes, restorer.least_spread, calibration)
@@ -183,10 +152,10 @@ class Restoration:
 def restore_files(
     restorer: Restorer,
     jobs: Sequence[Job],
+    asked: Restoration | None = None,
     *,
     progress: Callable[[float], None] | None = None,
     is_noted: bool = True,
-    **options: Any,
 ) -> Iterator[Outcome]:
     """Restore file by file, and yield what became of each; a file that fails does not stop the rest.
 
@@ -197,16 +166,16 @@ def restore_files(
     Args:
         restorer: The restorer.
         jobs: What to restore.
+        asked: How, and what is written.
         progress: Called tile by tile with the share of the image at hand that is done.
         is_noted: Note in the folders of the results what is made; False where somebody else does.
-        options: Those of ``Restoration``.
 
     Raises:
-        ConfigError: The options are not ones there are.
+        ConfigError: The model cannot sample so.
     """
-    asked = Restoration(**options)
-    asked.how(restorer)
-    calibration = asked.calibration(restorer)
+    asked = asked or Restoration()
+    asked = replace(asked, sampling=restorer.resolve(asked.sampling))
+    calibration = restorer.calibration_for(asked.sampling)
     return _work(
         jobs,
         lambda job: asked.targets(job, calibration),

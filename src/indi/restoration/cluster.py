@@ -74,8 +74,8 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
     restorer = load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
     worker = replace(worker, weights=restorer.fingerprint)
     jobs = [replace(job, source=job.source.absolute(), target=job.target.absolute()) for job in jobs]
-    asked.how(restorer)
-    calibration = asked.calibration(restorer)
+    asked = replace(asked, sampling=restorer.resolve(asked.sampling))
+    calibration = restorer.calibration_for(asked.sampling)
     try:
         client = distributed.Client(scheduler, timeout=_PATIENCE)
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError, ImportError) as error:
@@ -160,7 +160,7 @@ def _outcomes(
 
 def _restore_file(worker: Worker, job: Job, asked: Restoration, mark: str) -> Outcome:
     with marked(mark):
-        (outcome,) = restore_files(worker.restorer(), [job], is_noted=False, **vars(asked))
+        (outcome,) = restore_files(worker.restorer(), [job], asked, is_noted=False)
     return outcome
 
 

@@ -1,14 +1,11 @@
 """The restorer: a model, ready to restore images of any size."""
 
-import copy
-import itertools
 import logging
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
-from numbers import Real
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +18,19 @@ from indi.io import fit_channels, from_unit, to_unit
 from indi.io.foreign import as_pixels
 from indi.io.region import Box
 from indi.models import hub
-from indi.models.checkpoint import CALIBRATION_FILE, Card, Model, cast_convolutions, load_model, write_text
+from indi.models.checkpoint import Card, Model, load_model
 from indi.models.pretrained import about_weights, existing_model
-from indi.networks import Network
 from indi.plugins import load_plugins
+from indi.process import samplers
 from indi.process.noise import normal
 from indi.process.objectives import Draw
-from indi.process.path import scaled_times
-from indi.process.samplers import SAMPLERS, State, walk
-from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, Walk
+from indi.process.samplers import SAMPLERS, InMemory, Sampler, State, Store
+from indi.process.sampling import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, Sampling
+from indi.restoration.calls import ready, reporting, whole
+from indi.restoration.fit import check_fit
+from indi.restoration.hosting import Hosted
 from indi.restoration.intensities import warn_of_intensities
-from indi.restoration.sweep import sweep
+from indi.restoration.state import TilesOnDisk, Tiling
 from indi.restoration.tiling import Call, Progress, TiledCall, part_of, tiled
 from indi.restoration.uncertainty import LEAST, Calibration, read_calibration
 
@@ -42,7 +41,7 @@ log = logging.getLogger("indi")
 DEFAULT_TILE = 1024
 
 
-class Restorer:
+class Restorer(Hosted):
     """Restores images with a trained model.
 
     Attributes:
@@ -82,14 +81,13 @@ class Restorer:
         self.method = model.card.method.build()
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        network = _ready(model.network, self.precision, self.device)
+        network = ready(model.network, self.precision, self.device)
         halo, stride = model.network.halo, model.network.stride
         # One that looks at the whole image has no halo: its tiles would not fit together.
-        self._network: Call = network
-        self._tiled: TiledCall | None = None
+        self._network: TiledCall = whole(network)
         if halo is not None:
-            self._network = self._tiled = tiled(network, tile=tile, halo=halo, stride=stride)
-        self._piecewise = None if halo is None else (network, -(-tile // stride) * stride, halo, stride)
+            self._network = tiled(network, tile=tile, halo=halo, stride=stride)
+        self._piecewise = None if halo is None else (network, Tiling(-(-tile // stride) * stride, halo), stride)
 
     @property
     def default_steps(self) -> int:
@@ -121,16 +119,11 @@ class Restorer:
     def restore(
         self,
         image: Pixels,
+        sampling: Sampling | None = None,
         *,
-        steps: int | None = None,
-        samples: int | None = None,
-        seed: int = 0,
-        times: str | Sequence[float] = "uniform",
-        sampler: str | None = None,
-        strength: float = 1.0,
-        realism: float | None = None,
         plane: int = 0,
         progress: Progress | None = None,
+        **options: Any,
     ) -> Pixels:
         """Restore one image of any size.
 
@@ -138,154 +131,102 @@ class Restorer:
             image: (H, W) or (H, W, C); uint8 and uint16 span their type, float32 is in [0, 1] unless the
                 model was trained with a normalisation. An image of Pillow and a tensor of such a shape and type are
                 taken too.
-            steps: Moves of the walk: 1 is the least error, more are sharper. A model that draws needs 1.
-            samples: How many restorations; None is one, without the first axis.
-            seed: Of the noise; the same seed gives the same image.
-            times: uniform, geometric, power, or a list of times from 1 down to 0.
-            sampler: euler, heun or multistep; None is euler, or what a shipped model is best with.
-            strength: Below 1 for damage that is milder than most in training: the walk begins nearer to clean, changes
-                less and adds less noise of its own.
-            realism: Of a model that draws (method distributional): 0 is the least error, 1 a draw from all clean images
-                that fit, in between a draw that deviates from the least error so much less. None is 0.6 for one image,
-                or what a shipped model is best with; 1 for samples.
-            plane: Which picture of a stack this is, so that each has noise of its own.
+            sampling: How: steps, samples, seed and the rest of ``Sampling``.
+            plane: Which plane of a stack this is, so that each has noise of its own.
             progress: Called with the share that is done, tile by tile. What it raises ends the work.
+            options: Parts of ``sampling`` by name, in place of its own: ``restore(image, steps=10, seed=1)``.
 
         Returns:
             The restored image, of the shape and type of ``image``; with ``samples`` (K, H, W[, C]).
 
         Raises:
-            ConfigError: Steps, times, sampler or samples are not ones there are, or samples would all be equal.
+            ConfigError: An option is invalid, does not fit the model, or all samples would be equal.
             ImageError: The type is another, or a pixel is not finite; or it is no image, but a list or a path, say.
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
         image = as_pixels(image)
-        how = self.walk(steps, samples=samples, times=times, sampler=sampler, strength=strength, realism=realism)
+        sampling = self.resolve(replace(sampling or Sampling(), **options))
+        count = sampling.samples or 1
         results = []
-        for sample in range(samples or 1):
-            told = part_of(progress, sample, samples or 1)
-            *_, last = self.trajectory(image, how, seed=seed, sample=sample, plane=plane, progress=told)
+        for sample in range(count):
+            part = part_of(progress, sample, count)
+            *_, last = self.trajectory(image, sampling, sample=sample, plane=plane, progress=part)
             results.append(self.pixels(last.image, like=image))
-        return np.stack(results) if samples is not None else results[0]
+        return results[0] if sampling.samples is None else np.stack(results)
 
-    def walk(
-        self,
-        steps: int | None,
-        *,
-        samples: int | None,
-        times: str | Sequence[float],
-        sampler: str | None,
-        strength: float = 1.0,
-        realism: float | None = None,
-    ) -> Walk:
-        """Return the walk that the options of ``restore`` ask for.
+    def resolve(self, sampling: Sampling) -> Sampling:
+        """Return the sampling with what the model is best with in place of None.
 
         Raises:
-            ConfigError: They are not ones there are, or samples would all be equal.
+            ConfigError: The model cannot sample so, or all samples would be equal.
         """
-        if samples is not None and samples < 1:
-            raise ConfigError(f"samples is {samples}; give 1 or more")
-        how = Walk(
-            self.default_steps if steps is None else steps,
-            times,
-            sampler or self.default_sampler,
-            strength,
-            self._realism(realism, samples),
+        realism = sampling.realism
+        if realism is None and self.method.draws:
+            realism = self.default_realism if sampling.samples is None else 1.0
+        resolved = replace(
+            sampling,
+            steps=sampling.steps or self.default_steps,
+            sampler=sampling.sampler or self.default_sampler,
+            realism=realism,
         )
-        moments = self._times(how)
-        scaled = scaled_times(moments, how.strength)
-        if samples is not None and samples > 1 and not how.realism:
-            if how.realism == 0:
-                raise ConfigError("at realism 0 samples would all be equal; leave one of the two out")
-            if not self.method.path_of(moments).draws(scaled):
-                advice = "take more steps" if self.method.path.draws(scaled) else "leave out samples"
-                raise ConfigError(f"this walk draws no noise, so samples would all be equal; {advice}")
-        return how
-
-    def _realism(self, realism: float | None, samples: int | None) -> float | None:
-        """Return the dial of a model that draws, None for any other.
-
-        Raises:
-            ConfigError: It is out of range, or the model has none.
-        """
-        if not self.method.draws:
-            if realism is not None:
-                name = self.card.method.name
-                raise ConfigError(
-                    f"this model is of the method {name}, which has no dial of realism; use steps instead"
-                )
-            return None
-        if realism is None:
-            return self.default_realism if samples is None else 1.0
-        if isinstance(realism, bool) or not isinstance(realism, Real) or not 0 <= realism <= 1:
-            raise ConfigError(f"realism is {realism!r}; give 0, the least error, to 1, a draw from all that fits")
-        return float(realism)
+        check_fit(resolved, self.method, self.card.method.name)
+        return resolved
 
     def trajectory(
         self,
         image: Pixels,
-        how: Walk,
+        sampling: Sampling,
         *,
-        seed: int = 0,
         sample: int = 0,
         plane: int = 0,
         progress: Progress | None = None,
-    ) -> Iterator[State]:
+    ) -> Iterator[State[Box]]:
         """Yield the states of one restoration, from the degraded image at t = 1 to the answer at 0.
 
-        Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back. ``progress`` is
-        called as by ``restore``.
+        Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back.
+
+        Args:
+            image: As ``restore``.
+            sampling: How.
+            sample: Which restoration of the image this is, from 0.
+            plane: As ``restore``.
+            progress: As ``restore``.
 
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``.
         """
-        image = as_pixels(image)
-        times = self._times(how)
+        image, sampling = as_pixels(image), self.resolve(sampling)
         degraded = self.unit(image)
         warn_of_intensities(degraded, image.dtype, self.card, self._warned)
         whole = Box(0, 0, *degraded.shape[2:])
+        network: Call = self._network
         if progress is not None:
             progress(0.0)
-        calls = (len(times) - 2) * SAMPLERS[how.sampler].depth + 1  # the last move, which ends at 0, needs one
-        network = self._network if progress is None else self._told(progress, calls)
+            network = reporting(self._network, progress, _network_calls(sampling))
+        yield from self._states(network, InMemory(degraded, whole), sampling, sample, plane)
 
-        def noise(number: int) -> Tensor:
-            return self._noise(number, whole, seed, sample, plane)
-
-        moves = itertools.count(1)  # of a model that draws each is one call, with the noise of its number
-        yield from walk(
-            lambda state, time: self._estimate(network, state, degraded, time, how, partial(noise, next(moves))),
-            self.method.path_of(times),
-            degraded,
-            times,
-            draw=noise,
-            sampler=SAMPLERS[how.sampler],
-            strength=how.strength,
-        )
-
-    def sweep(
+    def restore_tiles(
         self,
         read: Callable[[Box], Pixels],
         size: tuple[int, int],
-        how: Walk,
+        sampling: Sampling,
         *,
-        finished: Callable[[Box, Pixels], None],
         folder: Path,
-        seed: int = 0,
         sample: int = 0,
         plane: int = 0,
-    ) -> Iterator[float]:
-        """Restore an image that memory does not hold; yield the share that is done, tile by tile.
+    ) -> Generator[tuple[float, Box, Pixels | None], None, None]:
+        """Restore an image that memory does not hold; the states lie on disk (state.py).
 
         Args:
             read: Returns a box of the image, as ``restore`` takes images.
             size: Height and width.
-            how: The walk.
-            finished: Called with each tile of the answer, of the type and layout of the image.
+            sampling: How.
             folder: Where the states lie meanwhile: two to four times the image in float32.
-            seed: As ``restore``.
-            sample: Which restoration of the image this is, from 0.
+            sample: As ``trajectory``.
             plane: As ``restore``.
+
+        Yields:
+            The share that is done, a tile, and at its end the answer, of the type and layout of the image, else None.
 
         Raises:
             ConfigError, ImageError, ShapeError: As ``restore``; or the network looks at the whole image; or the disk is
@@ -293,79 +234,49 @@ class Restorer:
         """
         if self._piecewise is None:
             raise ConfigError(f"{self.card.name} looks at the whole image, which does not fit in memory; cut it up")
-        network, tile, halo, stride = self._piecewise
-        # A piece is a tile with its surroundings: one call, cut up only where memory runs out.
-        call = tiled(network, tile=2 * (tile + halo) + tile, halo=halo, stride=stride)
+        network, tiling, stride = self._piecewise
+        sampling = self.resolve(sampling)
+        # A view is a tile with its surroundings: one call, cut up only where memory runs out.
+        call = tiled(network, tile=2 * (tiling.side + tiling.halo) + tiling.side, halo=tiling.halo, stride=stride)
         template = read(Box(0, 0, 1, 1))
-        moments = self._times(how)
-        yield from sweep(
-            lambda state, degraded, time, noise: self._estimate(call, state, degraded, time, how, noise),
-            self.method.path_of(moments),
-            lambda box: self.unit(read(box)),
-            (self.card.channels, *size),
-            moments,
-            draw=lambda number, box: self._noise(number, box, seed, sample, plane),
-            sampler=SAMPLERS[how.sampler],
-            strength=how.strength,
-            tile=tile,
-            halo=halo,
-            folder=folder,
-            finished=lambda box, image: finished(box, self.pixels(image, like=template)),
+        shape = (self.card.channels, *size)
+        with TilesOnDisk(lambda box: self.unit(read(box)), shape, tiling, _sampler(sampling), folder) as store:
+            count = len(store.regions)
+            states = self._states(call, store, sampling, sample, plane)
+            for done, state in enumerate(states, start=1 - count):
+                answer = self.pixels(state.image, like=template) if state.time == 0 else None
+                yield max(done, 0) / (count * (len(sampling.grid()) - 1)), state.region, answer
+
+    def _states(
+        self, network: Call, store: Store[Box], sampling: Sampling, sample: int, plane: int
+    ) -> Iterator[State[Box]]:
+        times = sampling.grid()
+
+        def predict(state: Tensor, degraded: Tensor, time: float, draw: Callable[[], Tensor]) -> Tensor:
+            t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
+            drawn = None if sampling.realism is None else Draw.of(state, sampling.realism, draw)
+            return self.method.estimate(network, state, degraded, t, drawn)
+
+        return samplers.sample(
+            predict,
+            self.method.path_of(times),
+            store,
+            times,
+            noise=lambda number, box: self._noise(number, box, sampling.seed, sample, plane),
+            sampler=_sampler(sampling),
+            strength=sampling.strength,
         )
 
-    def calibration_for(self, how: Walk, samples: int) -> Calibration | None:
+    def calibration_for(self, sampling: Sampling) -> Calibration | None:
         """Return the calibration where it fits such restorations; where it does not, say why."""
-        if self.calibration is None:
+        if self.calibration is None or sampling.samples is None:
             return None
-        times = how.times if isinstance(how.times, str) else list(how.times)
-        misfit = self.calibration.misfit(
-            weights=self.fingerprint,
-            samples=samples,
-            steps=how.steps,
-            times=times,
-            sampler=how.sampler,
-            strength=how.strength,
-            realism=how.realism,
-        )
+        misfit = self.calibration.misfit(self.fingerprint, self.resolve(sampling))
         if misfit is not None:
             log.warning("no intervals: %s", misfit)
         elif self.calibration.guaranteed is None:
             log.info("intervals are plain: %d scenes were too few for a guarantee", self.calibration.scenes)
         return self.calibration if misfit is None else None
-
-    def _times(self, how: Walk) -> list[float]:
-        times = how.grid()
-        name = self.card.method.name
-        if self.method.one_step and len(times) > 2:
-            raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
-        if self.method.one_step and how.strength != 1:
-            raise ConfigError(f"this model was trained by {name}, which knows full damage alone; leave strength at 1")
-        if self.method.draws and how.sampler != DEFAULT_SAMPLER:
-            raise ConfigError(f"this model was trained by {name}, which draws anew in each call; use {DEFAULT_SAMPLER}")
-        return times
-
-    def _told(self, progress: Progress, calls: int) -> Call:
-        """Return the network, which tells its progress over so many calls."""
-        network, finished = self._tiled, 0
-
-        def call(inputs: Tensor, t: Tensor) -> Tensor:
-            nonlocal finished
-            if network is None:
-                output = self._network(inputs, t)
-                progress((finished + 1) / calls)
-            else:
-                output = network(inputs, t, progress=part_of(progress, finished, calls))
-            finished += 1
-            return output
-
-        return call
-
-    def _estimate(
-        self, network: Call, state: Tensor, degraded: Tensor, time: float, how: Walk, noise: Callable[[], Tensor]
-    ) -> Tensor:
-        t = torch.full((len(state),), time, dtype=torch.float32, device=self.device)
-        draw = None if how.realism is None else Draw.of(state, how.realism, noise)
-        return self.method.estimate(network, state, degraded, t, draw)
 
     def _noise(self, number: int, box: Box, seed: int, sample: int, plane: int) -> Tensor:
         noise = normal(
@@ -380,73 +291,6 @@ class Restorer:
             left=box.left,
         )
         return noise[None].to(self.device)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name: str | Path,
-        *,
-        revision: str | None = None,
-        token: str | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        **options: Any,
-    ) -> Self:
-        """Return the restorer of a folder that ``save_pretrained`` wrote, or of USER/NAME on the Hugging Face hub.
-
-        Args:
-            name: A folder; else the name of a model on the hub, USER/NAME or USER/NAME@REVISION, which is fetched.
-            revision: A branch, tag or commit on the hub; by default the latest.
-            token: Of an account that may see the model; by default the one that is logged in.
-            cache_dir: Where fetched models are kept; by default where huggingface_hub keeps them.
-            local_files_only: Whether to take what is kept there, and never reach for the hub.
-            options: As ``Restorer``.
-
-        Raises:
-            ConfigError: Two revisions are named.
-            ModelError: There is no such model, or it is damaged.
-            MissingExtraError: The hub is meant, and huggingface_hub cannot be imported.
-        """
-        load_plugins()
-        where = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        path = Path(name) if Path(name).is_dir() else hub.fetch(str(name), revision=revision, **where)
-        restorer = cls(load_model(path), **options)
-        restorer.calibration = read_calibration(path)
-        return restorer
-
-    def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
-        """Write the model as the Hugging Face hub wants it: weights, config.json, README.md.
-
-        What is known of a shipped model goes with it, and so do terms that its weights have of their own.
-
-        Args:
-            folder: Where to.
-            name: USER/NAME on the hub, for the README to say.
-
-        Raises:
-            ImageError: The folder cannot be written.
-        """
-        about = about_weights(self.model)
-        steps = (about or {}).get("steps", self.default_steps)
-        hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about)
-        if self.calibration is not None:
-            write_text(Path(folder) / CALIBRATION_FILE, self.calibration.model_dump_json(indent=1) + "\n")
-
-    def push_to_hub(self, name: str, *, private: bool = False, token: str | None = None) -> str:
-        """Put the model on the Hugging Face hub as USER/NAME; return its address.
-
-        Args:
-            name: USER/NAME.
-            private: Whether only its owner sees it, where it is new.
-            token: Of the account; by default the one that is logged in.
-
-        Raises:
-            ModelError: The hub refuses, or cannot be reached.
-            MissingExtraError: huggingface_hub cannot be imported.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, name=name)
-            return hub.push(Path(folder), name, private=private, token=token)
 
     def unit(self, image: Pixels) -> Tensor:
         """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
@@ -472,18 +316,13 @@ class Restorer:
         return from_unit(values, like.dtype)
 
 
-def _ready(network: Network, precision: torch.dtype, device: torch.device) -> Call:
-    """Return a copy of a network as restoring calls it: its layers as in use, its convolutions in a precision."""
-    ready = copy.deepcopy(network).eval().to(device)
-    if precision == torch.float32 or network.may_be_cast:
-        return cast_convolutions(ready, precision)
+def _sampler(sampling: Sampling) -> Sampler:
+    return SAMPLERS[sampling.sampler or DEFAULT_SAMPLER]
 
-    def call(inputs: Tensor, t: Tensor) -> Tensor:
-        with torch.autocast(device.type, dtype=precision):
-            output: Tensor = ready(inputs, t)
-        return output
 
-    return call
+def _network_calls(sampling: Sampling) -> int:
+    """Return how many a restoration takes: the last step, which ends at 0, needs one."""
+    return (len(sampling.grid()) - 2) * _sampler(sampling).depth + 1
 
 
 def load(model: str | Path, **options: object) -> Restorer:

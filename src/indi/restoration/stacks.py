@@ -25,9 +25,9 @@ from indi.io.manifest import state_of
 from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.models.checkpoint import write_text
-from indi.process.walks import Walk
+from indi.process.sampling import Sampling
 from indi.restoration.restorer import Pixels, Restorer
-from indi.restoration.state import Canvas
+from indi.restoration.state import DiskArray
 from indi.restoration.tiling import part_of
 from indi.restoration.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
@@ -49,9 +49,7 @@ class StackJob:
         source: The file.
         targets: The file to write; with ``samples`` one for each, then their maps (uncertainty.py): the mean, and the
             others in float32, on the scale where the type's range is 1.
-        how: The walk.
-        samples: How many restorations of each picture; None is one.
-        seed: Of the noise, which differs from picture to picture.
+        sampling: How, as the model resolves it; the noise differs from picture to picture.
         calibration: That fits these restorations.
         channels: Of the model; those of a stack that has as many are restored together.
         axes: Of the stack, where they are given.
@@ -60,9 +58,7 @@ class StackJob:
 
     source: Path
     targets: tuple[Path, ...]
-    how: Walk
-    samples: int | None
-    seed: int
+    sampling: Sampling
     calibration: Calibration | None = None
     channels: int = 1
     axes: str | None = None
@@ -134,11 +130,14 @@ class StackJob:
             for place, target in enumerate(self.targets):
                 if target.exists() and self._written(place).exists():  # before an interruption
                     continue
-                is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
-                dtype = np.float32 if is_map else None
+                dtype = np.float32 if self._is_map(place) else None
                 stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
                 self._written(place).touch()
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def _is_map(self, place: int) -> bool:
+        """Return whether a target is a map in float32: what comes after the samples and their mean, an image."""
+        return self.sampling.samples is not None and place > self.sampling.samples
 
     def _written(self, place: int) -> Path:
         """Return the file that says that a target is written."""
@@ -154,9 +153,9 @@ class StackJob:
         header = stack.headers[number]
         values = header.height * header.width * header.channels
         for place in range(len(self.targets)):
-            is_map = self.samples is not None and place > self.samples
             file = _file(self.work, number, place)
-            if not file.exists() or file.stat().st_size != values * (4 if is_map else header.dtype.itemsize):
+            size = 4 if self._is_map(place) else header.dtype.itemsize
+            if not file.exists() or file.stat().st_size != values * size:
                 return False
         return True
 
@@ -166,27 +165,20 @@ class StackJob:
             "source": [self.source.name, *state_of(self.source)],
             "axes": self.axes,
             "apart": self.apart,
-            **deciding(restorer, self.how, self.samples, self.seed, self.calibration),
+            **deciding(restorer, self.sampling, self.calibration),
         }
 
 
-def deciding(
-    restorer: Restorer, how: Walk, samples: int | None, seed: int, calibration: Calibration | None
-) -> dict[str, Any]:
+def deciding(restorer: Restorer, sampling: Sampling, calibration: Calibration | None) -> dict[str, Any]:
     """Return all that decides how any file is restored, for a manifest."""
+    sampling = restorer.resolve(sampling)
     return {
         "indi": __version__,
         "model": restorer.fingerprint,
         "precision": str(restorer.precision),
-        "walk": {
-            "steps": how.steps,
-            "times": how.times if isinstance(how.times, str) else list(how.times),
-            "sampler": how.sampler,
-            "strength": how.strength,
-            **({} if how.realism is None else {"realism": how.realism}),
-        },
-        "samples": samples,
-        "seed": seed,
+        "walk": sampling.settings(),  # the name that manifests have had from the start
+        "samples": sampling.samples,
+        "seed": sampling.seed,
         "calibration": None if calibration is None else [calibration.factor, calibration.least],
     }
 
@@ -224,7 +216,7 @@ def _restore_picture(
 ) -> None:
     """Restore one picture into the files of the work folder; the first of them comes last, as the mark that all are."""
     header = stack.headers[number]
-    work, how, samples, seed, calibration = job.work, job.how, job.samples, job.seed, job.calibration
+    work, samples, calibration = job.work, job.sampling.samples, job.calibration
     unfinished = partial(_file, work, number, mark=f".{secrets.token_hex(4)}.part")
     shape = (header.channels, header.height, header.width)
     whole = Box(0, 0, header.height, header.width)
@@ -234,51 +226,35 @@ def _restore_picture(
 
     with ExitStack() as opened:
         results = [
-            opened.enter_context(Canvas(shape, header.dtype, unfinished(place))) for place in range(samples or 1)
+            opened.enter_context(DiskArray(shape, header.dtype, unfinished(place))) for place in range(samples or 1)
         ]
         if header.height * header.width * header.channels <= IN_MEMORY:
-            restored = restorer.restore(
-                read(whole),
-                steps=how.steps,
-                samples=samples,
-                seed=seed,
-                times=how.times,
-                sampler=how.sampler,
-                strength=how.strength,
-                realism=how.realism,
-                plane=number,
-                progress=progress,
-            )
-            for canvas, image in zip(results, [restored] if samples is None else restored, strict=True):
-                canvas.write(whole, _planes(image))
+            restored = restorer.restore(read(whole), job.sampling, plane=number, progress=progress)
+            for array, image in zip(results, [restored] if samples is None else restored, strict=True):
+                array.write(whole, _planes(image))
         else:
-            for sample, canvas in enumerate(results):
-                for share in restorer.sweep(
-                    read,
-                    (header.height, header.width),
-                    how,
-                    finished=lambda box, image, canvas=canvas: canvas.write(box, _planes(image)),  # type: ignore[misc]
-                    folder=work,
-                    seed=seed,
-                    sample=sample,
-                    plane=number,
+            for sample, array in enumerate(results):
+                for share, box, answer in restorer.restore_tiles(
+                    read, (whole.height, whole.width), job.sampling, folder=work, sample=sample, plane=number
                 ):
+                    if answer is not None:
+                        array.write(box, _planes(answer))
                     if progress is not None:
                         progress((sample + share) / len(results))
         extra = [] if samples is None else names(calibration)
         others = [
-            opened.enter_context(Canvas(shape, dtype, unfinished(place)))
+            opened.enter_context(DiskArray(shape, dtype, unfinished(place)))
             for place, dtype in enumerate(
                 [header.dtype, *[np.dtype("f4")] * (len(extra) - 1)][: len(extra)], len(results)
             )
         ]
         for box in cores(whole, _BAND) if extra else ():
             outer = box.grown(MARGIN, header.height, header.width)
-            values = to_unit(np.stack([canvas.read(outer) for canvas in results]))
+            values = to_unit(np.stack([array.read(outer) for array in results]))
             found = maps(values, restorer.least_spread, calibration)
-            for name, canvas in zip(extra, others, strict=True):
+            for name, array in zip(extra, others, strict=True):
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
-                canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)
+                array.write(box, from_unit(part, header.dtype) if name == "mean" else part)
     for place in reversed(range(len(results) + len(extra))):
         try:
             unfinished(place).replace(_file(work, number, place))
@@ -292,8 +268,8 @@ def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, num
     shape = (header.channels, header.height, header.width)
 
     def read(start: int, stop: int) -> Pixels:
-        with Canvas(shape, dtype or header.dtype, _file(work, number, place), is_there=True) as canvas:
-            values = canvas.read(Box(start, 0, stop, header.width))
+        with DiskArray(shape, dtype or header.dtype, _file(work, number, place), is_there=True) as array:
+            values = array.read(Box(start, 0, stop, header.width))
         return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     return read

@@ -1,32 +1,38 @@
-"""Images on disk, read and written box by box: what is worked on where memory would not hold it.
+"""States on disk, where memory would not hold them: arrays in files, and the store of tiles that sampling works on.
 
 Plain reads and writes of a file, never mapped memory, whose pages would count as the process's own.
 """
 
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from indi.errors import ImageError
-from indi.io.region import Box
+from indi.io.region import Box, cores
+from indi.process.samplers import Estimate, Sampler, View
 
 Array = npt.NDArray[Any]
 
 
-class Canvas:
+class DiskArray:
     """A (C, H, W) image in a file, zero until it is written; rows lie one after another, channels within them.
 
     Args:
         shape: Channels, height and width.
         dtype: Of its values.
-        path: The file to make; a folder holds a nameless file, which goes when the canvas is closed, and where the
+        path: The file to make; a folder holds a nameless file, which goes when the array is closed, and where the
             system can do so when the process is killed.
-        is_there: The file is there, as another canvas of this shape left it, and is only read.
+        is_there: The file is there, as another array of this shape left it, and is only read.
 
     Raises:
         ImageError: The file cannot be written, or (by ``write``) the disk is full; or one to be read is not there, or
@@ -104,3 +110,103 @@ class Canvas:
     def _full(self, error: OSError) -> ImageError:
         size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize / 1e9
         return ImageError(f"{self._path}: no room for {size:.1f} GB of work ({error.strerror}); free space there")
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is cut up for a network.
+
+    Attributes:
+        side: Of a tile, in pixels, a multiple of the network's stride.
+        halo: How far the network sees, in pixels, a multiple of its stride.
+    """
+
+    side: int
+    halo: int
+
+
+class TilesOnDisk:
+    """A store (``samplers.Store``) whose states lie on disk: a step goes over the tiles, each with what it sees around.
+
+    Each step sees the states that the whole step before left, so the result is that of the whole image in memory, up to
+    the rounding of floats.
+
+    Args:
+        degraded: Returns a box of the image, (1, C, height, width) float32.
+        shape: Channels, height and width of the image.
+        tiling: How it is cut up.
+        sampler: How far a step sees, and whether it looks back.
+        folder: Where the states lie: two arrays of the image's size in float32, four where the sampler looks back.
+
+    Raises:
+        ImageError: The disk is full.
+    """
+
+    def __init__(
+        self,
+        degraded: Callable[[Box], Tensor],
+        shape: tuple[int, int, int],
+        tiling: Tiling,
+        sampler: Sampler,
+        folder: Path,
+    ) -> None:
+        self._size = shape[1:]
+        self._reach = sampler.depth * tiling.halo
+        self._read = degraded
+        self.regions = list(cores(Box(0, 0, *self._size), tiling.side))
+        self._time: float | None = None  # of the estimates that are being put, and of those before
+        self._time_before: float | None = None
+        count = 4 if sampler.looks_back else 2
+        with ExitStack() as opened:
+            arrays = [opened.enter_context(DiskArray(shape, "float32", folder)) for _ in range(count)]
+            self._open = opened.pop_all()
+        self._states, self._estimates = arrays[:2], arrays[2:]
+
+    def degraded(self, region: Box) -> Tensor:
+        """As ``Store.degraded``."""
+        return self._read(region)
+
+    def view(self, region: Box) -> View[Box]:
+        """As ``Store.view``."""
+        outer = self._outer(region)
+        degraded = self._read(outer)
+        before = None
+        if self._time_before is not None:
+            before = Estimate(self._time_before, _get(self._estimates[0], outer, degraded.device))
+        return View(_get(self._states[0], outer, degraded.device), degraded, before, outer)
+
+    def part(self, region: Box, image: Tensor) -> Tensor:
+        """As ``Store.part``."""
+        return region.seen_from(self._outer(region)).cut(image)
+
+    def keep(self, region: Box, state: Tensor, estimate: Estimate | None) -> None:
+        """As ``Store.keep``."""
+        _put(self._states[1], region, state)
+        if estimate is not None:
+            _put(self._estimates[1], region, self.part(region, estimate.clean))
+            self._time = estimate.time
+
+    def advance(self) -> None:
+        """As ``Store.advance``."""
+        self._states.reverse()
+        self._estimates.reverse()
+        self._time_before, self._time = self._time, None
+
+    def _outer(self, region: Box) -> Box:
+        return region.grown(self._reach, *self._size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+
+def _get(array: DiskArray, box: Box, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array.read(box)))[None].to(device)
+
+
+def _put(array: DiskArray, box: Box, image: Tensor) -> None:
+    array.write(box, image[0].cpu().numpy())

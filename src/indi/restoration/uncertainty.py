@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from indi.config import Config, Settings
 from indi.errors import ModelError
 from indi.models.checkpoint import CALIBRATION_FILE
+from indi.process.sampling import Sampling
 
 MARGIN = 24  # px around a piece that its maps look at
 LEAST = 0.001  # in intensities on the network's scale, where the model has less noise of its own
@@ -62,26 +63,21 @@ class Calibration(Settings):
     check: dict[str, Any]
     sparsification: dict[str, Any]
 
-    def misfit(
-        self,
-        *,
-        weights: str,
-        samples: int,
-        steps: int,
-        times: str | list[float],
-        sampler: str,
-        strength: float = 1.0,
-        realism: float | None = None,
-    ) -> str | None:
-        """Say why intervals of other restorations would not hold; None for those it was measured on."""
+    def misfit(self, weights: str, sampling: Sampling) -> str | None:
+        """Say why intervals of other restorations would not hold; None for those it was measured on.
+
+        Args:
+            weights: Fingerprint of the model's.
+            sampling: Of the restorations, as the model resolves it.
+        """
         if weights != self.weights:
             return "calibrated for other weights; calibrate again"
-        if strength != 1:
-            return f"calibrated for strength 1, not {strength:g}"
-        wanted = {"samples": samples, "steps": steps, "times": times, "sampler": sampler, "realism": realism}
-        for name, value in wanted.items():
-            if value != getattr(self, name):
-                return f"calibrated for {name} {getattr(self, name)}, not {value}"
+        if sampling.strength != 1:
+            return f"calibrated for strength 1, not {sampling.strength:g}"
+        asked = {"samples": sampling.samples, "realism": None, **sampling.settings()}
+        for name in ("samples", "steps", "times", "sampler", "realism"):
+            if asked[name] != getattr(self, name):
+                return f"calibrated for {name} {getattr(self, name)}, not {asked[name]}"
         return None
 
 

@@ -16,7 +16,7 @@ from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import asking, tiny_model
 
 zarr = pytest.importorskip("zarr")
 Array = npt.NDArray[Any]
@@ -168,7 +168,7 @@ def test_a_plain_array_is_a_volume_too(tmp_path: Path) -> None:
 def test_a_volume_is_restored_plane_by_plane_into_one_of_its_kind(tmp_path: Path) -> None:
     data = volume(tmp_path / "a.zarr")
     restorer = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
-    (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "out"), steps=2, samples=2)
+    (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "out"), asking(steps=2, samples=2))
     assert outcome.error is None
     assert [path.name for path in outcome.written] == [
         f"a_{what}.zarr" for what in ("s01", "s02", "mean", "spread", "invented")
@@ -180,7 +180,7 @@ def test_a_volume_is_restored_plane_by_plane_into_one_of_its_kind(tmp_path: Path
     spread = zarr.open_group(str(outcome.written[3]))["0"]
     assert spread.dtype == np.float32
     assert spread[:].max() > 0
-    (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "named.zarr"), steps=1)
+    (outcome,) = restore_files(restorer, plan([tmp_path / "a.zarr"], tmp_path / "named.zarr"), asking(steps=1))
     assert outcome.written == (tmp_path / "named.zarr",)
 
 
@@ -197,7 +197,7 @@ def test_what_is_there_is_never_replaced(tmp_path: Path) -> None:
         ("a.zarr/0", "a.zarr", "is an input"),
         ("a.zarr", "a.zarr/more", "is an input"),
     ):
-        (outcome,) = restore_files(restorer, plan([tmp_path / source], tmp_path / out), steps=1)
+        (outcome,) = restore_files(restorer, plan([tmp_path / source], tmp_path / out), asking(steps=1))
         assert says in str(outcome.error), (source, out)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     with pytest.raises(ImageError, match="is there already"):

@@ -23,10 +23,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 def _check_name(what: str, name: str, table: Mapping[str, Any]) -> None:
     if name not in table:
-        raise ValueError(f"unknown {what} {name!r}; there are {', '.join(table)}{_nearest(name, table)}")
+        raise ValueError(f"unknown {what} {name!r}; there are {', '.join(table)}{nearest(name, table)}")
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Any) -> str:
+    """Return the end of a sentence that names the known word nearest to a name; "" where none is near."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
@@ -202,4 +203,4 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}"
     for parent in parents:
         model = model.model_fields[parent].annotation  # type: ignore[assignment]
-    return f"{where}: unknown setting; known are {', '.join(model.model_fields)}{_nearest(name, model.model_fields)}"
+    return f"{where}: unknown setting; known are {', '.join(model.model_fields)}{nearest(name, model.model_fields)}"

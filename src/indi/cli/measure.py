@@ -190,7 +190,7 @@ def compare(
         seeds=seeds,
         size=size,
         epsilon=epsilon,
-        resample=resample,
+        resample=resample or None,
         precision=precision,
         config=config,
         border=border,

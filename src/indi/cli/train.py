@@ -76,7 +76,7 @@ def train(
         method=method,
         size=size,
         epsilon=epsilon,
-        resample=resample,
+        resample=resample or None,
         config=config,
         start=from_,
         seed=seed,

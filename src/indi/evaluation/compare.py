@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from indi.config import Config, Settings, merged
 from indi.data import split_pairs, to_mend, unusable
-from indi.devices import Precision, choose_device
+from indi.devices import choose_device
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.cells import Cell, Result, mean_rows, spread_rows
@@ -108,74 +108,48 @@ class Comparison:
         *,
         out: str | Path,
         methods: Sequence[str] = tuple(METHODS),
-        clean: str | Path | None = None,
-        degraded: str | Path | None = None,
-        task: str | None = None,
-        minutes: float | None = None,
-        iterations: int | None = None,
         test_clean: str | Path | None = None,
         test_degraded: str | Path | None = None,
         steps: Sequence[int] = STEPS,
         seed: int | None = None,
         seeds: int = 1,
-        size: str | None = None,
-        epsilon: float | None = None,
-        resample: bool = False,
-        precision: Precision | None = None,
         config: str | Path | Mapping[str, Any] | None = None,
         border: int = 0,
         data_range: DataRange = None,
         runs: str | Path | None = None,
         device: str = "auto",
+        **settings: Any,
     ) -> Self:
         """Return a comparison from folders and options, as ``indi.train`` and ``indi.evaluate`` take them.
 
         Args:
             out: Folder for the report and what was measured.
             methods: Rows of the table of methods.
-            clean: Folder of clean images to train on.
-            degraded: Their degraded ones; or else ``task``.
-            task: Makes the degraded images: in training anew each time, in tests in its fixed form.
-            minutes: Budget of each training in minutes.
-            iterations: Budget of each training in iterations, instead of ``minutes``.
             test_clean: Folder of clean images to test on; without it, those kept from training for validation.
             test_degraded: Their degraded ones; or else ``task``.
             steps: Numbers of steps to compare.
             seed: Of everything random; by default that of ``config``.
             seeds: How many trainings a method, with seeds ``seed``, ``seed`` + 1, …; all keep the split of the first.
-            size: Of the network: tiny, small, fine, base, large.
-            epsilon: Standard deviation of the noise at t = 1, in intensities.
-            resample: Bring degraded images of a whole-number lower size to the clean grid.
-            precision: auto, float32 or bfloat16, of the convolutions.
-            config: More settings, as ``indi.train`` takes them; the arguments above go over them.
+            config: Settings of all trainings, as ``indi.train`` takes them.
             border: Pixels left out of the measuring on each side.
             data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats; "image" is what each clean image
                 spans.
             runs: Folder of the run folders; ``out``/runs if None. Finished runs there are used again.
             device: auto, cpu, cuda or mps.
+            settings: Settings by name, over those of ``config``, as ``indi.train`` takes them. A task is drawn anew in
+                training, and in its fixed form in tests.
 
         Raises:
             ConfigError, DataError, ImageError: The options or the test images do not fit.
         """
-        given = settings_tree(
-            config,
-            clean=clean,
-            degraded=degraded,
-            task=task,
-            size=size,
-            epsilon=epsilon,
-            resample=resample,
-            minutes=minutes,
-            iterations=iterations,
-            precision=precision,
-        )
-        settings = Config.parse(given, source="settings")
-        seed = settings.training.seed if seed is None else seed
+        given = settings_tree(config, **settings)
+        common = Config.parse(given, source="settings")
+        seed = common.training.seed if seed is None else seed
         test: dict[str, Any] = {
             "clean": None if test_clean is None else Path(test_clean).resolve(),
             "degraded": None if test_degraded is None else Path(test_degraded).resolve(),
-            "task": settings.data.task if test_clean is not None and test_degraded is None else None,
-            "resample": settings.data.resample,
+            "task": common.data.task if test_clean is not None and test_degraded is None else None,
+            "resample": common.data.resample,
         }
         given = merged({"data": {"split_seed": seed}}, given)
         out = Path(out)

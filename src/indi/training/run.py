@@ -17,7 +17,6 @@ from indi.config import Config, DataSettings
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
 from indi.data.wording import few
 from indi.degradations import degradation
-from indi.devices import Precision
 from indi.errors import ConfigError, DataError, TrainingError
 from indi.models.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, write_text
 from indi.models.pretrained import existing_model
@@ -39,22 +38,11 @@ _SPEED_WINDOW = 5.0  # seconds over which the speed is measured
 def train(
     *,
     run: str | Path,
-    clean: str | Path | None = None,
-    degraded: str | Path | None = None,
-    task: str | None = None,
-    method: str | None = None,
-    size: str | None = None,
-    epsilon: float | None = None,
-    resample: bool = False,
-    minutes: float | None = None,
-    iterations: int | None = None,
-    checkpoint_every: int | None = None,
-    seed: int | None = None,
-    precision: Precision | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
+    **settings: Any,
 ) -> Generator[Record, None, None]:
     """Train a restorer, and yield a record an iteration.
 
@@ -66,23 +54,13 @@ def train(
 
     Args:
         run: The run folder; made if it is not there.
-        clean: Folder of clean images.
-        degraded: Folder of degraded images with the names of the clean ones; or else ``task``.
-        task: Makes the degraded images from the clean ones: a key of ``DEGRADATIONS``.
-        method: A row of the table of methods, such as indi, regression, distributional.
-        size: tiny, small, fine, base, large.
-        epsilon: Standard deviation of the noise at t = 1, in intensities.
-        resample: Bring degraded images of a whole-number lower size to the clean grid.
-        minutes: Budget: minutes of training.
-        iterations: Budget: iterations; instead of ``minutes``.
-        checkpoint_every: Iterations between checkpoints.
-        seed: Of everything random.
-        precision: auto, float32 or bfloat16, of the convolutions.
-        config: More settings, a TOML or JSON file or a tree (config.py); the arguments above go over it.
+        config: Settings: a TOML or JSON file, or a tree (config.py).
         start: A shipped name, a run folder or a model file whose weights to start from, with its method, network and
             channels unless told otherwise.
         resume: Go on from the run's last checkpoint with its settings; from the start where there is none.
         device: auto, cpu, cuda or mps.
+        settings: Settings by name, over those of ``config``: ``clean`` and ``degraded`` (folders), or ``clean`` and
+            ``task``; ``minutes`` or ``iterations``; ``method``, ``size``, ``crop``, ``seed`` and any other (config.py).
 
     Raises:
         ConfigError: A needed setting is missing or wrong, or differs from those of the run to be resumed.
@@ -90,31 +68,16 @@ def train(
         ModelError: ``start`` or the state to resume does not fit.
         TrainingError: The run exists already, or training diverged.
     """
-    asked = settings_tree(
-        config,
-        clean=clean,
-        degraded=degraded,
-        task=task,
-        method=method,
-        size=size,
-        epsilon=epsilon,
-        resample=resample,
-        minutes=minutes,
-        iterations=iterations,
-        checkpoint_every=checkpoint_every,
-        seed=seed,
-        precision=precision,
-    )
+    asked = settings_tree(config, **settings)
     run = Path(run)
     _check_resumed(run, resume)
     model = None if start is None else load_model(existing_model(start))
-    settings = settings_of_run(
-        run, asked, resume=resume, under={} if model is None else settings_of_model(model.card, asked)
-    )
+    under = {} if model is None else settings_of_model(model.card, asked)
+    whole = settings_of_run(run, asked, resume=resume, under=under)
     with joined(device) as world, held(run) if world.writes else nullcontext():
         if world.writes:
             _check_resumed(run, resume)  # another training may have ended there meanwhile
-        yield from _train(settings, run, model, world)
+        yield from _train(whole, run, model, world)
 
 
 def _check_resumed(run: Path, resume: bool) -> None:

@@ -4,50 +4,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.config import Config, merged
-from indi.devices import Precision
+from indi.config import Config, merged, nearest
 from indi.errors import ConfigError
 from indi.models.checkpoint import Card
 from indi.models.runs import CONFIG_FILE
 
+# Where each setting stands in the tree, by its name; ``method`` and ``network`` are rows of their tables.
+_PLACES = {
+    part if field == "name" else field: (part, field)
+    for part, settings in Config()
+    for field in type(settings).model_fields
+}
 _BUDGETS = ("minutes", "iterations")
 _FOLDERS = ("clean", "degraded")
 
 
-def settings_tree(
-    config: str | Path | Mapping[str, Any] | None,
-    *,
-    clean: str | Path | None = None,
-    degraded: str | Path | None = None,
-    task: str | None = None,
-    method: str | None = None,
-    size: str | None = None,
-    epsilon: float | None = None,
-    resample: bool = False,
-    minutes: float | None = None,
-    iterations: int | None = None,
-    checkpoint_every: int | None = None,
-    seed: int | None = None,
-    precision: Precision | None = None,
-) -> dict[str, Any]:
-    """Return the settings of a file or tree, with the given ones, named as in ``train``, put over them.
+def settings_tree(config: str | Path | Mapping[str, Any] | None, **settings: Any) -> dict[str, Any]:
+    """Return the settings of a file or tree, with those that are given by name put over them.
+
+    Args:
+        config: A TOML or JSON file, or a tree.
+        settings: As ``train`` takes them; None is not given.
 
     Raises:
-        ConfigError: The file cannot be read or is neither TOML nor JSON.
+        ConfigError: The file cannot be read or is neither TOML nor JSON, or a setting is unknown.
     """
-    given: dict[str, Any] = {
-        "method": {"name": method, "epsilon": epsilon},
-        "network": {"size": size},
-        "data": {"clean": clean, "degraded": degraded, "task": task, "resample": resample or None},
-        "training": {
-            "minutes": minutes,
-            "iterations": iterations,
-            "checkpoint_every": checkpoint_every,
-            "seed": seed,
-            "precision": precision,
-        },
-    }
-    given = {part: {name: v for name, v in values.items() if v is not None} for part, values in given.items()}
+    given: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in _PLACES:
+            raise ConfigError(f"unknown setting {name!r}; known are {', '.join(_PLACES)}{nearest(name, _PLACES)}")
+        part, field = _PLACES[name]
+        if value is not None:
+            given.setdefault(part, {})[field] = value
     return _one_budget(_resolved(_tree(config)), given)
 
 

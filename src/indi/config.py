@@ -1,6 +1,7 @@
 """The one tree of settings: defaults live here, and the command line, files and models read them.
 
 Frozen pydantic models, read from TOML or JSON. An unknown key is an error that names the nearest known one.
+The tables of methods and networks are imported where a name is checked: they take torch with them, and help needs none.
 """
 
 import difflib
@@ -8,15 +9,21 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from indi.devices import Precision
 from indi.errors import ConfigError
-from indi.networks import NETWORKS
-from indi.process.methods import METHODS, SHARES_AT_ONE, Method
-from indi.process.path import Noise
+from indi.process import Noise
+
+if TYPE_CHECKING:
+    from indi.process.methods import Method
+
+# Defaults of restoring and measuring that, as those of training below, the command line shows without importing torch.
+DEFAULT_TILE = 1024  # pixels
+STEPS = (1, 2, 5, 10, 20)  # that an evaluation compares
+RATE, SAMPLES = 0.9, 8  # of intervals: the share of the pixels they are to hold, restorations of each image
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -40,7 +47,7 @@ class Settings(BaseModel):
 class MethodSettings(Settings):
     """How degraded becomes clean (methods.py, path.py)."""
 
-    name: str = Field("indi", description="a row of the table of methods")
+    name: str = Field("indi", description="indi, regression, flow, diffusion, bridge or distributional")
     epsilon: float = Field(
         0.01,
         ge=0,
@@ -59,17 +66,23 @@ class MethodSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _share(cls, values: Any) -> Any:
+        from indi.process.methods import SHARES_AT_ONE
+
         if isinstance(values, dict) and values.get("name") in SHARES_AT_ONE:
             return {"share_at_one": SHARES_AT_ONE[values["name"]]} | values
         return values
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        from indi.process.methods import METHODS
+
         _check_name("method", self.name, METHODS)
         return self
 
-    def build(self) -> Method:
+    def build(self) -> "Method":
         """Return the method that these settings describe."""
+        from indi.process.methods import METHODS
+
         return METHODS[self.name](self.epsilon, self.noise, self.conditioned, self.share_at_one)
 
 
@@ -81,6 +94,8 @@ class NetworkSettings(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        from indi.networks import NETWORKS
+
         _check_name("network", self.name, NETWORKS)
         _check_name("size", self.size, NETWORKS[self.name].sizes)
         return self
@@ -135,10 +150,10 @@ class TrainingSettings(Settings):
 class Config(Settings):
     """Everything that decides what a training run does."""
 
-    method: MethodSettings = MethodSettings()
-    network: NetworkSettings = NetworkSettings()
-    data: DataSettings = DataSettings()
-    training: TrainingSettings = TrainingSettings()
+    method: MethodSettings = Field(default_factory=MethodSettings)
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
 
     @property
     def split_seed(self) -> int:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indi.errors import ConfigError
-from indi.process.path import TIMES, check_times
-from indi.process.samplers import SAMPLERS
 
 DEFAULT_STEPS, DEFAULT_SAMPLER = 10, "euler"
 DEFAULT_REALISM = 0.6  # of a network that draws, where a single image is asked for
@@ -35,6 +33,9 @@ class Walk:
         Raises:
             ConfigError: The steps, the times or the sampler are not ones there are.
         """
+        from indi.process.path import TIMES, check_times  # here: who asks for the defaults alone needs no torch
+        from indi.process.samplers import SAMPLERS
+
         if self.sampler not in SAMPLERS:
             raise ConfigError(f"unknown sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if not isinstance(self.times, str):

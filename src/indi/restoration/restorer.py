@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from indi.config import DEFAULT_TILE
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ShapeError
 from indi.io import fit_channels, from_unit, to_unit
@@ -38,8 +39,6 @@ from indi.restoration.uncertainty import LEAST, Calibration, read_calibration
 Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
-
-DEFAULT_TILE = 1024
 
 
 class Restorer:

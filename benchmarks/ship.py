@@ -222,7 +222,7 @@ def main() -> int:
         "sampler": entry.sampler,
         **({"best_realism": entry.best_realism} if indi.load(WEIGHTS / f"{name}.safetensors").method.draws else {}),
         "data": entry.data,
-        "recipe": f"recipes/{name}.toml",
+        "recipe": name,
         "training": training,
         "limits": LIMITS + entry.limits,
         "not_for": NOT_FOR,

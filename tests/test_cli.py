@@ -142,6 +142,8 @@ def test_version(capsys: Captured) -> None:
         ("train --clean CLEAN --run RUN --iterations 1", "the degraded ones or a task"),
         ("train --clean CLEAN --task jpeg --run RUN --iterations 1 --method magic", "unknown method 'magic'"),
         ("train --clean CLEAN --task jpeg --run RUN --iterations 1 --config nowhere.toml", "nowhere.toml"),
+        ("train --clean CLEAN --run RUN --config denois", "recipes: deblur-defocus, deblur-motion, denoise, "),
+        ("train --clean nowhere --run RUN --config denoise", "nowhere"),
         ("info nowhere --json", "nowhere: no such file"),
         ("info", "PATH"),
         ("info " + "long" * 100, "File name too long"),

@@ -25,6 +25,8 @@ DEFAULT_TILE = 1024  # pixels
 STEPS = (1, 2, 5, 10, 20)  # that an evaluation compares
 RATE, SAMPLES = 0.9, 8  # of intervals: the share of the pixels they are to hold, restorations of each image
 
+RECIPES = Path(__file__).parent / "recipes"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -187,16 +189,33 @@ class Config(Settings):
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: not text in UTF-8; save it as UTF-8") from error
         except RecursionError as error:
-            raise ConfigError(f"{path}: nested too deeply; give a TOML or JSON file as in recipes/") from error
+            raise ConfigError(f"{path}: nested too deeply; give a TOML or JSON file") from error
         except ValueError as error:
             raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: holds no settings by name; give a TOML or JSON file as in recipes/")
+            raise ConfigError(f"{path}: holds no settings by name; give a TOML or JSON file")
         return values
 
     def dump(self) -> str:
         """Return the settings as indented JSON, every value written out."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def find_config(name: str | Path) -> Path:
+    """Return the file of settings that is meant: a path, or the name of a recipe that comes with the package.
+
+    Raises:
+        ConfigError: The name, which has no suffix, is neither that of a file nor of a recipe.
+    """
+    path = Path(name)
+    if path.suffix or len(path.parts) > 1 or path.is_file():
+        return path
+    recipes = {file.stem: file for file in sorted(RECIPES.glob("*.toml"))}
+    if str(path) not in recipes:
+        raise ConfigError(
+            f"{path}: no such file or recipe; recipes: {', '.join(recipes)}{_nearest(str(path), recipes)}"
+        )
+    return recipes[str(path)]
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def compare(
         test_degraded: their degraded images; without it, the task makes them in its fixed form
         seeds: how many trainings of each method, on one split; from three on their spread means something
         resample: bring degraded images of a lower size to the clean grid
-        config: more settings, a TOML or JSON file; the options go over it
+        config: more settings: a TOML or JSON file, or a recipe by name, such as denoise; the options go over it
         border: pixels left out of the measuring on each side
         out: folder for the report
         runs: folder of the trained runs, to be used again on other test images; OUT/runs by default

@@ -63,7 +63,7 @@ def train(
         minutes: budget in minutes of training
         iterations: budget in iterations, instead of minutes
         resample: bring degraded images of a lower size to the clean grid
-        config: more settings, a TOML or JSON file; the options go over it
+        config: more settings: a TOML or JSON file, or a recipe by name, such as denoise; the options go over it
         from_: a shipped model, a run folder or a model file whose weights to start from; method, network and channels
             are then as there unless asked otherwise
         resume: go on from the last checkpoint, with the run's settings

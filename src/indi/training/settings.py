@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.config import Config, merged
+from indi.config import Config, find_config, merged
 from indi.devices import Precision
 from indi.errors import ConfigError
 from indi.models.checkpoint import Card
@@ -54,7 +54,7 @@ def settings_tree(
 def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     if config is None:
         return {}
-    tree = dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
+    tree = dict(config) if isinstance(config, Mapping) else Config.read(find_config(config))
     for part, values in tree.items():
         if not isinstance(values, Mapping):
             raise ConfigError(f"settings: {part} is {values!r}; put settings under [{part}], each by its name")

@@ -44,10 +44,12 @@ site: $(VENV)/.dev
 install: $(VENV)/.torch
 	$(BIN)/pip install --quiet --editable . "$(TORCH)"
 
-# torch comes first and stays pinned: what depends on it could otherwise replace it by another build.
+# torch comes first and stays pinned: what depends on it could otherwise replace it by another build. pip is renewed,
+# as Python 3.11 and 3.12 bring one that knows no groups of dependencies (PEP 735).
 $(VENV)/.torch:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "indi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	touch $@
 
@@ -56,7 +58,7 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[dev,demo]' "$(TORCH)"
+	$(BIN)/pip install --quiet --group dev --editable . "$(TORCH)"
 	touch $@
 
 clean:

@@ -29,13 +29,13 @@ import torch
 from numpy.typing import NDArray
 
 import indi
-from indi.config import Config
+from indi.config import RATE, Config
 from indi.data import Crops, Pair, load_test_pair, match_pairs, scenes_of
 from indi.degradations import degradation
 from indi.devices import set_threads
 from indi.errors import MissingExtraError
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.calibrate import RATE, Scene, check, guaranteed_factor, plain_factor
+from indi.evaluation.calibrate import Scene, check, guaranteed_factor, plain_factor
 from indi.io import to_unit
 from indi.metrics import METRICS, PERCEPTUAL, measure
 from indi.models.checkpoint import CARD_FILE, Card, write_text

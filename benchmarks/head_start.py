@@ -1,6 +1,6 @@
 """What a shipped model's weights are worth as a start on one's own pairs: the same training from them and from nothing.
 
-    python benchmarks/head_start.py --clean DIR --degraded DIR --config recipes/w2s.toml --out DIR
+    python benchmarks/head_start.py --clean DIR --degraded DIR --config w2s --out DIR
 
 Each training is measured on the images that it kept from training, and the shipped model as it is on the same ones.
 As head-start.json in the folder, of which ``tables.py`` makes a table. What is trained is kept.

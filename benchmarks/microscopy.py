@@ -31,16 +31,16 @@ import torch
 from numpy.typing import NDArray
 
 import indi
-from indi.config import Config, merged
+from indi.config import RATE, RECIPES, Config, merged
 from indi.data import Pair, load_test_pair, scenes_of
 from indi.devices import set_threads
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.calibrate import RATE, Scene, check, guaranteed_factor, plain_factor, sparsification
+from indi.evaluation.calibrate import Scene, check, guaranteed_factor, plain_factor, sparsification
 from indi.io import to_unit
 from indi.metrics import measure
 from indi.models.checkpoint import write_text
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "w2s.toml"
+RECIPE = RECIPES / "w2s.toml"
 METHODS = ("indi", "regression")
 STEPS, SAMPLES, SPLITS = 10, 8, 50
 METRICS = ("psnr", "ssim", "frc", "swd")

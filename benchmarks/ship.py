@@ -30,7 +30,7 @@ from indi.errors import ConfigError
 from indi.io import find_images, read
 from indi.models.checkpoint import Card, load_model, write_tensors, write_text
 from indi.models.pretrained import FREE, WEIGHTS, find_model
-from indi.process.sampling import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS
+from indi.process import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS
 
 STEPS = (1, 5, 10, 20)
 REALISM = (0.0, 0.3, 1.0)
@@ -222,7 +222,7 @@ def main() -> int:
         "sampler": entry.sampler,
         **({"best_realism": entry.best_realism} if indi.load(WEIGHTS / f"{name}.safetensors").method.draws else {}),
         "data": entry.data,
-        "recipe": f"recipes/{name}.toml",
+        "recipe": name,
         "training": training,
         "limits": LIMITS + entry.limits,
         "not_for": NOT_FOR,

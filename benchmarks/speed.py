@@ -155,7 +155,7 @@ def peers(dtype: torch.dtype) -> dict[str, nn.Module]:
             TUNED: Peer(dtype, torch.channels_last),
         }
     except (ImportError, RuntimeError, OSError):  # it imports torchvision where that is there, whole or broken
-        print("UNet2DModel is left out: diffusers cannot be imported; install indi[benchmark]\n")
+        print("UNet2DModel is left out: diffusers cannot be imported; install indi[diffusers]\n")
         return {}
 
 

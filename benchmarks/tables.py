@@ -125,7 +125,7 @@ def _card_lines() -> Iterator[str]:
         hours = f"{seconds / 3600:.1f} hours in all on {made['machine']}, {made['date']}"
         earlier = "".join(f", after {each['iterations']:,} of `{each['task']}`" for each in before)
         crops = f"{made['iterations']:,} iterations, {made['images_seen']:,} crops{earlier}"
-        recipe = f"[{Path(model['recipe']).name}](../{model['recipe']})"
+        recipe = f"[{model['recipe']}.toml](../src/indi/recipes/{model['recipe']}.toml)"
         clean = model["clean"]
         yield f"\n### {model['name']}\n"
         yield f"- **For**: {model['purpose']}; {row_label(**usual_way(model))} unless asked."

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("*/*.md"))]
 DOCUMENTS = [document for document in DOCUMENTS if not document.relative_to(ROOT).parts[0].startswith((".", "demo"))]
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
-RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+RECIPES = sorted((ROOT / "src" / "indi" / "recipes").glob("*.toml"))
 _FENCE = re.compile(r"^(```+|~~~+)([^\n]*)\n(.*?)^\1 *$", re.DOTALL | re.MULTILINE)
 
 

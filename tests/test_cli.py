@@ -142,6 +142,8 @@ def test_version(capsys: Captured) -> None:
         ("train --clean CLEAN --run RUN --iterations 1", "the degraded ones or a task"),
         ("train --clean CLEAN --task jpeg --run RUN --iterations 1 --method magic", "unknown method 'magic'"),
         ("train --clean CLEAN --task jpeg --run RUN --iterations 1 --config nowhere.toml", "nowhere.toml"),
+        ("train --clean CLEAN --run RUN --config denois", "recipes: deblur-defocus, deblur-motion, denoise, "),
+        ("train --clean nowhere --run RUN --config denoise", "nowhere"),
         ("info nowhere --json", "nowhere: no such file"),
         ("info", "PATH"),
         ("info " + "long" * 100, "File name too long"),
@@ -184,7 +186,7 @@ def test_whole_numbers_are_never_rounded() -> None:
 
 def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is nobody's to mend leaves main, so that Python prints it and exits with 1."""
-    monkeypatch.setattr(cli.tell, "facts_about", lambda path: 1 / 0)
+    monkeypatch.setattr("indi.info.info", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("info", "x")
 
@@ -192,7 +194,7 @@ def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_interrupt_and_a_termination_exit_with_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     before = signal.getsignal(signal.SIGTERM)
     for number in (signal.SIGINT, *ENDINGS):
-        monkeypatch.setattr(cli.tell, "facts_about", lambda path, number=number: signal.raise_signal(number))
+        monkeypatch.setattr("indi.info.info", lambda path, number=number: signal.raise_signal(number))
         assert run("info", "x") == 130
         assert capsys.readouterr().err == "interrupted\n"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -202,7 +204,7 @@ def test_no_disk_space_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch, cap
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", "some/file")
 
-    monkeypatch.setattr(cli.tell, "facts_about", full)
+    monkeypatch.setattr("indi.info.info", full)
     assert run("info", "x") == 2
     assert capsys.readouterr().err.startswith("indi: some/file: No space left on device; ")
 
@@ -252,7 +254,7 @@ def test_an_interrupted_restoration_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("indi.cli.restore.restore_files", interrupted)
+        patch.setattr("indi.restoration.batch.restore_files", interrupted)
         assert run(*arguments) == 130
     assert capsys.readouterr().err == "what is restored is kept; the same command goes on from there\ninterrupted\n"
     assert run(*arguments) == 0
@@ -269,8 +271,7 @@ def test_options_reach_the_restorer(
         made.append({**options, "threads": torch.get_num_threads()})
         return load(model, **options)
 
-    for commands in (cli.restore, cli.measure):
-        monkeypatch.setattr(commands, "load", spy)
+    monkeypatch.setattr("indi.restoration.restorer.load", spy)
     options = ["--model", model, "--device", "cpu", "--tile", 16, "--precision", "bfloat16", "--threads", 1]
     assert run("restore", pairs["clean"] / "0.png", *options, "--steps", 1, "--out", tmp_path / "x.png") == 0
     assert run("evaluate", "--clean", pairs["clean"], "--task", "jpeg", "--steps", 1, *options, "--out", tmp_path) == 0
@@ -570,7 +571,7 @@ def test_no_model_takes_the_place_of_another_in_the_app(
         served.update(models)
         return Page()
 
-    monkeypatch.setattr(cli.browser, "serve", serve)
+    monkeypatch.setattr("indi.app.page.serve", serve)
     ship(tiny_model(3), "denoise", weights)
     folders = [tmp_path / "runs" / "denoise", tmp_path / "a" / "rr.v1", tmp_path / "b" / "rr.v1"]
     for folder in folders:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from indi.config import Config, merged
+from indi.config import RECIPES, Config, find_config, merged
 from indi.errors import ConfigError
 
 
@@ -96,3 +96,18 @@ def test_merging_goes_over_and_into() -> None:
     under = {"a": {"x": 1, "y": 2}, "b": 3}
     assert merged(under, {"a": {"y": 5}, "c": 4}) == {"a": {"x": 1, "y": 5}, "b": 3, "c": 4}
     assert under == {"a": {"x": 1, "y": 2}, "b": 3}
+
+
+def test_a_name_is_a_recipe_where_no_file_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w2s").mkdir()  # a folder of data is no file of settings
+    assert find_config("w2s") == RECIPES / "w2s.toml"
+    assert find_config("w2s.toml") == Path("w2s.toml")
+    assert find_config("mine/w2s") == Path("mine/w2s")
+    with pytest.raises(
+        ConfigError, match=r"w2z: no such file or recipe; recipes: deblur-.*, w2s \(did you mean w2s\?\)"
+    ):
+        find_config("w2z")
+    (tmp_path / "w2s").rmdir()
+    (tmp_path / "w2s").write_text("[training]\n")
+    assert find_config("w2s") == Path("w2s")

@@ -1,4 +1,4 @@
-"""Rows of one's own, from files that INDI_PLUGINS names: in the command line, and in processes without one."""
+"""Rows of one's own, from files that INDI_PLUGINS names and from packages: in commands, and without one."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def test_workers_of_dask_know_the_rows(place: Path, monkeypatch: pytest.MonkeyPa
     distributed = pytest.importorskip("distributed")
     names = [str(place / name) for name in ("plain.py", "cautious.py")]
     monkeypatch.setenv(VARIABLE, os.pathsep.join(names))
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=None) as local:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=":0") as local:
         ask = f"--model {place}/runs/plain --sampler cautious --steps 2 --scheduler {local.scheduler_address}"
         done = run(f"-m indi restore {place}/photo.png {ask} --out {place}/far", place, *names)
     assert done.returncode == 0, done.stderr
@@ -112,6 +112,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(VARIABLE, os.pathsep.join(str(tmp_path / f"{stem}.py") for stem in files))
 
     yield name
+    plugins._installed.cache_clear()
     plugins._begun.clear()
     plugins._begun.update(begun)
     for module in set(sys.modules) - modules:
@@ -159,3 +160,48 @@ def test_a_file_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, t
         monkeypatch.setenv(VARIABLE, str(tmp_path / name))
         with pytest.raises(ConfigError, match=r"INDI_PLUGINS: .*: there is no such Python file; mend the path"):
             load_plugins()
+
+
+def install(folder: Path, code: str) -> None:
+    """Make a package that offers a plugin, as pip would lay it out, in a folder to be put on the path."""
+    about = folder / "indi_plain-1.2.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: indi-plain\nVersion: 1.2\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[indi.plugins]\nplain = indi_plain\n", encoding="utf-8")
+    (folder / "indi_plain.py").write_text(code, encoding="utf-8")
+
+
+def test_rows_of_an_installed_package_are_known_and_in_the_card(place: Path, tmp_path: Path) -> None:
+    install(tmp_path, FILES["plain.py"])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    begin = "--config plain.toml --clean data/clean --task denoise --run runs/packaged --iterations 2"
+    for arguments in (f"train {begin}", "restore photo.png --model runs/packaged --out packaged"):
+        command = [sys.executable, "-m", "indi", *shlex.split(arguments)]
+        done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert json.loads((place / "runs/packaged/model.json").read_text())["plugins"] == ["indi-plain 1.2: plain"]
+    done = run("-m indi restore photo.png --model runs/packaged --out nothing", place)
+    assert done.returncode == 2
+    assert done.stderr.endswith("it was trained with plugins that are not loaded: indi-plain 1.2: plain\n")
+
+
+def test_files_are_in_the_card_by_name(place: Path) -> None:
+    card = json.loads((place / "runs" / "plain" / "model.json").read_text())
+    assert card["plugins"] == ["fade.py", "plain.py"]
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize("code", ["raise ValueError('two\\nlines')\n", "import sys\nsys.exit('two lines')\n"])
+def test_a_package_that_fails_is_one_line_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str
+) -> None:
+    install(tmp_path, code)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins._installed.cache_clear()
+    for _ in range(2):  # the second time too
+        assert main(["models"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(
+            r"plugin indi-plain 1\.2: plain \(indi_plain\): \w+: two lines; update that package, or", line
+        ), line
+    assert main(["--help"]) == 0  # for which no plugin is needed

@@ -73,6 +73,8 @@ def test_it_runs_without_the_source_tree(wheel: Path, tmp_path: Path) -> None:
 
     where = succeed(python, "-c", "import indi; print(indi.__file__)").strip()
     assert Path(where).is_relative_to(packages)
+    code = "from indi.config import find_config; print(find_config('denoise').resolve(strict=True))"
+    assert Path(succeed(python, "-c", code).strip()).is_relative_to(packages)
     shown = succeed(scripts / "indi", "--help")
     assert "Restore images" in shown
     assert succeed(scripts / "indi", "--version").strip() == __version__

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FILES = sorted([*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"])
 
 
@@ -44,10 +45,38 @@ def test_a_workflow_says_when_and_what_and_may_no_more_than_it_needs(file: Path)
 def test_tests_run_on_all_that_is_promised() -> None:
     matrix = loaded(ROOT / ".github/workflows/tests.yml")["jobs"]["test"]["strategy"]["matrix"]
     assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = PYPROJECT["project"]
     promised = {text.rsplit(" ")[-1] for text in project["classifiers"] if re.search(r"Python :: 3\.\d+$", text)}
     assert set(matrix["python"]) == promised
     assert min(promised) == project["requires-python"].removeprefix(">=")
+
+
+def test_classifiers_are_ones_that_pypi_takes() -> None:
+    known = pytest.importorskip("trove_classifiers").classifiers
+    classifiers = PYPROJECT["project"]["classifiers"]
+    assert set(classifiers) <= known
+    assert classifiers == sorted(classifiers, key=lambda text: (text, len(text)))
+
+
+def test_no_requirement_of_development_repeats_an_extra() -> None:
+    groups, project = PYPROJECT["dependency-groups"], PYPROJECT["project"]
+    dev = [part["include-group"] for part in groups["dev"]]
+    assert {*dev, "dev"} == set(groups)
+    named, *listed = [re.split(r"[>=\[]", text)[0] for group in dev for text in groups[group]]
+    assert named == project["name"]  # with extras, which must be there: pip only warns of others
+    used = set(re.findall(r"[\w-]+", groups["test"][0].partition("[")[2]))
+    extras = project["optional-dependencies"]
+    assert used < set(extras)
+    given = {re.split(r"[>=]", text)[0] for extra in used for text in extras[extra]}
+    assert len(listed) == len(set(listed) - given)
+
+
+def test_the_group_is_installed_by_a_pip_that_knows_groups() -> None:
+    for name in ("Makefile", ".github/workflows/tests.yml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert re.search(
+            r"pip install .*--upgrade ['\"]pip>=25\.1['\"].*--group dev --editable \. ?", text, re.DOTALL
+        ), name
 
 
 def test_a_release_publishes_without_a_password() -> None:

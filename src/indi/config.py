@@ -1,6 +1,7 @@
 """The one tree of settings: defaults live here, and the command line, files and models read them.
 
 Frozen pydantic models, read from TOML or JSON. An unknown key is an error that names the nearest known one.
+The tables of methods and networks are imported where a name is checked: they take torch with them, and help needs none.
 """
 
 import difflib
@@ -8,15 +9,23 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from indi.devices import Precision
 from indi.errors import ConfigError
-from indi.networks import NETWORKS
-from indi.process.methods import METHODS, SHARES_AT_ONE, Method
-from indi.process.path import Noise
+from indi.process import Noise
+
+if TYPE_CHECKING:
+    from indi.process.methods import Method
+
+# Defaults of restoring and measuring that, as those of training below, the command line shows without importing torch.
+DEFAULT_TILE = 1024  # pixels
+STEPS = (1, 2, 5, 10, 20)  # that an evaluation compares
+RATE, SAMPLES = 0.9, 8  # of intervals: the share of the pixels they are to hold, restorations of each image
+
+RECIPES = Path(__file__).parent / "recipes"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,7 +50,7 @@ class Settings(BaseModel):
 class MethodSettings(Settings):
     """How degraded becomes clean (methods.py, path.py)."""
 
-    name: str = Field("indi", description="a row of the table of methods")
+    name: str = Field("indi", description="indi, regression, flow, diffusion, bridge or distributional")
     epsilon: float = Field(
         0.01,
         ge=0,
@@ -60,17 +69,23 @@ class MethodSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _share(cls, values: Any) -> Any:
+        from indi.process.methods import SHARES_AT_ONE
+
         if isinstance(values, dict) and values.get("name") in SHARES_AT_ONE:
             return {"share_at_one": SHARES_AT_ONE[values["name"]]} | values
         return values
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        from indi.process.methods import METHODS
+
         _check_name("method", self.name, METHODS)
         return self
 
-    def build(self) -> Method:
+    def build(self) -> "Method":
         """Return the method that these settings describe."""
+        from indi.process.methods import METHODS
+
         return METHODS[self.name](self.epsilon, self.noise, self.conditioned, self.share_at_one)
 
 
@@ -82,6 +97,8 @@ class NetworkSettings(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        from indi.networks import NETWORKS
+
         _check_name("network", self.name, NETWORKS)
         _check_name("size", self.size, NETWORKS[self.name].sizes)
         return self
@@ -136,10 +153,10 @@ class TrainingSettings(Settings):
 class Config(Settings):
     """Everything that decides what a training run does."""
 
-    method: MethodSettings = MethodSettings()
-    network: NetworkSettings = NetworkSettings()
-    data: DataSettings = DataSettings()
-    training: TrainingSettings = TrainingSettings()
+    method: MethodSettings = Field(default_factory=MethodSettings)
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
 
     @property
     def split_seed(self) -> int:
@@ -173,16 +190,31 @@ class Config(Settings):
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: not text in UTF-8; save it as UTF-8") from error
         except RecursionError as error:
-            raise ConfigError(f"{path}: nested too deeply; give a TOML or JSON file as in recipes/") from error
+            raise ConfigError(f"{path}: nested too deeply; give a TOML or JSON file") from error
         except ValueError as error:
             raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: holds no settings by name; give a TOML or JSON file as in recipes/")
+            raise ConfigError(f"{path}: holds no settings by name; give a TOML or JSON file")
         return values
 
     def dump(self) -> str:
         """Return the settings as indented JSON, every value written out."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def find_config(name: str | Path) -> Path:
+    """Return the file of settings that is meant: a path, or the name of a recipe that comes with the package.
+
+    Raises:
+        ConfigError: The name, which has no suffix, is neither that of a file nor of a recipe.
+    """
+    path = Path(name)
+    if path.suffix or len(path.parts) > 1 or path.is_file():
+        return path
+    recipes = {file.stem: file for file in sorted(RECIPES.glob("*.toml"))}
+    if str(path) not in recipes:
+        raise ConfigError(f"{path}: no such file or recipe; recipes: {', '.join(recipes)}{nearest(str(path), recipes)}")
+    return recipes[str(path)]
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -6,21 +6,24 @@ command gives one result however busy the machine is.
 
 import os
 from pathlib import Path
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from indi.errors import DeviceError
+
+if TYPE_CHECKING:  # imported where it is used: the command line needs the names of the precisions alone for its help
+    import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> "torch.device":
     """Return the device: cuda, else mps, else cpu for ``auto``; ``cuda:1`` is the second of several.
 
     Raises:
         DeviceError: The device asked for is unknown or not there.
     """
+    import torch
+
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, found in there.items() if found))
@@ -38,8 +41,10 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(kind, int(number))
 
 
-def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
+def choose_precision(precision: Precision, device: "torch.device") -> "torch.dtype":
     """Return the type that convolutions run in: bfloat16 for ``auto`` where the hardware multiplies in it."""
+    import torch
+
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     if device.type == "cuda":
@@ -61,6 +66,8 @@ def set_threads(threads: int | None) -> int:
     Raises:
         DeviceError: ``threads`` is below 1.
     """
+    import torch
+
     if threads is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = max(1, min(torch.get_num_threads(), cores, _quota() or cores))

@@ -23,7 +23,7 @@ from indi.app import training
 from indi.io import Image, write
 from indi.models import pretrained as shipped
 from indi.models.checkpoint import save_model
-from indi.process.sampling import DEFAULT_REALISM
+from indi.process import DEFAULT_REALISM
 from indi.restoration.restorer import load
 from problems import tiny_model, write_pairs
 

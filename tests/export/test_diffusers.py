@@ -10,6 +10,7 @@ from torch import Tensor
 
 from documents import ROOT
 from indi.errors import ConfigError
+from indi.process import Noise
 from indi.process import path as process
 from indi.process.samplers import trajectory
 from indi.process.sampling import Sampling
@@ -33,7 +34,7 @@ def degraded(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-def ours(image: Tensor, noise: process.Noise, times: list[float], predict: Any = model) -> Tensor:
+def ours(image: Tensor, noise: Noise, times: list[float], predict: Any = model) -> Tensor:
     """Return where our own walk ends."""
     own = generator()
     path = process.indi(0.05, noise)
@@ -53,7 +54,7 @@ def walked(one: Any, image: Tensor, kind: torch.dtype = torch.float32, predict: 
 
 @pytest.mark.parametrize("steps", [1, 3, 10])
 @pytest.mark.parametrize("noise", ["constant", "brownian"])
-def test_its_walk_is_ours(noise: process.Noise, steps: int) -> None:
+def test_its_walk_is_ours(noise: Noise, steps: int) -> None:
     one = scheduler.InDIScheduler(epsilon=0.05, noise=noise)
     one.set_timesteps(steps)
     image = degraded(2, 3, 8, 9)

@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 
 import indi
 import ship as ship_models
-from documents import ROOT
 from indi.app.session import Session
+from indi.config import find_config
 from indi.degradations import degradation
 from indi.errors import ConfigError, ModelError
 from indi.info import info
@@ -202,7 +202,7 @@ def test_each_one_is_whole(name: str) -> None:
     assert about["channels"] == 3
     for text in ("purpose", "data", "licence", "recipe", "limits", "not_for"):
         assert about[text].strip(), text
-    assert (ROOT / about["recipe"]).exists()
+    assert find_config(about["recipe"]).exists()
     entry = ship_models.MODELS[name]
     said = {part: getattr(entry, part) for part in ("purpose", "steps", "sampler")}
     assert {part: about[part] for part in said} == said, "measure it again: python benchmarks/ship.py NAME"

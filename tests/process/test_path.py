@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indi.errors import ConfigError, ShapeError
+from indi.process import Noise
 from indi.process import path as process
 from indi.process.path import (
     TIMES,
-    Noise,
     check_times,
     draw_times,
     geometric_times,

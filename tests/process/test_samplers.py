@@ -10,7 +10,8 @@ from torch import Tensor
 
 from documents import ROOT
 from indi.errors import ConfigError
-from indi.process.path import Noise, geometric_times, indi, uniform_times
+from indi.process import Noise
+from indi.process.path import geometric_times, indi, uniform_times
 from indi.process.samplers import SAMPLERS, trajectory
 from problems import Gaussian, no_noise
 

@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from indi.app import measure_tab, restore_tab, train_tab
+from indi.app import HOST, PORT, measure_tab, restore_tab, train_tab
 from indi.app.guard import OnlyLocal
 from indi.app.parts import QUIET, Updates, gradio
 from indi.app.reading import READERS, UNPACKERS
 from indi.app.session import Session, close_all
 from indi.errors import ConfigError
 
-HOST, PORT = "127.0.0.1", 7860
 MOST_BYTES = 500_000_000  # of an upload
 _WAITING = 64  # requests in line; more are sent away
 _DAY = 86_400  # seconds that uploads and results are kept, while the page runs

@@ -11,7 +11,7 @@ from indi.app.session import Session, Task
 from indi.errors import ConfigError
 from indi.io import READABLE_SUFFIXES
 from indi.models.pretrained import best_realism, best_steps
-from indi.process.sampling import DEFAULT_STEPS
+from indi.process import DEFAULT_STEPS
 
 _KIND = "restore"
 _EXAMPLE = Path(__file__).parent / "example.jpg"  # a dog by a telephone in poor light; CC0, from gb82-image-set

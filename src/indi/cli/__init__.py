@@ -26,13 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.handlers = [Lines()]
     try:
         with on_signals(interrupt, *ENDINGS):
-            load_plugins()
-            code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+            command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+            if command.__module__.startswith("indi."):  # neither help nor the version, which need no rows
+                load_plugins()
+            code = command(*bound.args, **bound.kwargs)
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
-        command = " ".join(["indi", *(error.command_chain or [])])
-        complain(f"{' '.join(str(error).split()).removesuffix('.')}; see {command} --help")
+        called = " ".join(["indi", *(error.command_chain or [])])
+        complain(f"{' '.join(str(error).split()).removesuffix('.')}; see {called} --help")
     except IndiError as error:
         complain(error)
     except BrokenPipeError:  # whoever read our output has seen enough, as head does

@@ -7,14 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from indi.app.page import HOST, PORT, serve
+from indi.app import HOST, PORT
 from indi.cli.app import app as root
 from indi.cli.options import Threads, Whole
 from indi.cli.terminal import interrupt, on_signals, say
 from indi.devices import set_threads
-from indi.models.hub import PREFIX, is_on_hub
-from indi.models.pretrained import find_model, shipped_names
-from indi.restoration.restorer import load
 
 
 @root.command
@@ -31,6 +28,10 @@ def app(
         port: of this machine
         browser: open the page
     """
+    from indi.app.page import serve
+    from indi.models.pretrained import find_model, shipped_names
+    from indi.restoration.restorer import load
+
     set_threads(threads)
     served: dict[str, Path] = {}
     for model in models:
@@ -47,6 +48,8 @@ def app(
 
 def _name_of(model: str, path: Path) -> str:
     """Return what a model is called: as on the hub, or as its folder or file."""
+    from indi.models.hub import PREFIX, is_on_hub
+
     if is_on_hub(model):
         return model.removeprefix(PREFIX)
     return path.resolve().name if path.is_dir() else path.stem

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.progress import TimeRemainingColumn
@@ -10,13 +10,12 @@ from rich.progress import TimeRemainingColumn
 from indi.cli.app import app
 from indi.cli.options import WHOLE, Device, Json, Realism, Sampler, Seed, Task, Threads, Times, Whole, times_of
 from indi.cli.terminal import bar_of, print_json, say
+from indi.config import RATE, SAMPLES
 from indi.devices import set_threads
-from indi.evaluation.calibrate import RATE, SAMPLES
-from indi.evaluation.calibrate import calibrate as calibrated
-from indi.models.checkpoint import CALIBRATION_FILE
-from indi.process.sampling import DEFAULT_STEPS
-from indi.report import counted
-from indi.restoration.uncertainty import Calibration
+from indi.process import DEFAULT_STEPS
+
+if TYPE_CHECKING:
+    from indi.restoration.uncertainty import Calibration
 
 
 @app.command
@@ -55,6 +54,9 @@ def calibrate(
         samples: restorations of each image
         resample: bring degraded images of a lower size to the clean grid
     """
+    from indi.evaluation.calibrate import calibrate as calibrated
+    from indi.models.checkpoint import CALIBRATION_FILE
+
     set_threads(threads)
     with bar_of(TimeRemainingColumn()) as bar:
         shown = bar.add_task("calibrating", total=1.0)
@@ -84,8 +86,10 @@ def calibrate(
     return 0
 
 
-def _told(found: Calibration) -> list[str]:
+def _told(found: "Calibration") -> list[str]:
     """Return what was found, in lines."""
+    from indi.report import counted
+
     scenes = counted(found.scenes, "scene")
     needed = math.ceil(1 / (1 - found.rate) - 1 - 1e-9)
     kind = "with the guarantee of conformal risk control"

@@ -11,8 +11,7 @@ from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from indi.cli.app import app
 from indi.cli.options import (
-    DEFAULTS,
-    PRECISION_HELP,
+    METHODS,
     WHOLE,
     Convolutions,
     Device,
@@ -22,6 +21,8 @@ from indi.cli.options import (
     Range,
     Sampler,
     Seed,
+    SettingOfPrecision,
+    SettingOfSeed,
     Size,
     Strength,
     Task,
@@ -35,15 +36,8 @@ from indi.cli.options import (
     times_of,
 )
 from indi.cli.terminal import STOPPING, bar_of, complain, patience, print_json, print_table, say
-from indi.devices import Precision, set_threads
-from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.compare import Comparison
-from indi.evaluation.evaluate import STEPS, Evaluation
-from indi.io.atomic import check_place
-from indi.process.methods import METHODS
-from indi.process.sampling import Sampling
-from indi.report import comparison_rows, means_explained, table_rows
-from indi.restoration.restorer import DEFAULT_TILE, load
+from indi.config import DEFAULT_TILE, STEPS
+from indi.devices import set_threads
 
 
 @app.command
@@ -85,6 +79,13 @@ def evaluate(
         perceptual: ST-LPIPS, LPIPS, DISTS, FID and KID too, those that can be had; needs indi[perceptual], and all but
             the first fetch weights at their first use
     """
+    from indi.evaluation.benchmark import find_test_pairs
+    from indi.evaluation.evaluate import Evaluation
+    from indi.io.atomic import check_place
+    from indi.process.sampling import Sampling
+    from indi.report import table_rows
+    from indi.restoration.restorer import load
+
     set_threads(threads)
     check_place(out)
     restorer = load(model, device=device, precision=precision, tile=tile)
@@ -136,14 +137,12 @@ def compare(
     steps: str = ",".join(map(str, STEPS)),
     test_clean: Path | None = None,
     test_degraded: Path | None = None,
-    seed: Annotated[
-        int | None, WHOLE, Parameter(help=f"of everything random; by default {DEFAULTS.training.seed}")
-    ] = None,
+    seed: SettingOfSeed = None,
     seeds: Whole = 1,
     size: Size = None,
     epsilon: Epsilon = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
-    precision: Annotated[Precision | None, Parameter(help=PRECISION_HELP)] = None,
+    precision: SettingOfPrecision = None,
     config: Path | None = None,
     border: Whole = 0,
     data_range: Range = None,
@@ -168,11 +167,15 @@ def compare(
         test_degraded: their degraded images; without it, the task makes them in its fixed form
         seeds: how many trainings of each method, on one split; from three on their spread means something
         resample: bring degraded images of a lower size to the clean grid
-        config: more settings, a TOML or JSON file; the options go over it
+        config: more settings: a TOML or JSON file, or a recipe by name, such as denoise; the options go over it
         border: pixels left out of the measuring on each side
         out: folder for the report
         runs: folder of the trained runs, to be used again on other test images; OUT/runs by default
     """
+    from indi.evaluation.compare import Comparison
+    from indi.io.atomic import check_place
+    from indi.report import comparison_rows
+
     set_threads(threads)
     check_place(out)
     comparison = Comparison.of(
@@ -230,6 +233,8 @@ def compare(
 
 def _say_what_it_is(table: Mapping[str, Any], out: Path) -> None:
     """Say what the figures of a table are means over, what is not in them, and where the report is."""
+    from indi.report import means_explained
+
     first, *more = means_explained(table["settings"])
     say(f"{first}; report: {out / 'report.html'}")
     for line in more:

@@ -5,14 +5,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter, Token
 
-from indi.config import Config
-from indi.degradations import DEGRADATIONS
+from indi.config import MethodSettings, NetworkSettings, Settings, TrainingSettings
 from indi.devices import Precision
 from indi.errors import ConfigError
-from indi.networks import NETWORKS
-from indi.process.path import TIMES
-from indi.process.samplers import SAMPLERS
-from indi.process.sampling import DEFAULT_REALISM, DEFAULT_SAMPLER
+from indi.process import DEFAULT_REALISM, DEFAULT_SAMPLER
 
 _N = TypeVar("_N", int, float)
 
@@ -25,13 +21,22 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
         raise ValueError(f"{tokens[0].value!r} is not a whole number") from None
 
 
+def explained(settings: type[Settings], name: str) -> str:
+    """Return what the tree of settings says of one, with its default."""
+    field = settings.model_fields[name]
+    return f"{field.description}; by default {field.default}"
+
+
+# The names in the tables, which help lists. The tables themselves take torch with them, seconds that help has no time
+# for; a test holds both to each other.
+METHODS = ("indi", "regression", "flow", "diffusion", "bridge", "distributional")
+TASKS = ("photo", "denoise", "deblur-motion", "deblur-defocus", "super-resolve-4x", "jpeg")
+TIMES = ("uniform", "geometric", "power")
+SAMPLERS = ("euler", "heun", "multistep")
+
 WHOLE = Parameter(converter=_whole)
-DEFAULTS = Config()
-_SIZES = NETWORKS[DEFAULTS.network.name].sizes
-TASKS = ", ".join(DEGRADATIONS)
-PRECISION_HELP = f"of the convolutions; by default {DEFAULTS.training.precision}"
 Model = Annotated[str, Parameter(help="a shipped model (see indi models), a run folder or a model file")]
-Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {TASKS}")]
+Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {', '.join(TASKS)}")]
 Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
 Sampler = Annotated[
     str | None,
@@ -49,11 +54,10 @@ Seed = Annotated[int, WHOLE, Parameter(help="of everything random")]
 Tile = Annotated[int, WHOLE, Parameter(help="side of a tile in pixels: less needs less memory, the result is the same")]
 Convolutions = Annotated[Precision, Parameter(help="of the convolutions; auto: bfloat16 where the hardware has it")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda or mps")]
-Size = Annotated[str | None, Parameter(help=f"{', '.join(_SIZES)}; by default {DEFAULTS.network.size}")]
-Epsilon = Annotated[
-    float | None,
-    Parameter(help=f"strength of the noise, in intensities of [0, 1]; by default {DEFAULTS.method.epsilon}"),
-]
+Size = Annotated[str | None, Parameter(help=explained(NetworkSettings, "size"))]
+Epsilon = Annotated[float | None, Parameter(help=explained(MethodSettings, "epsilon"))]
+SettingOfSeed = Annotated[int | None, WHOLE, Parameter(help=explained(TrainingSettings, "seed"))]
+SettingOfPrecision = Annotated[Precision | None, Parameter(help=explained(TrainingSettings, "precision"))]
 Whole = Annotated[int, WHOLE]
 Recursive = Annotated[bool, Parameter(help="folders below too; the tree of them is kept", negative="")]
 Overwrite = Annotated[bool, Parameter(help="write over files that indi did not make from these inputs", negative="")]

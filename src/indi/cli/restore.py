@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
@@ -26,17 +26,15 @@ from indi.cli.options import (
     times_of,
 )
 from indi.cli.terminal import bar_of, complain, printable, say
+from indi.config import DEFAULT_TILE
 from indi.devices import set_threads
 from indi.errors import IndiError
-from indi.io import read_headers
-from indi.io.atomic import check_place
-from indi.models.pretrained import fitting_model, shipped_file, shipped_names
-from indi.process.sampling import DEFAULT_STEPS, Sampling
-from indi.restoration.batch import Job, Outcome, Restoration, degrade_files, plan, restore_files
-from indi.restoration.cluster import Worker, restore_on_cluster
-from indi.restoration.restorer import DEFAULT_TILE, load
+from indi.process import DEFAULT_STEPS
 
-Work = Callable[[Callable[[float], None]], Iterator[Outcome]]  # tells the share of the image at hand
+if TYPE_CHECKING:
+    from indi.restoration.batch import Job, Outcome
+
+    Work = Callable[[Callable[[float], None]], Iterator[Outcome]]  # tells the share of the image at hand
 
 
 @app.command
@@ -87,6 +85,12 @@ def restore(
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
+    from indi.models.pretrained import shipped_file, shipped_names
+    from indi.process.sampling import Sampling
+    from indi.restoration.batch import Restoration, restore_files
+    from indi.restoration.cluster import Worker, restore_on_cluster
+    from indi.restoration.restorer import load
+
     set_threads(threads)
     jobs = _planned(inputs, out, recursive)
     is_asked_for = model is not None
@@ -110,7 +114,7 @@ def restore(
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
 
-    def work(progress: Callable[[float], None]) -> Iterator[Outcome]:
+    def work(progress: Callable[[float], None]) -> "Iterator[Outcome]":
         return restore_files(restorer, jobs, asked, progress=progress)
 
     return _restored(work, jobs, out)
@@ -119,7 +123,7 @@ def restore(
 @app.command
 def degrade(
     *inputs: Path,
-    task: Annotated[str, Parameter(help=TASKS)],
+    task: Annotated[str, Parameter(help=", ".join(TASKS))],
     out: Path = Path("degraded"),
     seed: Seed = 0,
     recursive: Recursive = False,
@@ -132,6 +136,8 @@ def degrade(
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
     """
+    from indi.restoration.batch import degrade_files
+
     set_threads(threads)
     jobs = _planned(inputs, out, recursive)
     return follow(
@@ -139,16 +145,21 @@ def degrade(
     )
 
 
-def _planned(inputs: Sequence[Path], out: Path, recursive: bool) -> list[Job]:
+def _planned(inputs: Sequence[Path], out: Path, recursive: bool) -> "list[Job]":
     """Return the jobs; what cannot be written is said now, not after hours."""
+    from indi.io.atomic import check_place
+    from indi.restoration.batch import plan
+
     jobs = plan(inputs, out, recursive=recursive)
     for folder in dict.fromkeys(job.target.parent for job in jobs if job.error is None):
         check_place(folder)
     return jobs
 
 
-def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:
+def _fitting(jobs: "Sequence[Job]", enlarged: int) -> tuple[str, str]:
     """Return the model for what is there, and why; where nothing is, the first word is on that."""
+    from indi.models.pretrained import fitting_model
+
     files = [job.source for job in jobs if job.error is None]
     if not files and jobs[0].error is not None:
         raise jobs[0].error
@@ -158,6 +169,8 @@ def _fitting(jobs: Sequence[Job], enlarged: int) -> tuple[str, str]:
 @lru_cache(maxsize=1)
 def _labelled(source: Path) -> str:
     """Return what an image is called while it is worked on, with its size."""
+    from indi.io import read_headers
+
     try:
         headers = read_headers(source)
     except IndiError:
@@ -166,7 +179,7 @@ def _labelled(source: Path) -> str:
     return printable(f"{source.name}, {pixels / 1e6:.1f} megapixels")
 
 
-def _restored(work: Work, jobs: Sequence[Job], out: Path) -> int:
+def _restored(work: "Work", jobs: "Sequence[Job]", out: Path) -> int:
     try:
         return follow(work, jobs, "restored", out)
     except KeyboardInterrupt:
@@ -175,7 +188,7 @@ def _restored(work: Work, jobs: Sequence[Job], out: Path) -> int:
         raise
 
 
-def follow(work: Work, jobs: Sequence[Job], done: str, out: Path) -> int:
+def follow(work: "Work", jobs: "Sequence[Job]", done: str, out: Path) -> int:
     """Work through files; say what failed and how many did not; return the exit code."""
     failed = kept = 0
     total = len(jobs)

@@ -8,18 +8,13 @@ from indi.cli.app import app
 from indi.cli.options import Json, Model
 from indi.cli.terminal import complain, print_json, print_table, printable, say
 from indi.errors import IndiError
-from indi.export.onnx import export as export_model
-from indi.info import info as facts_about
-from indi.io.atomic import check_place
-from indi.models.checkpoint import load_model
-from indi.models.pretrained import FREE, find_model, shipped_models, usual_way
-from indi.report import counted
-from indi.restoration.inputs import expanded
 
 
 @app.command
 def models(*, json: Json = False) -> int:
     """List the models that come with the package."""
+    from indi.models.pretrained import FREE, shipped_models
+
     shipped = shipped_models()
     if json:
         print_json({"models": shipped})
@@ -44,6 +39,9 @@ def models(*, json: Json = False) -> int:
 
 def _line(model: dict[str, Any]) -> list[str]:
     """Return the cells of a model: name, what it reaches on its first test set, how fast, terms, purpose."""
+    from indi.models.pretrained import FREE, usual_way
+    from indi.report import counted
+
     first, way = model["figures"][0], usual_way(model)
     # Super-resolution is published on luma, without a border.
     where, metric = (f"{first['set']}, luma", "psnr_y") if first["border"] else (first["set"], "psnr")
@@ -64,6 +62,9 @@ def info(path: str, /, *more: str, json: Json = False) -> int:
         path: a run folder, a model file, a shipped model's name or an image
         more: others; of several JSON is one object with a list of them, under "paths"
     """
+    from indi.info import info as facts_about
+    from indi.restoration.inputs import expanded
+
     paths: list[str | Path] = []
     for item in (path, *more):  # a name of a shipped model is no path
         matches = expanded(Path(item))
@@ -96,6 +97,11 @@ def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
     Args:
         out: the file, NAME.onnx
     """
+    from indi.export.onnx import export as export_model
+    from indi.io.atomic import check_place
+    from indi.models.checkpoint import load_model
+    from indi.models.pretrained import find_model
+
     check_place(out.parent)
     loaded = load_model(find_model(model))
     say("exporting, which takes a while")

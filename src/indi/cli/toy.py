@@ -4,13 +4,10 @@ from pathlib import Path
 
 from rich.progress import TimeRemainingColumn
 
-from indi import toy as toy_sets
 from indi.cli.app import app
 from indi.cli.options import Json, Seed, Whole
 from indi.cli.terminal import bar_of, print_json, print_table, say
 from indi.devices import set_threads
-from indi.io.atomic import check_place
-from indi.report import toy_rows
 
 
 @app.command
@@ -23,6 +20,10 @@ def toy(*, out: Path = Path("toy"), seed: Seed = 0, threads: Whole = 1, json: Js
         out: folder for them
         threads: CPU threads; networks as small as these gain nothing from more than one
     """
+    from indi import toy as toy_sets
+    from indi.io.atomic import check_place
+    from indi.report import toy_rows
+
     set_threads(threads)
     check_place(out)
     with bar_of(TimeRemainingColumn()) as bar:

@@ -2,22 +2,29 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.progress import TextColumn, TimeRemainingColumn
 
 from indi.cli.app import app
-from indi.cli.options import DEFAULTS, PRECISION_HELP, WHOLE, Device, Epsilon, Size, Task, Threads
+from indi.cli.options import (
+    WHOLE,
+    Device,
+    Epsilon,
+    SettingOfPrecision,
+    SettingOfSeed,
+    Size,
+    Task,
+    Threads,
+    explained,
+)
 from indi.cli.terminal import STOPPING, bar_of, patience, say
-from indi.devices import Precision, set_threads
-from indi.models.checkpoint import STATE_FILE
-from indi.models.pretrained import shipped_names
-from indi.models.runs import PREVIEWS
-from indi.process.methods import METHODS
-from indi.report import steps_label
-from indi.training import run as training
-from indi.training.distributed import agreed, speaks
+from indi.config import MethodSettings, TrainingSettings
+from indi.devices import set_threads
+
+if TYPE_CHECKING:
+    from indi.training import Record
 
 
 @app.command
@@ -29,22 +36,18 @@ def train(
     task: Task = None,
     minutes: float | None = None,
     iterations: Annotated[int | None, WHOLE] = None,
-    method: Annotated[str | None, Parameter(help=f"{', '.join(METHODS)}; by default {DEFAULTS.method.name}")] = None,
+    method: Annotated[str | None, Parameter(help=explained(MethodSettings, "name"))] = None,
     size: Size = None,
     epsilon: Epsilon = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     config: Path | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
-    seed: Annotated[
-        int | None, WHOLE, Parameter(help=f"of everything random; by default {DEFAULTS.training.seed}")
-    ] = None,
+    seed: SettingOfSeed = None,
     checkpoint_every: Annotated[
-        int | None,
-        WHOLE,
-        Parameter(help=f"iterations between checkpoints; by default {DEFAULTS.training.checkpoint_every}"),
+        int | None, WHOLE, Parameter(help=explained(TrainingSettings, "checkpoint_every"))
     ] = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
-    precision: Annotated[Precision | None, Parameter(help=PRECISION_HELP)] = None,
+    precision: SettingOfPrecision = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:
@@ -60,11 +63,17 @@ def train(
         minutes: budget in minutes of training
         iterations: budget in iterations, instead of minutes
         resample: bring degraded images of a lower size to the clean grid
-        config: more settings, a TOML or JSON file; the options go over it
+        config: more settings: a TOML or JSON file, or a recipe by name, such as denoise; the options go over it
         from_: a shipped model, a run folder or a model file whose weights to start from; method, network and channels
             are then as there unless asked otherwise
         resume: go on from the last checkpoint, with the run's settings
     """
+    from indi.models.checkpoint import STATE_FILE
+    from indi.models.pretrained import shipped_names
+    from indi.models.runs import PREVIEWS
+    from indi.training import run as training
+    from indi.training.distributed import agreed, speaks
+
     set_threads(threads)
     records = training.train(
         run=run,
@@ -85,7 +94,7 @@ def train(
         precision=precision,
         device=device,
     )
-    last: training.Record | None = None
+    last: Record | None = None
     with (
         bar_of(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
         closing(records),
@@ -119,8 +128,10 @@ def train(
 
 
 def _called(way: str) -> str:
+    from indi.report import steps_label
+
     return steps_label(int(way)) if way.isdecimal() else way
 
 
-def _note(record: training.Record) -> str:
+def _note(record: "Record") -> str:
     return f"loss {record.loss:.4f}  {record.crops_per_second:.0f} crops/s  iteration {record.iteration}"

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indi.config import RATE, SAMPLES
 from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
 from indi.evaluation.benchmark import find_test_pairs
@@ -29,12 +30,13 @@ from indi.io import to_unit
 from indi.io.atomic import check_place
 from indi.models.checkpoint import CALIBRATION_FILE, write_text
 from indi.models.runs import settings_of_data
-from indi.process.sampling import DEFAULT_SAMPLER, Sampling
+from indi.process import DEFAULT_SAMPLER
+from indi.process.sampling import Sampling
 from indi.report.calibration import draw_calibration
 from indi.restoration.restorer import Restorer, load
 from indi.restoration.uncertainty import Calibration, half_width
 
-RATE, SAMPLES, SPLITS = 0.9, 8, 20
+SPLITS = 20
 FACTORS = np.geomspace(1e-3, 1e4, 7001)  # 0.23 % apart
 SHARES = np.linspace(0, 0.95, 20)  # of the pixels, those of the largest spread, that are left out
 

@@ -19,7 +19,8 @@ from indi.io import Image, read, write
 from indi.metrics import METRICS
 from indi.models.checkpoint import Model, load_model, write_text
 from indi.models.runs import CONFIG_FILE
-from indi.process.sampling import DEFAULT_REALISM, Sampling
+from indi.process import DEFAULT_REALISM
+from indi.process.sampling import Sampling
 from indi.report import Strip, row_label
 from indi.restoration.restorer import Restorer
 from indi.training.run import train

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from indi.config import Config, Settings, merged
+from indi.config import STEPS, Config, Settings, merged
 from indi.data import split_pairs, to_mend, unusable
 from indi.devices import choose_device
 from indi.errors import ConfigError, DataError
@@ -25,7 +25,6 @@ from indi.report import write_comparison
 from indi.training.run import match_training_pairs
 from indi.training.settings import settings_tree
 
-STEPS = (1, 2, 5, 10, 20)
 TABLE_FILE = "compare.json"
 
 

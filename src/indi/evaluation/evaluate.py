@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from indi.config import STEPS
 from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
@@ -29,7 +30,6 @@ from indi.restoration.restorer import Pixels, Restorer, load
 
 log = logging.getLogger("indi")
 
-STEPS = (1, 2, 5, 10, 20)
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)  # of realism, for models that draw: they need one step
 _STRIPS = 3  # images shown in the report
 _CROP = 128  # px, side of what is shown of them

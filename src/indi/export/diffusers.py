@@ -15,6 +15,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from indi.errors import ConfigError
+from indi.process import Noise
 from indi.process import path as process
 
 Generators = torch.Generator | list[torch.Generator] | None  # one for all, or one an image
@@ -44,7 +45,7 @@ class InDIScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     init_noise_sigma = 1.0  # pipelines multiply the state they begin with by it
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, epsilon: float = 0.01, noise: process.Noise = "constant") -> None:
+    def __init__(self, epsilon: float = 0.01, noise: Noise = "constant") -> None:
         self.path = process.indi(epsilon, noise)
         self.set_timesteps(10)
 

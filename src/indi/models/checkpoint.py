@@ -25,6 +25,7 @@ from indi.data.normalization import Normalisation
 from indi.errors import ModelError
 from indi.io import MAX_CHANNELS, atomic
 from indi.networks import NETWORKS, Network
+from indi.plugins import loaded_plugins
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "model.json"
@@ -40,6 +41,7 @@ class Card(Settings):
     Attributes:
         colour: Whether its three channels are red, green and blue. Older cards do not say.
         licence: The terms of the weights, where they have some of their own; training from them passes these on.
+        plugins: Those that were loaded when it was trained: its method or network may be a row of one.
     """
 
     format: Literal[1] = 1
@@ -56,6 +58,7 @@ class Card(Settings):
     pairs: int = 0
     licence: str | None = None
     colour: bool | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def apart(self) -> bool:
@@ -111,7 +114,11 @@ def load_model(path: Path) -> Model:
     try:
         model = Model.new(Card.model_validate(card))
     except ValidationError as error:
-        raise ModelError(f"{file}: its card is not one that this version reads; update indi, or retrain") from error
+        missing = [name for name in card.get("plugins", ()) if name not in loaded_plugins()]
+        advice = "update indi, or retrain"
+        if missing:
+            advice = f"it was trained with plugins that are not loaded: {'; '.join(missing)}"
+        raise ModelError(f"{file}: its card is not one that this version reads; {advice}") from error
     check_weights(tensors, model.network, file)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise ModelError(f"{file}: it holds weights that are not finite; go back to an earlier checkpoint")

@@ -15,7 +15,7 @@ from typing import Any
 from indi.errors import ConfigError, MissingExtraError, ModelError
 from indi.metrics import METRICS
 from indi.models.checkpoint import CALIBRATION_FILE, CARD_FILE, MODEL_FILE, Card, Model, save_model, write_text
-from indi.process.sampling import DEFAULT_REALISM
+from indi.process import DEFAULT_REALISM
 
 PREFIX = "hf:"
 CONFIG_FILE, README_FILE, LICENCE_FILE = "config.json", "README.md", "LICENSE.md"

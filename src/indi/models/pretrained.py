@@ -14,7 +14,7 @@ from indi.errors import ConfigError, ImageError, ModelError
 from indi.io import Header, read_headers
 from indi.models.checkpoint import MODEL_FILE, Card, Model, read_card
 from indi.models.hub import fetch, is_on_hub
-from indi.process.sampling import DEFAULT_REALISM
+from indi.process import DEFAULT_REALISM
 
 WEIGHTS = Path(__file__).parent / "weights"
 FREE = "MIT"  # the terms of weights that may be used for anything, as an SPDX expression

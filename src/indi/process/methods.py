@@ -25,9 +25,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor, cat
 
 from indi.errors import ConfigError
+from indi.process import Noise
 from indi.process import path as process
 from indi.process.objectives import Draw
-from indi.process.path import Coefficient, Noise, Path
+from indi.process.path import Coefficient, Path
 
 Network = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
 

@@ -33,14 +33,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from indi.errors import ConfigError, ShapeError
-
-Noise = Literal["constant", "brownian"]
+from indi.process import Noise
 
 # Differences of squares below this share are rounding, not fresh noise.
 _ROUNDING = 1e-12

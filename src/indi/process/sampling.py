@@ -6,11 +6,9 @@ from numbers import Real
 from typing import Any
 
 from indi.errors import ConfigError
+from indi.process import DEFAULT_STEPS
 from indi.process.path import TIMES, check_times, scaled_times
 from indi.process.samplers import SAMPLERS
-
-DEFAULT_STEPS, DEFAULT_SAMPLER = 10, "euler"
-DEFAULT_REALISM = 0.6  # of a model that draws, where a single image is asked for
 
 
 @dataclass(frozen=True, kw_only=True)

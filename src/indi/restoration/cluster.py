@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from indi.config import DEFAULT_TILE
 from indi.devices import Precision, set_threads
 from indi.errors import ConfigError, IndiError, MissingExtraError, ModelError
 from indi.io.atomic import marked, remove_marked
@@ -20,7 +21,7 @@ from indi.io.stacks import is_stack
 from indi.models.pretrained import shipped_names
 from indi.restoration.batch import Job, Outcome, Restoration, clashes, restore_files
 from indi.restoration.intensities import subject
-from indi.restoration.restorer import DEFAULT_TILE, Restorer, load
+from indi.restoration.restorer import Restorer, load
 from indi.restoration.stacks import IN_MEMORY, StackJob
 from indi.restoration.uncertainty import Calibration
 

@@ -1,9 +1,10 @@
 """Whether a model can sample as is asked."""
 
 from indi.errors import ConfigError
+from indi.process import DEFAULT_SAMPLER
 from indi.process.methods import Method
 from indi.process.path import scaled_times
-from indi.process.sampling import DEFAULT_SAMPLER, Sampling
+from indi.process.sampling import Sampling
 
 
 def check_fit(sampling: Sampling, method: Method, name: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from indi.config import DEFAULT_TILE
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError, ShapeError
 from indi.io import fit_channels, from_unit, to_unit
@@ -21,11 +22,11 @@ from indi.models import hub
 from indi.models.checkpoint import Card, Model, load_model
 from indi.models.pretrained import about_weights, existing_model
 from indi.plugins import load_plugins
-from indi.process import samplers
+from indi.process import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, samplers
 from indi.process.noise import normal
 from indi.process.objectives import Draw
 from indi.process.samplers import SAMPLERS, InMemory, Sampler, State, Store
-from indi.process.sampling import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, Sampling
+from indi.process.sampling import Sampling
 from indi.restoration.calls import ready, reporting, whole
 from indi.restoration.fit import check_fit
 from indi.restoration.hosting import Hosted
@@ -37,8 +38,6 @@ from indi.restoration.uncertainty import LEAST, Calibration, read_calibration
 Pixels = NDArray[Any]
 
 log = logging.getLogger("indi")
-
-DEFAULT_TILE = 1024
 
 
 class Restorer(Hosted):

@@ -21,6 +21,7 @@ from indi.errors import ConfigError, DataError, TrainingError
 from indi.models.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, write_text
 from indi.models.pretrained import existing_model
 from indi.models.runs import CONFIG_FILE, LOG_FILE, PREVIEWS, Split, held
+from indi.plugins import load_plugins, loaded_plugins
 from indi.training.distributed import World, joined
 from indi.training.previews import Preview
 from indi.training.records import CLOCK_FIELDS, Log, Record
@@ -68,6 +69,7 @@ def train(
         ModelError: ``start`` or the state to resume does not fit.
         TrainingError: The run exists already, or training diverged.
     """
+    load_plugins()
     asked = settings_tree(config, **settings)
     run = Path(run)
     _check_resumed(run, resume)
@@ -121,6 +123,7 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         task=config.data.task,
         normalisation=normalisation,
         pairs=len(training_pairs),
+        plugins=loaded_plugins(),
     )
     trainer = Trainer(config, card, run, world)
     if is_resumed:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.config import Config, merged, nearest
+from indi.config import Config, find_config, merged, nearest
 from indi.errors import ConfigError
 from indi.models.checkpoint import Card
 from indi.models.runs import CONFIG_FILE
@@ -42,7 +42,7 @@ def settings_tree(config: str | Path | Mapping[str, Any] | None, **settings: Any
 def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     if config is None:
         return {}
-    tree = dict(config) if isinstance(config, Mapping) else Config.read(Path(config))
+    tree = dict(config) if isinstance(config, Mapping) else Config.read(find_config(config))
     for part, values in tree.items():
         if not isinstance(values, Mapping):
             raise ConfigError(f"settings: {part} is {values!r}; put settings under [{part}], each by its name")

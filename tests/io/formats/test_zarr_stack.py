@@ -11,7 +11,9 @@ import pytest
 
 from indi.errors import ImageError
 from indi.info import info
-from indi.io.formats.zarr_stack import ZarrStack, fingerprint, is_zarr
+from indi.io.folders import fingerprint
+from indi.io.formats.zarr_ome import is_zarr
+from indi.io.formats.zarr_stack import ZarrStack
 from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files

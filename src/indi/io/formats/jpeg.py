@@ -45,7 +45,7 @@ _PICTURES = b"MPF\0"  # a list of further pictures by their places in the file, 
 _UNITS: dict[int, Unit] = {0: "aspect", 1: "inch", 2: "cm"}
 
 
-def header(file: BinaryIO) -> Header:
+def headers(file: BinaryIO) -> list[Header]:
     """Return what the frame segment says.
 
     Raises:
@@ -53,7 +53,7 @@ def header(file: BinaryIO) -> Header:
     """
     for marker, data, _ in _segments(file):
         if marker in _FRAMES:
-            return _frame(marker, data)
+            return [_frame(marker, data)]
     raise ImageError("damaged JPEG: it has no frame")
 
 
@@ -65,7 +65,7 @@ def decode(file: BinaryIO) -> Image:
     """
     from PIL.JpegImagePlugin import JpegImageFile
 
-    expected = header(file)
+    (expected,) = headers(file)
     blocks = expected.height * expected.width / _BLOCK
     most = max(_USUAL_SCANS, min(_MOST_SCANS, _MOST_VISITS / blocks))
     needed, applications, scans, coded = [SIGNATURE[:2]], [], 0, 0

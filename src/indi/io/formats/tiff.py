@@ -308,7 +308,8 @@ def _metadata(page: Page, left_out: tuple[str, ...]) -> Metadata:
         exif=tags.pack_block(kept, directory.encoding.order) if kept else None,
         xmp=directory.data(Name.XMP),
         resolution=_resolution(directory),
-        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page), left_out),
+        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page)),
+        left_out=left_out,
     )
 
 

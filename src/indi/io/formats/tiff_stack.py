@@ -22,6 +22,7 @@ from indi.errors import ImageError
 from indi.io.atomic import atomic
 from indi.io.convert import Array, to_unit
 from indi.io.formats import imagej, ome, tiff, tiff_write
+from indi.io.formats.format import ReadRows, warn_left_out
 from indi.io.formats.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import WHITE_IS_ZERO, Page
 from indi.io.formats.tiff_axes import counted, uncounted
@@ -47,7 +48,7 @@ class _Piece:
 
 
 class TiffStack:
-    """The pictures of a TIFF file; see ``stack.Stack``. Samples are pixels with their alpha, (H, W, samples).
+    """The pictures of a TIFF file; see ``format.Stack``. Samples are pixels with their alpha, (H, W, samples).
 
     Args:
         path: The file.
@@ -65,7 +66,7 @@ class TiffStack:
 
     suffixes: Sequence[str] = (".tif", ".tiff")
 
-    def __init__(self, path: Path, *, by_axes: bool = True) -> None:
+    def __init__(self, path: Path, by_axes: bool = True) -> None:
         from tifffile import TiffFile
 
         self.path = path
@@ -143,14 +144,14 @@ class TiffStack:
     def write_like(
         self,
         path: Path,
-        picture: Callable[[int], Callable[[int, int], Array]],
+        picture: Callable[[int], ReadRows],
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a stack of new pictures, with everything else of this one, alpha too."""
-        tiff_write.say_left_out(path, self._left_out)
+        warn_left_out(path, self._left_out)
         write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
 
-    def _rows(self, number: int, read: Callable[[int, int], Array], dtype: npt.DTypeLike | None) -> Rows:
+    def _rows(self, number: int, read: ReadRows, dtype: npt.DTypeLike | None) -> Rows:
         """Return a new picture as the writer takes it: its rows with the alpha of the old one."""
         page = self.pages[number]
         header = page.header

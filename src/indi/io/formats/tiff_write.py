@@ -3,12 +3,10 @@
 Source: TIFF 6.0 (Adobe, 1992), sections 2, 14 (differences) and 18 (extra samples); BigTIFF (2007).
 """
 
-import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,8 +17,6 @@ from indi.io.formats import tags
 from indi.io.formats.tags import BYTE, LONG, LONG8, RATIONAL, SHORT, UNDEFINED, Encoding, Name, Order, Tag, Tree
 from indi.io.formats.tiff import ASSOCIATED, BLACK_IS_ZERO, OF_STORAGE, RGB, UNASSOCIATED, UNITS
 from indi.io.image import Image, Resolution, foreign_code
-
-log = logging.getLogger("indi")
 
 _NONE, _LZW, _DEFLATE, _ZSTD = 1, 5, 8, 50000
 _UNSIGNED, _FLOAT = 1, 3
@@ -76,12 +72,6 @@ class Rows:
 def needs_big(size: int) -> bool:
     """Return whether so many bytes of samples need BigTIFF."""
     return size > _MOST_CLASSIC_BYTES
-
-
-def say_left_out(path: Path, left_out: Sequence[str]) -> None:
-    """Log what of the file that an image came from is not in the file that was written."""
-    if left_out:
-        log.warning("warning: %s: written without %s", path, " and without ".join(left_out))
 
 
 def write_picture(

@@ -26,7 +26,7 @@ from indi.io.formats.format import ReadRows, warn_left_out
 from indi.io.formats.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import WHITE_IS_ZERO, Page
 from indi.io.formats.tiff_axes import counted, uncounted
-from indi.io.formats.tiff_directories import OF_PLACES, directories
+from indi.io.formats.tiff_directories import OF_PLACES, directories, ome_notes
 from indi.io.formats.tiff_write import Rows
 from indi.io.image import Header, foreign_code
 from indi.io.maps import of_floats
@@ -80,7 +80,8 @@ class TiffStack:
                 self.pages: Sequence[Page] = [tiff.page_of(directory, first) for directory in found.directories]
                 self._check(found.behind)
                 with foreign_code("damaged TIFF"):
-                    self._decoder = opening.enter_context(TiffFile(path, _multifile=False))
+                    notes = ome_notes(first)  # of this file alone: else tifffile opens the others of its set
+                    self._decoder = opening.enter_context(TiffFile(path, omexml=notes, is_ome=notes is not None))
                 self._stack = opening.pop_all()
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error

@@ -84,8 +84,20 @@ def test_folders_without_images_are_named(tmp_path: Path) -> None:
 
 
 def test_the_suffixes_are_in_lower_case() -> None:
-    assert {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"} == READABLE_SUFFIXES
-    assert READABLE_SUFFIXES - {".gif", ".bmp"} == WRITABLE_SUFFIXES
+    assert {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".avif",
+        ".gif",
+        ".bmp",
+        ".heic",
+        ".heif",
+    } == READABLE_SUFFIXES
+    assert READABLE_SUFFIXES - {".gif", ".bmp", ".heic", ".heif"} == WRITABLE_SUFFIXES
 
 
 # Round trips.
@@ -291,8 +303,8 @@ def test_unwritable_places_are_one_line(tmp_path: Path) -> None:
     ("content", "named"),
     [
         (b"", "empty"),
-        (b"8BPS\0\1" + bytes(50), "not a PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP"),
-        (b"hello\nworld", "not a PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP"),
+        (b"8BPS\0\1" + bytes(50), "not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, GIF or BMP"),
+        (b"hello\nworld", "not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, GIF or BMP"),
         (b"GIF89a" + bytes(50), "damaged GIF"),
     ],
 )

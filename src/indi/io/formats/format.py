@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy.typing as npt
 
+from indi.errors import MissingExtraError
 from indi.io.convert import Array
 from indi.io.image import Header, Image
 from indi.io.region import Box
@@ -113,6 +115,19 @@ class Format:
         if image.alpha is not None and layout and layout.premultiplied and not self.premultiplied:
             return f"{self.name} cannot hold premultiplied alpha"
         return None
+
+
+def optional(module: str, what: str, *, extra: str) -> Any:
+    """Import a package that a format needs and the library does not.
+
+    Raises:
+        MissingExtraError: It cannot be imported.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise MissingExtraError(f"{what} need {package}; install indi[{extra}]") from error
 
 
 def noted(sizes: Mapping[str, float], unit: str, channels: Sequence[Any] | None) -> dict[str, Any]:

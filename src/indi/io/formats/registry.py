@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from indi.errors import ImageError
-from indi.io.formats import by_pillow, jpeg, png, tiff, tiff_notes, tiff_stack, tiff_write, zarr_ome, zarr_stack
+from indi.io.formats import by_pillow, heif, jpeg, png, tiff, tiff_notes, tiff_stack, tiff_write, zarr_ome, zarr_stack
 from indi.io.formats.format import Format
 from indi.io.image import named
 
@@ -66,6 +66,14 @@ FORMATS = (
         alpha=True,
     ),
     Format(
+        name="HEIF",
+        suffixes=(".heic", ".heif"),
+        signatures=(b"....ftyp(hei[cxms]|mif1)",),
+        headers=heif.headers,
+        decode=heif.decode,
+        becomes=".png",
+    ),
+    Format(
         name="GIF",
         suffixes=(".gif",),
         signatures=(b"GIF8[79]a",),
@@ -102,7 +110,7 @@ VOLUME_SUFFIXES = frozenset(suffix for each in FORMATS if each.marks for suffix 
 """The suffixes of folders that are written as one image."""
 FLOAT_SUFFIXES = frozenset(suffix for each in FORMATS if "float32" in each.dtypes for suffix in each.suffixes)
 """The suffixes of what holds 32-bit floats."""
-IMAGE_SUFFIXES = READABLE_SUFFIXES | {".jp2", ".heic", ".jxl"}
+IMAGE_SUFFIXES = READABLE_SUFFIXES | {".jp2", ".jxl"}
 """The suffixes by which a name is that of an image, be it of a format that is not read here."""
 
 _NAMES = f"{', '.join(each.name for each in _FILES[:-1])} or {_FILES[-1].name}"

@@ -15,11 +15,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from indi.errors import ImageError, MissingExtraError
+from indi.errors import ImageError
 from indi.io.atomic import temporary_beside
 from indi.io.convert import Array
 from indi.io.formats import zarr_ome
-from indi.io.formats.format import ReadRows
+from indi.io.formats.format import ReadRows, optional
 from indi.io.formats.pyramid import blocks, fill_level
 from indi.io.formats.zarr_chunks import Chunks
 from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header
@@ -42,7 +42,7 @@ class ZarrStack:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        zarr = _zarr()
+        zarr = optional("zarr", "Zarr volumes", extra="zarr")
         with _named(path):
             node = zarr.open(str(path), mode="r")
             if isinstance(node, zarr.Group):
@@ -129,7 +129,7 @@ class ZarrStack:
 
     def _created(self, path: Path, dtype: np.dtype[Any]) -> tuple[Any, list[tuple[Any, list[int]]]]:
         """Make an empty volume like this one; return its array, and each level below it with its factors."""
-        zarr = _zarr()
+        zarr = optional("zarr", "Zarr volumes", extra="zarr")
         form = self._array.metadata.zarr_format
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._group is None:
@@ -196,11 +196,3 @@ def _named(path: Path) -> Iterator[None]:
     except Exception as error:
         message = " ".join(str(error).split())[:200]
         raise ImageError(f"{path}: damaged Zarr: {message}; copy it again, or write it elsewhere") from error
-
-
-def _zarr() -> Any:
-    try:
-        import zarr
-    except ImportError as error:
-        raise MissingExtraError("Zarr volumes need zarr; install indi[zarr]") from error
-    return zarr

@@ -84,7 +84,8 @@ def decode(file: BinaryIO) -> Image:
     if blocks > 8 * coded:  # each takes a bit or more
         raise ImageError(f"damaged JPEG: its pixels cannot lie in {coded:,} bytes; copy it again")
     needed.append(bytes((0xFF, _END)))
-    with foreign_code("damaged JPEG"), JpegImageFile(BytesIO(b"".join(needed))) as picture:
+    with foreign_code("damaged JPEG"):
+        picture = JpegImageFile(BytesIO(b"".join(needed)))
         pixels, compressed = np.array(picture), quality(picture.quantization)
     shape = (expected.height, expected.width)
     if pixels.shape != (shape if expected.channels == 1 else (*shape, 3)) or pixels.dtype != expected.dtype:

@@ -8,7 +8,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from indi.errors import ImageError
-from indi.io.formats import by_pillow, heif, jpeg, png, tiff, tiff_notes, tiff_stack, tiff_write, zarr_ome, zarr_stack
+from indi.io.formats import (
+    by_pillow,
+    czi,
+    heif,
+    jpeg,
+    lif,
+    nd2,
+    planes,
+    png,
+    tiff,
+    tiff_notes,
+    tiff_stack,
+    tiff_write,
+    zarr_ome,
+    zarr_stack,
+)
 from indi.io.formats.format import Format
 from indi.io.image import named
 
@@ -88,6 +103,30 @@ FORMATS = (
         headers=partial(by_pillow.headers, "BMP"),
         decode=partial(by_pillow.decode, "BMP"),
         becomes=".png",
+    ),
+    Format(
+        name="CZI",
+        suffixes=(".czi",),
+        signatures=(czi.SIGNATURE,),
+        open_stack=czi.open_stack,
+        notes=planes.notes_by(czi.open_stack),
+        becomes=".ome.tif",
+    ),
+    Format(
+        name="ND2",
+        suffixes=(".nd2",),
+        signatures=(nd2.SIGNATURE,),
+        open_stack=nd2.open_stack,
+        notes=planes.notes_by(nd2.open_stack),
+        becomes=".ome.tif",
+    ),
+    Format(
+        name="LIF",
+        suffixes=(".lif",),
+        signatures=(lif.SIGNATURE,),
+        open_stack=lif.open_stack,
+        notes=planes.notes_by(lif.open_stack),
+        becomes=".ome.tif",
     ),
     Format(
         name="Zarr",

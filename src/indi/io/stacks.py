@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +43,7 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart:
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels
         return ChannelsTogether(stack, along) if in_channels else stack
     except BaseException:
-        stack.__exit__(None, None, None)
+        stack.close()
         raise
 
 
@@ -68,7 +66,7 @@ def _places(stack: Stack, axes: str | None, channels: int) -> dict[str, int]:
     return {"C": channels, **rest} if leading[0] == "C" else {**rest, "C": channels}
 
 
-class ChannelsTogether:
+class ChannelsTogether(Stack):
     """A stack whose channels, which lie in pictures of their own, make one picture each; see ``Stack``."""
 
     def __init__(self, stack: Stack, along: dict[str, int]) -> None:
@@ -85,13 +83,9 @@ class ChannelsTogether:
         firsts = [parts[0] for parts in headers]
         self.headers: Sequence[Header] = [replace(header, channels=along["C"], apart=True) for header in firsts]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width, C)."""
@@ -109,7 +103,7 @@ class ChannelsTogether:
         self._stack.write_like(path, of_channel, dtype)
 
 
-class ChannelsApart:
+class ChannelsApart(Stack):
     """A stack of which each channel is a picture of its own, but for those of colours; see ``Stack``."""
 
     def __init__(self, stack: Stack) -> None:
@@ -129,13 +123,9 @@ class ChannelsApart:
         is_even = all(header.apart and header.channels == count for header in whole)
         self.axes, self.places = (f"{stack.axes}C", (*stack.places, count)) if is_even else ("I", (len(self._parts),))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a channel, (height, width), or of a picture in colour."""

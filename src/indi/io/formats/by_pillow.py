@@ -4,8 +4,9 @@ Source: RFC 9649 (WebP); AV1 Image File Format 1.1 and the AV1 codec configurati
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,6 +15,8 @@ from indi.errors import ImageError
 from indi.io.convert import Array
 from indi.io.image import Header, Image, Metadata, Resolution, foreign_code, split_alpha
 
+AVIF = (b"....ftypavi[fs]", b"....ftypmi[fa]1.{0,40}avif")  # how files begin
+
 _EXIF = b"Exif\0\0"
 _FREE_PIXELS = 2**25
 _PIXELS_OF_A_BYTE = 64  # that are taken for true of a larger image: packed pictures have ten or fewer
@@ -21,8 +24,13 @@ _LONGEST_SIDE_OF_WEBP = 16383
 _QUALITY_OF_AVIF = 95  # of images that say none
 
 
-def headers(kind: str, file: BinaryIO) -> list[Header]:
-    """Return what Pillow says of a file of one kind (``"WEBP"``).
+def reader(kind: str) -> tuple[Callable[[BinaryIO], list[Header]], Callable[[BinaryIO], Image]]:
+    """Return what reads the headers and the image of a file of a kind, by Pillow's name (``"WEBP"``)."""
+    return partial(_headers, kind), partial(_decode, kind)
+
+
+def _headers(kind: str, file: BinaryIO) -> list[Header]:
+    """Return what Pillow says of a file.
 
     Raises:
         ImageError: it is damaged, animated or of a kind that is refused.
@@ -32,11 +40,11 @@ def headers(kind: str, file: BinaryIO) -> list[Header]:
         return [Header(picture.height, picture.width, channels, np.dtype(np.uint8))]
 
 
-def decode(kind: str, file: BinaryIO) -> Image:
+def _decode(kind: str, file: BinaryIO) -> Image:
     """Return the image as stored; palettes are expanded, and transparent colours become alpha.
 
     Raises:
-        ImageError: as ``headers``, or it is cut short.
+        ImageError: as ``_headers``, or it is cut short.
     """
     with _opened(file, kind) as picture, foreign_code(f"damaged {_name(kind)}"):
         has_alpha = "A" in picture.getbands() or "transparency" in picture.info

@@ -2,12 +2,12 @@
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Self
 
 import numpy.typing as npt
 
@@ -21,7 +21,7 @@ log = logging.getLogger("indi")
 ReadRows = Callable[[int, int], Array]  # rows from one to another, (height, width[, C])
 
 
-class Stack(AbstractContextManager["Stack"], Protocol):
+class Stack(ABC):
     """Pictures that are read box by box. Use it as a context manager.
 
     Attributes:
@@ -38,6 +38,23 @@ class Stack(AbstractContextManager["Stack"], Protocol):
     axes: str
     places: tuple[int, ...]
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 - not every stack holds a file open
+        """Close the file."""
+
+    def notes(self) -> dict[str, Any]:
+        """Return what a microscope noted: "pixel_size" by axis with its "unit", and "channel_names".
+
+        It may raise anything, of what other programs wrote there.
+        """
+        return {}
+
+    @abstractmethod
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width[, C]), without its alpha.
 
@@ -45,6 +62,7 @@ class Stack(AbstractContextManager["Stack"], Protocol):
             ImageError: The file is damaged.
         """
 
+    @abstractmethod
     def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
         """Write a stack of new pictures, with everything else of this one; whole or not at all.
 
@@ -69,34 +87,31 @@ class Format:
         name: For messages.
         suffixes: Of its files, in lower case, the usual one first.
         signatures: Regular expressions of the first ``START`` bytes of its files; a dot stands for any byte.
-        marks: Where an image is a folder: the names of files of which one lies in it.
         headers: Returns size, channels and type of each picture in a file; None where only ``open_stack`` tells.
         decode: Returns the picture of a file of one; None where only ``open_stack`` reads.
         encode: Writes an image; None where the format is not written.
         open_stack: Opens a file of many pictures, or of one that memory does not hold, which are numbered by the axes
             that it knows or (False) as they lie in the file. None where files hold one picture.
-        notes: Returns what a microscope noted: "pixel_size" by axis with its "unit", and "channel_names". It may raise
-            anything of what other programs wrote there.
         dtypes: The types of pixels that it holds.
         channels: How many it holds, alpha not counted; None for any number.
         alpha: Whether it holds alpha.
         premultiplied: Whether it can say that colours are multiplied by their alpha.
+        marks: Where an image is a folder: the names of files of which one lies in it.
         becomes: The suffix of what is made from a file, where the format is not written.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    signatures: tuple[bytes, ...] = ()
-    marks: tuple[str, ...] = ()
+    signatures: Sequence[bytes] = ()
     headers: Callable[[BinaryIO], list[Header]] | None = None
     decode: Callable[[BinaryIO], Image] | None = None
     encode: Callable[[Image, BinaryIO], None] | None = None
     open_stack: Callable[[Path, bool], Stack] | None = None
-    notes: Callable[[Path], dict[str, Any]] | None = None
     dtypes: tuple[str, ...] = ("uint8",)
     channels: tuple[int, ...] | None = (1, 3)
     alpha: bool = False
     premultiplied: bool = False
+    marks: tuple[str, ...] = ()
     becomes: str = ""
 
     def is_of(self, start: bytes) -> bool:
@@ -131,7 +146,7 @@ def optional(module: str, what: str, *, extra: str) -> Any:
 
 
 def noted(sizes: Mapping[str, float], unit: str, channels: Sequence[Any] | None) -> dict[str, Any]:
-    """Return notes for ``Format.notes``.
+    """Return notes for ``Stack.notes``.
 
     Args:
         sizes: Of a pixel, by axis, where they are known.

@@ -16,6 +16,8 @@ from indi.io.convert import Array
 from indi.io.formats.format import optional
 from indi.io.image import Header, Image, Metadata, foreign_code, split_alpha
 
+SIGNATURE = b"....ftyp(hei[cxms]|mif1)"
+
 _EXIF = b"Exif\0\0"
 
 

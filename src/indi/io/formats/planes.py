@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from indi.errors import ImageError
 from indi.io.atomic import atomic
 from indi.io.convert import Array
-from indi.io.formats.format import ReadRows
+from indi.io.formats.format import ReadRows, Stack
 from indi.io.formats.tags import ASCII, SHORT, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import BLACK_IS_ZERO, RGB
 from indi.io.formats.tiff_write import DEFLATE, Rows, needs_big, write_directories, write_picture
@@ -37,7 +36,7 @@ class Series:
         sizes: How many planes there are along each axis, by its letter, slowest first.
         header: Of each plane.
         read: Returns a box of the plane at these places along the axes, (height, width[, 3]).
-        notes: What the microscope noted, as ``format.Format.notes`` gives it.
+        notes: What the microscope noted, as ``Stack.notes`` gives it.
     """
 
     sizes: Mapping[str, int]
@@ -60,7 +59,7 @@ class Series:
         return self.read({**fixed, **place}, box)
 
 
-class PlanesStack:
+class PlanesStack(Stack):
     """The planes of all series of a file; see ``format.Stack``.
 
     Args:
@@ -87,15 +86,14 @@ class PlanesStack:
         counted = {axis: size for axis, size in first.sizes.items() if size > 1} if not others else {}
         self.axes = "".join(counted) if not others else "I"
         self.places: tuple[int, ...] = tuple(counted.values()) if not others else (len(self.headers),)
-        self.notes = dict(first.notes)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._opened.close()
+
+    def notes(self) -> dict[str, Any]:
+        """Return what was noted of the first series."""
+        return dict(self._series[0].notes)
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a plane, (height, width[, 3])."""
@@ -183,13 +181,3 @@ def boxes_of(plane: Callable[[Mapping[str, int]], Array]) -> Callable[[Mapping[s
         return kept[key][box.top : box.bottom, box.left : box.right]
 
     return read
-
-
-def notes_by(open_stack: Callable[[Path, bool], PlanesStack]) -> Callable[[Path], dict[str, Any]]:
-    """Return what reads the notes of a file by opening it."""
-
-    def notes(path: Path) -> dict[str, Any]:
-        with open_stack(path, True) as stack:
-            return stack.notes
-
-    return notes

@@ -17,7 +17,7 @@ import numpy as np
 from indi.errors import ImageError
 from indi.io.image import Header, Image, Metadata, Resolution, foreign_code, split_alpha
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"  # which is a regular expression of itself
 
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}

@@ -1,9 +1,7 @@
 """The formats of image files, a row each. A new format is a file in this folder and a row here, and nothing else."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,10 +13,8 @@ from indi.io.formats import (
     jpeg,
     lif,
     nd2,
-    planes,
     png,
     tiff,
-    tiff_notes,
     tiff_stack,
     tiff_write,
     zarr_ome,
@@ -31,111 +27,37 @@ START = 64  # bytes, by which a format is known
 
 FORMATS = (
     Format(
-        name="PNG",
-        suffixes=(".png",),
-        signatures=(re.escape(png.SIGNATURE),),
-        headers=png.headers,
-        decode=png.decode,
-        encode=png.encode,
-        dtypes=("uint8", "uint16"),
-        alpha=True,
+        "PNG", (".png",), (png.SIGNATURE,), png.headers, png.decode, png.encode, dtypes=("uint8", "uint16"), alpha=True
     ),
+    Format("JPEG", (".jpg", ".jpeg"), (jpeg.SIGNATURE,), jpeg.headers, jpeg.decode, jpeg.encode),
     Format(
-        name="JPEG",
-        suffixes=(".jpg", ".jpeg"),
-        signatures=(re.escape(jpeg.SIGNATURE),),
-        headers=jpeg.headers,
-        decode=jpeg.decode,
-        encode=jpeg.encode,
-    ),
-    Format(
-        name="TIFF",
-        suffixes=(".tif", ".tiff"),
-        signatures=tuple(map(re.escape, tiff.SIGNATURES)),
-        headers=tiff.headers,
-        decode=tiff.decode,
-        encode=tiff_write.encode,
-        open_stack=tiff_stack.TiffStack,
-        notes=tiff_notes.notes,
+        "TIFF",
+        (".tif", ".tiff"),
+        tiff.SIGNATURES,
+        tiff.headers,
+        tiff.decode,
+        tiff_write.encode,
+        tiff_stack.TiffStack,
         dtypes=("uint8", "uint16", "float32"),
         channels=None,
         alpha=True,
         premultiplied=True,
     ),
+    Format("WebP", (".webp",), (b"RIFF....WEBP",), *by_pillow.reader("WEBP"), by_pillow.encode_webp, alpha=True),
+    Format("AVIF", (".avif",), by_pillow.AVIF, *by_pillow.reader("AVIF"), by_pillow.encode_avif, alpha=True),
+    Format("HEIF", (".heic", ".heif"), (heif.SIGNATURE,), heif.headers, heif.decode, becomes=".png"),
+    Format("GIF", (".gif",), (b"GIF8[79]a",), *by_pillow.reader("GIF"), becomes=".png"),
+    Format("BMP", (".bmp",), (rb"BM....\0\0\0\0",), *by_pillow.reader("BMP"), becomes=".png"),
+    Format("CZI", (".czi",), (czi.SIGNATURE,), open_stack=czi.open_stack, becomes=".ome.tif"),
+    Format("ND2", (".nd2",), (nd2.SIGNATURE,), open_stack=nd2.open_stack, becomes=".ome.tif"),
+    Format("LIF", (".lif",), (lif.SIGNATURE,), open_stack=lif.open_stack, becomes=".ome.tif"),
     Format(
-        name="WebP",
-        suffixes=(".webp",),
-        signatures=(b"RIFF....WEBP",),
-        headers=partial(by_pillow.headers, "WEBP"),
-        decode=partial(by_pillow.decode, "WEBP"),
-        encode=by_pillow.encode_webp,
-        alpha=True,
-    ),
-    Format(
-        name="AVIF",
-        suffixes=(".avif",),
-        signatures=(b"....ftypavi[fs]", b"....ftypmi[fa]1.{0,40}avif"),
-        headers=partial(by_pillow.headers, "AVIF"),
-        decode=partial(by_pillow.decode, "AVIF"),
-        encode=by_pillow.encode_avif,
-        alpha=True,
-    ),
-    Format(
-        name="HEIF",
-        suffixes=(".heic", ".heif"),
-        signatures=(b"....ftyp(hei[cxms]|mif1)",),
-        headers=heif.headers,
-        decode=heif.decode,
-        becomes=".png",
-    ),
-    Format(
-        name="GIF",
-        suffixes=(".gif",),
-        signatures=(b"GIF8[79]a",),
-        headers=partial(by_pillow.headers, "GIF"),
-        decode=partial(by_pillow.decode, "GIF"),
-        becomes=".png",
-    ),
-    Format(
-        name="BMP",
-        suffixes=(".bmp",),
-        signatures=(rb"BM....\0\0\0\0",),
-        headers=partial(by_pillow.headers, "BMP"),
-        decode=partial(by_pillow.decode, "BMP"),
-        becomes=".png",
-    ),
-    Format(
-        name="CZI",
-        suffixes=(".czi",),
-        signatures=(czi.SIGNATURE,),
-        open_stack=czi.open_stack,
-        notes=planes.notes_by(czi.open_stack),
-        becomes=".ome.tif",
-    ),
-    Format(
-        name="ND2",
-        suffixes=(".nd2",),
-        signatures=(nd2.SIGNATURE,),
-        open_stack=nd2.open_stack,
-        notes=planes.notes_by(nd2.open_stack),
-        becomes=".ome.tif",
-    ),
-    Format(
-        name="LIF",
-        suffixes=(".lif",),
-        signatures=(lif.SIGNATURE,),
-        open_stack=lif.open_stack,
-        notes=planes.notes_by(lif.open_stack),
-        becomes=".ome.tif",
-    ),
-    Format(
-        name="Zarr",
-        suffixes=(".zarr",),
-        marks=zarr_ome.MARKS,
-        open_stack=lambda path, _: zarr_stack.ZarrStack(path),
-        notes=zarr_ome.notes,
+        "Zarr",
+        (".zarr",),
+        open_stack=zarr_stack.ZarrStack,
         dtypes=("uint8", "uint16", "float32"),
         channels=None,
+        marks=zarr_ome.MARKS,
     ),
 )
 
@@ -201,8 +123,9 @@ def notes(path: Path) -> dict[str, Any]:
     Only what the file says; what cannot be understood is left out.
     """
     with suppress(Exception):  # of other programs, which note anything; the pixels do not hang on them
-        if read := format_of(path).notes:
-            return read(path)
+        if open_stack := format_of(path).open_stack:
+            with open_stack(path, True) as stack:
+                return stack.notes()
     return {}
 
 

@@ -31,7 +31,7 @@ from indi.io.image import (
     foreign_code,
 )
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (rb"II[*+]\0", rb"MM\0[*+]")  # as regular expressions
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 ASSOCIATED, UNASSOCIATED = 1, 2

@@ -1,30 +1,27 @@
 """What microscopes note in a TIFF file beside the pixels: how large one is, and what the channels are called."""
 
-from pathlib import Path
 from typing import Any
 
 from indi.io.formats.format import noted
 
 
-def notes(path: Path) -> dict[str, Any]:
-    """Return what OME or ImageJ notes of the pixel size and of the channels; see ``format.Format``."""
-    import tifffile
+def notes(file: Any) -> dict[str, Any]:
+    """Return what OME or ImageJ notes of the pixel size and of the channels, of tifffile's open file."""
+    from tifffile import xml2dict
 
-    with tifffile.TiffFile(path) as file:
-        if file.ome_metadata:
-            return _of_ome(tifffile.xml2dict(file.ome_metadata))
-        found = file.imagej_metadata
-        if not found:
-            return {}
-        tags = file.pages.first.tags
-        sizes: dict[str, Any] = {}
-        for axis, name in (("y", "YResolution"), ("x", "XResolution")):
-            pixels, length = tags[name].value
-            sizes[axis] = length / pixels
-        if "spacing" in found:
-            sizes["z"] = float(found["spacing"])
-        labels = found.get("Labels") if found.get("channels", 1) > 1 else None
-        return noted(sizes if "unit" in found else {}, str(found.get("unit")), labels)
+    if file.ome_metadata:
+        return _of_ome(xml2dict(file.ome_metadata))
+    found = file.imagej_metadata
+    if not found:
+        return {}
+    sizes: dict[str, Any] = {}
+    for axis, name in (("y", "YResolution"), ("x", "XResolution")):
+        pixels, length = file.pages.first.tags[name].value
+        sizes[axis] = length / pixels
+    if "spacing" in found:
+        sizes["z"] = float(found["spacing"])
+    labels = found.get("Labels") if found.get("channels", 1) > 1 else None
+    return noted(sizes if "unit" in found else {}, str(found.get("unit")), labels)
 
 
 def _of_ome(tree: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,8 @@ import numpy.typing as npt
 from indi.errors import ImageError
 from indi.io.atomic import atomic
 from indi.io.convert import Array, to_unit
-from indi.io.formats import imagej, ome, tiff, tiff_write
-from indi.io.formats.format import ReadRows, warn_left_out
+from indi.io.formats import imagej, ome, tiff, tiff_notes, tiff_write
+from indi.io.formats.format import ReadRows, Stack, warn_left_out
 from indi.io.formats.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import WHITE_IS_ZERO, Page
 from indi.io.formats.tiff_axes import counted, uncounted
@@ -47,7 +46,7 @@ class _Piece:
     length: int
 
 
-class TiffStack:
+class TiffStack(Stack):
     """The pictures of a TIFF file; see ``format.Stack``. Samples are pixels with their alpha, (H, W, samples).
 
     Args:
@@ -103,18 +102,18 @@ class TiffStack:
         self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
         self._kept_bytes = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._stack.close()
 
     @property
     def moved(self) -> dict[int, int]:
         """Where among the directories each picture comes to lie when reduced copies are left out, by where it lies."""
         return {place: index for index, place in enumerate(sorted({*self._places}))}
+
+    def notes(self) -> dict[str, Any]:
+        """Return what OME or ImageJ noted."""
+        return tiff_notes.notes(self._decoder)
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width[, C]), without its alpha."""

@@ -18,19 +18,14 @@ MARKS = ("zarr.json", ".zgroup", ".zarray")
 SHOWN = 8  # names in a line
 
 
-def is_zarr(path: Path) -> bool:
-    """Return whether a path is a Zarr folder."""
-    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
-
-
-def image_of(group: Any, path: Path) -> Any:
+def image_of(group: Any) -> Any:
     """Return the group of an OME image: this one, or the only one in it where bioformats2raw laid it out."""
     attributes = dict(group.attrs)
     if multiscales(attributes):
         return group
     images = []
     if "bioformats2raw.layout" in attributes.get("ome", attributes):
-        names = sorted((below.name for below in path.iterdir() if is_zarr(below)), key=lambda name: (len(name), name))
+        names = sorted(group.group_keys(), key=lambda name: (len(name), name))
         images = [name for name in names if multiscales(dict(group[name].attrs))]
     if not images:
         raise ImageError("is a Zarr group without an OME image; give the folder of an image or of an array")
@@ -118,11 +113,8 @@ def without_windows(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def notes(path: Path) -> dict[str, Any]:
-    """Return what OME-Zarr notes of the pixel size and of the channels; see ``format.Format``."""
-    import zarr
-
-    attributes = dict(zarr.open(path, mode="r").attrs)
+def notes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return what OME's attributes of a group note of the pixel size and of the channels."""
     found = attributes.get("ome", attributes)
     first = found["multiscales"][0]
     (scale,) = [each["scale"] for each in first["datasets"][0]["coordinateTransformations"] if each["type"] == "scale"]

@@ -9,8 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from indi.errors import ImageError
 from indi.io.atomic import temporary_beside
 from indi.io.convert import Array
 from indi.io.formats import zarr_ome
-from indi.io.formats.format import ReadRows, optional
+from indi.io.formats.format import ReadRows, Stack, optional
 from indi.io.formats.pyramid import blocks, fill_level
 from indi.io.formats.zarr_chunks import Chunks
 from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header
@@ -30,7 +29,7 @@ log = logging.getLogger("indi")
 _BLOCK = 2**25  # values that are gathered before they are written, where chunks are small
 
 
-class ZarrStack:
+class ZarrStack(Stack):
     """The planes of a Zarr volume; see ``format.Stack``.
 
     Raises:
@@ -40,13 +39,13 @@ class ZarrStack:
 
     suffixes: Sequence[str] = (".zarr",)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, by_axes: bool = True) -> None:
         self.path = path
         zarr = optional("zarr", "Zarr volumes", extra="zarr")
         with _named(path):
             node = zarr.open(str(path), mode="r")
             if isinstance(node, zarr.Group):
-                self._group = zarr_ome.image_of(node, path)
+                self._group = zarr_ome.image_of(node)
                 self._level, self._array, names = zarr_ome.full_resolution(self._group)
                 self._beside = zarr_ome.beside(path, self._group)
             else:
@@ -67,13 +66,9 @@ class ZarrStack:
         self.axes = "".join(names) if is_lettered else "I" * len(self._places)
         self.headers: Sequence[Header] = [Header(shape[-2], shape[-1], 1, dtype)] * math.prod(self._places)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    def notes(self) -> dict[str, Any]:
+        """Return what OME-Zarr noted."""
+        return {} if self._group is None else zarr_ome.notes(dict(self._group.attrs))
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a plane, (height, width)."""

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 
 from indi.errors import ImageError, ModelError
-from indi.io import READABLE_SUFFIXES, Resolution, read, read_headers
-from indi.io.formats.pixel_sizes import pixel_sizes
-from indi.io.formats.zarr_stack import is_zarr
+from indi.io import IMAGE_SUFFIXES, Resolution, is_volume, notes, read, read_headers
 from indi.io.region import Box
 from indi.io.stacks import open_stack
 from indi.models.checkpoint import MODEL_FILE, load_model
 from indi.models.pretrained import find_model
 from indi.models.runs import LOG_FILE
-from indi.restoration.inputs import FOREIGN_SUFFIXES
 from indi.training.records import last_record
 
 _MOST = 2**26  # values of an image up to which all are looked at for their range
@@ -28,8 +25,8 @@ def info(path: str | Path) -> dict[str, Any]:
         ImageError, ModelError: It is damaged, missing, or none of these.
     """
     path = find_model(path)
-    is_image = path.suffix.lower() in READABLE_SUFFIXES | FOREIGN_SUFFIXES and not path.is_dir()
-    if is_image or is_zarr(path):
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+    if is_image or is_volume(path):
         return _of_image(path)
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder; give a run, a model or an image")
@@ -54,8 +51,7 @@ def info(path: str | Path) -> dict[str, Any]:
 
 def _of_image(path: Path) -> dict[str, Any]:
     """Return what an image or a stack is; what its file does not say is left out."""
-    is_tiff = path.suffix.lower() in (".tif", ".tiff")
-    header, *others = read_headers(path) if not is_zarr(path) else open_stack(path).headers
+    header, *others = read_headers(path)
     facts = {
         "kind": "image",
         "path": str(path),
@@ -66,20 +62,20 @@ def _of_image(path: Path) -> dict[str, Any]:
         **({"pictures": 1 + len(others)} if others else {}),
     }
     values = sum(each.height * each.width * each.channels for each in (header, *others))
-    if is_zarr(path) or (is_tiff and others):
+    if others or is_volume(path):
         with open_stack(path) as stack:
             facts["axes"] = dict(zip(stack.axes, stack.places, strict=True))
             if values <= _MOST:
                 whole = [Box(0, 0, each.height, each.width) for each in stack.headers]
                 facts |= _range(stack.pixels(number, box) for number, box in enumerate(whole))
-        return facts | pixel_sizes(path)
+        return facts | notes(path)
     if values <= _MOST:
         try:
             image = read(path)
         except ImageError as error:
             return facts | {"damage": str(error)}
         facts |= _range([image.pixels]) | _resolution(image.metadata.resolution)
-    return facts | (pixel_sizes(path) if is_tiff else {})
+    return facts | notes(path)
 
 
 def _range(pictures: Iterable[Any]) -> dict[str, Any]:

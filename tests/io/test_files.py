@@ -84,8 +84,9 @@ def test_folders_without_images_are_named(tmp_path: Path) -> None:
 
 
 def test_the_suffixes_are_in_lower_case() -> None:
-    assert {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"} == READABLE_SUFFIXES
-    assert READABLE_SUFFIXES - {".gif", ".bmp"} == WRITABLE_SUFFIXES
+    written = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif"}
+    assert written == WRITABLE_SUFFIXES
+    assert written | {".gif", ".bmp", ".heic", ".heif", ".czi", ".nd2", ".lif"} == READABLE_SUFFIXES
 
 
 # Round trips.
@@ -291,8 +292,8 @@ def test_unwritable_places_are_one_line(tmp_path: Path) -> None:
     ("content", "named"),
     [
         (b"", "empty"),
-        (b"8BPS\0\1" + bytes(50), "not a PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP"),
-        (b"hello\nworld", "not a PNG, JPEG, TIFF, WebP, AVIF, GIF or BMP"),
+        (b"8BPS\0\1" + bytes(50), "not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, GIF, BMP, CZI, ND2 or LIF"),
+        (b"hello\nworld", "not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, GIF, BMP, CZI, ND2 or LIF"),
         (b"GIF89a" + bytes(50), "damaged GIF"),
     ],
 )

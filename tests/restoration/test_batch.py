@@ -103,12 +103,12 @@ def test_what_of_a_folder_is_passed_over_is_said(tmp_path: Path, caplog: pytest.
     with caplog.at_level("INFO", logger="indi"):
         assert len(plan([album], tmp_path / "out")) == 1
         assert caplog.messages == []
-        for name in ("a.HEIC", "b.heic", "clip.mp4", "notes", ".hidden.webp"):
+        for name in ("a.JXL", "b.jxl", "clip.mp4", "notes", ".hidden.webp"):
             (album / name).write_bytes(b"")
         (album / "more").mkdir()
         assert len(plan([album], tmp_path / "out")) == 1
     (line,) = caplog.messages
-    start, _, kinds = line.partition(": passed over: 2 .heic (a.HEIC, b.heic), ")
+    start, _, kinds = line.partition(": passed over: 2 .jxl (a.JXL, b.jxl), ")
     assert start == str(album)
     assert sorted(kinds.split(", ")) == ["1 .mp4 (clip.mp4)", "1 file without suffix (notes)", "1 folder (more)"]
     (album / "gone.png").symlink_to(tmp_path / "gone.png")
@@ -121,7 +121,7 @@ def test_what_of_a_folder_is_passed_over_is_said(tmp_path: Path, caplog: pytest.
     with caplog.at_level("INFO", logger="indi"):
         (job,) = plan([album], tmp_path / "out")
     assert "no images in this folder" in str(job.error)
-    assert "passed over: 2 .heic" in caplog.text
+    assert "passed over: 2 .jxl" in caplog.text
 
 
 def test_an_image_too_large_for_memory_is_reported_and_the_rest_goes_on(

@@ -160,7 +160,7 @@ def _pictures(pair: Pair, channels: int, axes: str | None, apart: bool) -> Heade
     counts = [len(each) for each in found]
     if len(set(counts)) > 1:
         raise DataError(f"{pair.clean} holds {count(counts[0], 'picture')}, {pair.degraded} {counts[1]}; give as many")
-    if counts[0] == 1 and not any(map(images.is_zarr, pair.files)):
+    if counts[0] == 1 and not any(map(images.is_volume, pair.files)):
         return {pair: [each[0] for each in found]}
     return {
         replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number, axes=axes, apart=apart): list(headers)

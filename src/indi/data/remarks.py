@@ -1,10 +1,7 @@
 """What is odd about folders and stacks, and is said before training: what is passed over, and sides that differ."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
-
-import tifffile
 
 from indi import io as images
 from indi.data.loading import Pair
@@ -52,12 +49,6 @@ def _axes(file: Path) -> str:
 
 
 def _channels(file: Path) -> list[str]:
-    """Return the names of a TIFF's channels, as OME or ImageJ note them; none where nothing does."""
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            if tiff.ome_metadata:
-                return re.findall(r"<(?:\w+:)?Channel\b[^>]*?\bName=\"([^\"]*)\"", tiff.ome_metadata)
-            labels = (tiff.imagej_metadata or {}).get("Labels") or []
-            return [str(label) for label in labels]
-    except Exception:  # of damaged metadata, nearly every type there is; their reader says what is wrong
-        return []
+    """Return the names of a stack's channels, as its microscope noted them; none where it did not."""
+    names: list[str] = images.notes(file).get("channel_names", [])
+    return names

@@ -3,8 +3,6 @@
 from indi.io.atomic import atomic, write_atomic
 from indi.io.convert import fit_channels, from_unit, to_unit
 from indi.io.files import (
-    READABLE_SUFFIXES,
-    WRITABLE_SUFFIXES,
     find_images,
     read,
     read_header,
@@ -12,14 +10,26 @@ from indi.io.files import (
     read_picture,
     write,
 )
+from indi.io.formats.registry import (
+    FLOAT_SUFFIXES,
+    IMAGE_SUFFIXES,
+    READABLE_SUFFIXES,
+    VOLUME_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    is_volume,
+    name_of_result,
+    notes,
+)
 from indi.io.formats.tags import orientation
-from indi.io.formats.zarr_stack import is_zarr
 from indi.io.image import MAX_CHANNELS, MAX_PIXELS, Header, Image, Metadata, Resolution
 
 __all__ = [
+    "FLOAT_SUFFIXES",
+    "IMAGE_SUFFIXES",
     "MAX_CHANNELS",
     "MAX_PIXELS",
     "READABLE_SUFFIXES",
+    "VOLUME_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Header",
     "Image",
@@ -29,7 +39,9 @@ __all__ = [
     "find_images",
     "fit_channels",
     "from_unit",
-    "is_zarr",
+    "is_volume",
+    "name_of_result",
+    "notes",
     "orientation",
     "read",
     "read_header",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ class Resolution:
 class TiffLayout:
     """How a TIFF stored its pixels, by the numbers of the TIFF 6.0 tags: the same is written again.
 
-    ``tile`` is height and width of its tiles. ``left_out`` says in words what of the file no other can hold.
+    ``tile`` is height and width of its tiles.
     """
 
     compression: int
@@ -51,7 +52,6 @@ class TiffLayout:
     planar: int
     premultiplied: bool
     tile: tuple[int, int] | None = None
-    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Metadata:
     ``exif`` is a block of tags as EXIF and TIFF store them, from its byte-order mark on. For a TIFF file it
     holds all tags that do not describe how pixels are stored: description, software, orientation, resolution,
     EXIF, GPS. ``png_chunks`` and ``jpeg_segments`` (text, comments, IPTC, …) only return into the format they
-    came from. ``quality`` is what a JPEG file is to be written with, None for the default.
+    came from. ``quality`` is what a file is to be written with that is compressed so, None for the default.
+    ``left_out`` says in words what of the file no other can hold.
     """
 
     icc: bytes | None = None
@@ -72,6 +73,7 @@ class Metadata:
     jpeg_segments: tuple[tuple[int, bytes], ...] = ()
     tiff: TiffLayout | None = None
     quality: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,19 @@ def split_alpha(samples: Array) -> tuple[Array, Array]:
     """Return pixels and alpha of (H, W, C + 1) samples whose last channel is alpha."""
     pixels = samples[..., 0] if samples.shape[2] == 2 else samples[..., :-1]
     return np.ascontiguousarray(pixels), np.ascontiguousarray(samples[..., -1])
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put a file's name before what a format says of it.
+
+    Raises:
+        ImageError: the block raised one.
+    """
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
 
 
 @contextmanager

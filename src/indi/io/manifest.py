@@ -13,7 +13,7 @@ from typing import Any
 
 from indi.errors import ImageError, IndiError
 from indi.io import write_atomic
-from indi.io.formats.zarr_stack import fingerprint
+from indi.io.folders import fingerprint
 
 MANIFEST = ".indi-restored.jsonl"
 _ABOUT = (

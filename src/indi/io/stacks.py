@@ -1,65 +1,24 @@
 """Files of many pictures, or of one too large for memory, whatever their format."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from indi.errors import ConfigError, ImageError
+from indi.errors import ConfigError, ImageError, IndiError
 from indi.io.convert import Array
-from indi.io.formats import tiff
-from indi.io.formats.tiff_stack import TiffStack
-from indi.io.formats.zarr_stack import ZarrStack, is_zarr
+from indi.io.formats.format import ReadRows, Stack
+from indi.io.formats.registry import format_of, opened
 from indi.io.image import Header
 from indi.io.region import Box
 
-ReadRows = Callable[[int, int], Array]  # rows from one to another, (height, width[, C])
-
-
-class Stack(AbstractContextManager["Stack"], Protocol):
-    """Pictures that are read box by box. Use it as a context manager.
-
-    Attributes:
-        path: Where it lies.
-        headers: Size, channels and type of each picture.
-        suffixes: What the name of a file of this kind ends in.
-        axes: What the pictures are counted by, slowest first, such as TZC; I where nothing says so.
-        places: How many there are along each of these axes.
-    """
-
-    path: Path
-    headers: Sequence[Header]
-    suffixes: Sequence[str]
-    axes: str
-    places: tuple[int, ...]
-
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a picture, (height, width[, C]), without its alpha.
-
-        Raises:
-            ImageError: The file is damaged.
-        """
-
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
-        """Write a stack of new pictures, with everything else of this one; whole or not at all.
-
-        Args:
-            path: Where to.
-            picture: Returns rows of a picture, of the size and the channels it has here.
-            dtype: Of the new pictures, where it is another: float32.
-
-        Raises:
-            ImageError: It cannot be written.
-        """
+__all__ = ["ReadRows", "Stack", "is_stack", "open_stack"]
 
 
 def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart: bool = False) -> Stack:
-    """Open a TIFF file or a Zarr folder.
+    """Open a file or a folder of many pictures, or of one too large for memory.
 
     Args:
         path: Where it lies.
@@ -71,9 +30,12 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart:
     Raises:
         ConfigError: ``axes`` are none.
         ImageError: It is missing, damaged, cut short, or of a kind that is refused; or the axes do not fit it.
-        MissingExtraError: It is a Zarr folder, and zarr cannot be imported.
+        MissingExtraError: Its format needs a package that cannot be imported.
     """
-    stack: Stack = ZarrStack(path) if is_zarr(path) else TiffStack(path, by_axes=axes is None)
+    format_ = format_of(path)
+    if format_.open_stack is None:
+        raise ImageError(f"{path}: {format_.name} files hold no stacks; save it as TIFF")
+    stack = format_.open_stack(path, axes is None)
     try:
         along = _places(stack, axes, channels)
         if apart:
@@ -81,7 +43,7 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart:
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels
         return ChannelsTogether(stack, along) if in_channels else stack
     except BaseException:
-        stack.__exit__(None, None, None)
+        stack.close()
         raise
 
 
@@ -104,7 +66,7 @@ def _places(stack: Stack, axes: str | None, channels: int) -> dict[str, int]:
     return {"C": channels, **rest} if leading[0] == "C" else {**rest, "C": channels}
 
 
-class ChannelsTogether:
+class ChannelsTogether(Stack):
     """A stack whose channels, which lie in pictures of their own, make one picture each; see ``Stack``."""
 
     def __init__(self, stack: Stack, along: dict[str, int]) -> None:
@@ -121,13 +83,9 @@ class ChannelsTogether:
         firsts = [parts[0] for parts in headers]
         self.headers: Sequence[Header] = [replace(header, channels=along["C"], apart=True) for header in firsts]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width, C)."""
@@ -145,7 +103,7 @@ class ChannelsTogether:
         self._stack.write_like(path, of_channel, dtype)
 
 
-class ChannelsApart:
+class ChannelsApart(Stack):
     """A stack of which each channel is a picture of its own, but for those of colours; see ``Stack``."""
 
     def __init__(self, stack: Stack) -> None:
@@ -165,13 +123,9 @@ class ChannelsApart:
         is_even = all(header.apart and header.channels == count for header in whole)
         self.axes, self.places = (f"{stack.axes}C", (*stack.places, count)) if is_even else ("I", (len(self._parts),))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a channel, (height, width), or of a picture in colour."""
@@ -199,16 +153,15 @@ def is_stack(path: Path, in_memory: int) -> bool:
 
     What cannot be read holds none: whoever reads it says why.
     """
-    if is_zarr(path):
-        return True
     try:
-        with path.open("rb") as file:
-            if not file.read(4).startswith(tiff.SIGNATURES):
-                return False
-            header, *others = tiff.headers(file)
+        format_ = format_of(path)
+        if format_.open_stack is None or format_.headers is None:
+            return format_.open_stack is not None
+        with opened(path) as file:
+            header, *others = format_.headers(file)
         if others or header.apart or header.height * header.width * header.channels <= in_memory:
             return bool(others) or header.apart
-        with TiffStack(path):
+        with format_.open_stack(path, True):
             return True
-    except (OSError, ImageError):
+    except IndiError:
         return False

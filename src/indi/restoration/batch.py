@@ -11,10 +11,9 @@ import torch
 from indi.data import enlarge
 from indi.degradations import degradation, seed_for
 from indi.errors import ConfigError, DeviceError, ImageError, IndiError
-from indi.io import Image, from_unit, read, to_unit, write
+from indi.io import FLOAT_SUFFIXES, Image, from_unit, read, to_unit, write
 from indi.io.files import check_format
 from indi.io.formats.enlarged import enlarged
-from indi.io.formats.zarr_stack import SUFFIXES as ZARR_SUFFIXES
 from indi.io.manifest import Archive
 from indi.io.maps import of_map
 from indi.io.stacks import is_stack
@@ -29,8 +28,6 @@ from indi.restoration.uncertainty import Calibration, maps, names
 from indi.version import __version__
 
 __all__ = ["Job", "Outcome", "Restoration", "clashes", "degrade_files", "plan", "restore_files"]
-
-_TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Restoration:
         stem, suffix = parted(job.target)
         stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.sampling.samples + 1)]
         for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
-            is_alike = name == "mean" or suffix.lower().endswith((*ZARR_SUFFIXES, *_TIFF_SUFFIXES))
+            is_alike = name == "mean" or suffix.lower().endswith(tuple(FLOAT_SUFFIXES))
             stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
         return [job.target.with_name(name) for name in stems]
 

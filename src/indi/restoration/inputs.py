@@ -9,15 +9,20 @@ from pathlib import Path
 
 from indi.data import few
 from indi.errors import ConfigError, ImageError, IndiError
-from indi.io import READABLE_SUFFIXES, WRITABLE_SUFFIXES, find_images, is_zarr
-from indi.io.formats.zarr_stack import SUFFIXES as ZARR_SUFFIXES
+from indi.io import (
+    IMAGE_SUFFIXES,
+    READABLE_SUFFIXES,
+    VOLUME_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    find_images,
+    is_volume,
+    name_of_result,
+)
 from indi.io.manifest import results_in
 
 log = logging.getLogger("indi")
 
 _KINDS = 8  # of files, named in a line, and files of a kind
-# Of images that are not written here: whoever names one means a file.
-FOREIGN_SUFFIXES = frozenset((".bmp", ".gif", ".jp2", ".heic", ".jxl"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
     found: list[tuple[Path, Path]] = []  # inputs, and the folders of their results
     unusable: list[Job] = []
     for item in (path for each in inputs for path in expanded(Path(each))):
-        if not item.is_dir() or is_zarr(item):
+        if not item.is_dir() or is_volume(item):
             found.append((item, out))
             continue
         for folder in _tree(item, out) if recursive else [item]:
@@ -65,13 +70,13 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
         unusable = [job for job in unusable if not any(source.is_relative_to(job.source) for source, _ in found)]
     if not found and not unusable:
         raise ConfigError("no input; give image files or folders")
-    if out.suffix.lower() in FOREIGN_SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in IMAGE_SUFFIXES - WRITABLE_SUFFIXES and not out.is_dir():  # whoever names one means a file
         raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
     names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
-    names_a_volume = out.suffix.lower() in ZARR_SUFFIXES
+    names_a_volume = out.suffix.lower() in VOLUME_SUFFIXES
     if len(found) == 1 and (names_a_file or names_a_volume):
         return [Job(found[0][0], out), *unusable]
-    jobs = [Job(source, folder / _name_of(source)) for source, folder in found]
+    jobs = [Job(source, folder / name_of_result(source)) for source, folder in found]
     for target, count in Counter(job.target for job in jobs).most_common(1):
         if count > 1:
             message = f"{count} inputs are named {target.name} and would be written to one file"
@@ -95,7 +100,7 @@ def _tree(folder: Path, out: Path) -> Iterator[Path]:
     except OSError:  # said where its images are looked for
         return
     for path in below:
-        if not path.is_symlink() and not is_zarr(path) and path.resolve() != out.resolve():
+        if not path.is_symlink() and not is_volume(path) and path.resolve() != out.resolve():
             yield from _tree(path, out)
 
 
@@ -122,7 +127,7 @@ def _images(folder: Path, *, recursive: bool) -> list[Path]:
 
 def _kind(path: Path, *, recursive: bool) -> str:
     """Return what to call what is passed over; nothing where it is an image, hidden, or looked into."""
-    if path.name.startswith(".") or is_zarr(path):
+    if path.name.startswith(".") or is_volume(path):
         return ""
     if path.is_dir():
         return "" if recursive and not path.is_symlink() else "folder"
@@ -130,14 +135,3 @@ def _kind(path: Path, *, recursive: bool) -> str:
         return "link to nowhere"
     suffix = path.suffix.lower()
     return "" if suffix in READABLE_SUFFIXES else suffix or "file without suffix"
-
-
-def _name_of(source: Path) -> str:
-    """Return what a result is called: as the input, and a volume inside of another so that its kind is seen.
-
-    Of a kind that is not written it becomes a PNG, which holds all of it.
-    """
-    if source.suffix.lower() in READABLE_SUFFIXES - WRITABLE_SUFFIXES:
-        return f"{source.stem}.png"
-    is_bare = is_zarr(source) and source.suffix.lower() not in ZARR_SUFFIXES
-    return f"{source.name}{ZARR_SUFFIXES[0]}" if is_bare else source.name

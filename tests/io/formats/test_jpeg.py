@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL.JpegImagePlugin import JpegImageFile
 
 from image_makers import camera_exif, random_pixels, smooth_colour, srgb_profile, stored
 from indi.errors import ImageError
@@ -157,8 +158,7 @@ def test_its_quality_is_told_and_kept(tmp_path: Path, colour: bool) -> None:
 
 
 def quality_of(path: Path) -> int:
-    with path.open("rb") as file:
-        return jpeg.quality(file)
+    return jpeg.quality(JpegImageFile(BytesIO(path.read_bytes())).quantization)
 
 
 @pytest.mark.parametrize("stray", [b"\0", b"\xff", b"\xff\0\xff\0", bytes(40)])
@@ -175,3 +175,23 @@ def test_other_bytes_between_two_segments_may_be_a_damaged_segment(tmp_path: Pat
     data = (tmp_path / "a.jpg").read_bytes()
     with pytest.raises(ImageError, match="belong to no segment; copy it again"):
         read(stored(tmp_path / "b.jpg", data.replace(b"\xff\xdb", b"\xdb\xdb", 1)))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_pillow_refuses_a_cut_anywhere_but_not_pixels_that_are_missing(options: dict[str, object]) -> None:
+    """By which jpeg.py needs no check of its own for the one, and knows of no library with one for the other."""
+    data = jpeg_bytes(**options)
+    for length in range(len(data)):
+        with pytest.raises((OSError, SyntaxError)), Pillow.open(BytesIO(data[:length])) as picture:
+            picture.load()
+    with Pillow.open(BytesIO(data[:-10] + data[-2:])) as picture:
+        picture.load()
+
+
+def test_what_is_lost_with_a_damaged_segment_is_refused_where_pillow_says_nothing(tmp_path: Path) -> None:
+    lost = jpeg_bytes(comment=b"hello").replace(b"\xff\xfe", b"\0\0", 1)
+    with Pillow.open(BytesIO(lost)) as picture:
+        picture.load()
+        assert "comment" not in picture.info
+    with pytest.raises(ImageError, match="belong to no segment"):
+        read(stored(tmp_path / "a.jpg", lost))

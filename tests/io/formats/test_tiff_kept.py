@@ -138,6 +138,8 @@ def test_planes_of_a_set_that_lie_in_one_file_keep_their_axes(tmp_path: Path) ->
         )
         path = tmp_path / f"c{c}.ome.tif"
         tifffile.imwrite(path, pixels[c], photometric="minisblack", description=text, metadata=None)
+    with open_stack(tmp_path / "c1.ome.tif") as stack:
+        assert (stack.axes, stack.places) == ("Z", (3,))
     copied(tmp_path / "c1.ome.tif", tmp_path / "out.ome.tif")
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as file:
         assert file.series[0].axes == "ZYX"

@@ -11,7 +11,9 @@ import pytest
 
 from indi.errors import ImageError
 from indi.info import info
-from indi.io.formats.zarr_stack import ZarrStack, fingerprint, is_zarr
+from indi.io import is_volume
+from indi.io.folders import fingerprint
+from indi.io.formats.zarr_stack import ZarrStack
 from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files
@@ -57,7 +59,7 @@ def rows_of(planes: Array) -> Callable[[int], Callable[[int, int], Array]]:
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_planes_are_those_of_the_array(tmp_path: Path, version: str, dtype: str) -> None:
     data = volume(tmp_path / "a.zarr", version, dtype)
-    assert is_zarr(tmp_path / "a.zarr")
+    assert is_volume(tmp_path / "a.zarr")
     assert is_stack(tmp_path / "a.zarr", 10**9)
     with open_stack(tmp_path / "a.zarr") as stack:
         assert [(h.height, h.width, h.channels, h.dtype) for h in stack.headers] == [(40, 50, 1, np.dtype(dtype))] * 6

@@ -1,8 +1,12 @@
-"""What the formats have in common that Pillow decodes: 8-bit stills, gray or in colour, with alpha."""
+"""The formats that Pillow decodes and encodes: 8-bit stills, gray or in colour, with alpha.
+
+Source: RFC 9649 (WebP); AV1 Image File Format 1.1 and the AV1 codec configuration box, https://aomediacodec.github.io.
+"""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,27 +15,36 @@ from indi.errors import ImageError
 from indi.io.convert import Array
 from indi.io.image import Header, Image, Metadata, Resolution, foreign_code, split_alpha
 
+AVIF = (b"....ftypavi[fs]", b"....ftypmi[fa]1.{0,40}avif")  # how files begin
+
 _EXIF = b"Exif\0\0"
 _FREE_PIXELS = 2**25
 _PIXELS_OF_A_BYTE = 64  # that are taken for true of a larger image: packed pictures have ten or fewer
+_LONGEST_SIDE_OF_WEBP = 16383
+_QUALITY_OF_AVIF = 95  # of images that say none
 
 
-def header(file: BinaryIO, kind: str) -> Header:
-    """Return what Pillow says of a file of one kind (``"WEBP"``).
+def reader(kind: str) -> tuple[Callable[[BinaryIO], list[Header]], Callable[[BinaryIO], Image]]:
+    """Return what reads the headers and the image of a file of a kind, by Pillow's name (``"WEBP"``)."""
+    return partial(_headers, kind), partial(_decode, kind)
+
+
+def _headers(kind: str, file: BinaryIO) -> list[Header]:
+    """Return what Pillow says of a file.
 
     Raises:
         ImageError: it is damaged, animated or of a kind that is refused.
     """
     with _opened(file, kind) as picture:
         channels = 1 if _has_gray(picture) else 3
-        return Header(picture.height, picture.width, channels, np.dtype(np.uint8))
+        return [Header(picture.height, picture.width, channels, np.dtype(np.uint8))]
 
 
-def decode(file: BinaryIO, kind: str) -> Image:
+def _decode(kind: str, file: BinaryIO) -> Image:
     """Return the image as stored; palettes are expanded, and transparent colours become alpha.
 
     Raises:
-        ImageError: as ``header``, or it is cut short.
+        ImageError: as ``_headers``, or it is cut short.
     """
     with _opened(file, kind) as picture, foreign_code(f"damaged {_name(kind)}"):
         has_alpha = "A" in picture.getbands() or "transparency" in picture.info
@@ -47,12 +60,29 @@ def decode(file: BinaryIO, kind: str) -> Image:
     return Image(*split_alpha(samples), metadata) if has_alpha else Image(samples, None, metadata)
 
 
-def encode(image: Image, file: BinaryIO, kind: str, **options: Any) -> None:
-    """Write the image with its EXIF, colour profile and XMP, as Pillow's options say.
+def encode_webp(image: Image, file: BinaryIO) -> None:
+    """Write the image without loss, or at the quality that the metadata say.
 
     Raises:
-        ImageError: Pillow refuses it.
+        ImageError: it is too large for WebP.
     """
+    if max(image.pixels.shape[:2]) > _LONGEST_SIDE_OF_WEBP:
+        raise ImageError(f"WebP holds at most {_LONGEST_SIDE_OF_WEBP:,} pixels a side; write .png or .tif instead")
+    quality = image.metadata.quality
+    _encode(image, file, "WEBP", **({"lossless": True, "exact": True} if quality is None else {"quality": quality}))
+
+
+def encode_avif(image: Image, file: BinaryIO) -> None:
+    """Write the image with full colour resolution (4:4:4), at the quality that the metadata say, 95 by default.
+
+    Raises:
+        ImageError: it is too large for AVIF.
+    """
+    _encode(image, file, "AVIF", quality=image.metadata.quality or _QUALITY_OF_AVIF, subsampling="4:4:4")
+
+
+def _encode(image: Image, file: BinaryIO, kind: str, **options: Any) -> None:
+    """Write the image with its EXIF, colour profile and XMP, as Pillow's options say."""
     from PIL.Image import fromarray
 
     metadata, pixels = image.metadata, image.pixels
@@ -70,6 +100,8 @@ def encode(image: Image, file: BinaryIO, kind: str, **options: Any) -> None:
 def _opened(file: BinaryIO, kind: str) -> Iterator[Any]:
     from PIL import Image as Pillow
 
+    if kind == "AVIF":
+        _refuse_deep_avif(file)
     length = file.seek(0, 2)
     file.seek(0)
     with warnings.catch_warnings(), foreign_code(f"damaged {_name(kind)}"):
@@ -84,6 +116,14 @@ def _opened(file: BinaryIO, kind: str) -> Iterator[Any]:
         if pixels > max(_FREE_PIXELS, _PIXELS_OF_A_BYTE * length):
             raise ImageError(f"{_name(kind)} that claims {pixels:,} pixels in {length:,} bytes; save it as PNG first")
         yield picture
+
+
+def _refuse_deep_avif(file: BinaryIO) -> None:
+    """Refuse more than 8 bit, which Pillow would round without a word, by the box that configures the codec."""
+    file.seek(0)
+    _, box, configuration = file.read(2**16).partition(b"av1C")
+    if box and configuration[2:3] and configuration[2] & 0x40:
+        raise ImageError("AVIF of more than 8 bit, which would be lost; convert it to a 16-bit PNG or TIFF first")
 
 
 def _has_gray(picture: Any) -> bool:

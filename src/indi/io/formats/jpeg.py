@@ -1,14 +1,16 @@
 """JPEG: 8-bit gray and colour.
 
-Segments are walked here, since a decoder may fill what is missing with gray and say nothing; Pillow sees only
-those that make the pixels.
+Pillow refuses a file that was cut anywhere. Segments are walked here for what it lets pass: bytes that belong to no
+segment, by which a table or the colour profile is lost in silence; a missing part of a profile; scans without end; more
+pixels than so few bytes can hold. It does not return all segments that are kept either. It sees only those that make
+the pixels.
 
 Source: ITU-T T.81 (JPEG) annex B; T.871 (JFIF); CIPA DC-008 (EXIF); ICC.1 annex B.4.
 """
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from typing import BinaryIO
@@ -24,7 +26,7 @@ _LOWEST = 75  # below, blocks would be seen again, whatever the image came from
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
-_END, _SCAN, _TABLES, _COMMENT = 0xD9, 0xDA, 0xDB, 0xFE
+_END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _WITHOUT_DATA = {0x00, 0x01, *range(0xD0, 0xD9)}
 _APPLICATION = range(0xE0, 0xF0)
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan, after stuffed bytes and restarts
@@ -45,7 +47,7 @@ _PICTURES = b"MPF\0"  # a list of further pictures by their places in the file, 
 _UNITS: dict[int, Unit] = {0: "aspect", 1: "inch", 2: "cm"}
 
 
-def header(file: BinaryIO) -> Header:
+def headers(file: BinaryIO) -> list[Header]:
     """Return what the frame segment says.
 
     Raises:
@@ -53,7 +55,7 @@ def header(file: BinaryIO) -> Header:
     """
     for marker, data, _ in _segments(file):
         if marker in _FRAMES:
-            return _frame(marker, data)
+            return [_frame(marker, data)]
     raise ImageError("damaged JPEG: it has no frame")
 
 
@@ -65,7 +67,7 @@ def decode(file: BinaryIO) -> Image:
     """
     from PIL.JpegImagePlugin import JpegImageFile
 
-    expected = header(file)
+    (expected,) = headers(file)
     blocks = expected.height * expected.width / _BLOCK
     most = max(_USUAL_SCANS, min(_MOST_SCANS, _MOST_VISITS / blocks))
     needed, applications, scans, coded = [SIGNATURE[:2]], [], 0, 0
@@ -82,26 +84,25 @@ def decode(file: BinaryIO) -> Image:
     if blocks > 8 * coded:  # each takes a bit or more
         raise ImageError(f"damaged JPEG: its pixels cannot lie in {coded:,} bytes; copy it again")
     needed.append(bytes((0xFF, _END)))
-    with foreign_code("damaged JPEG"), JpegImageFile(BytesIO(b"".join(needed))) as picture:
-        pixels = np.array(picture)
+    with foreign_code("damaged JPEG"):
+        picture = JpegImageFile(BytesIO(b"".join(needed)))
+        pixels, compressed = np.array(picture), quality(picture.quantization)
     shape = (expected.height, expected.width)
     if pixels.shape != (shape if expected.channels == 1 else (*shape, 3)) or pixels.dtype != expected.dtype:
         raise ImageError(f"damaged JPEG: it decodes to {pixels.dtype} {pixels.shape}, against its header")
-    return Image(pixels, None, replace(_metadata(applications), quality=max(_LOWEST, quality(file))))
+    return Image(pixels, None, replace(_metadata(applications), quality=max(_LOWEST, compressed)))
 
 
-def quality(file: BinaryIO) -> int:
-    """Return about which quality on libjpeg's scale, 1 to 100, the image was compressed with, by its first table.
+def quality(tables: Mapping[int, Sequence[int]]) -> int:
+    """Return about which quality on libjpeg's scale, 1 to 100, made the tables of quantisation, by the first of them.
 
     Raises:
-        ImageError: damaged: it has no table.
+        ImageError: there is none.
     """
-    for marker, data, _ in _segments(file):
-        wide = len(data) > 0 and data[0] >> 4
-        if marker == _TABLES and len(data) > (128 if wide else 64):
-            percent = 100 * np.frombuffer(data[1:129] if wide else data[1:65], ">u2" if wide else "u1").sum() / _SUM
-            return max(1, round(float(5000 / percent if percent > 100 else 100 - percent / 2)))
-    raise ImageError("damaged JPEG: it has no table of quantisation")
+    if not tables:
+        raise ImageError("damaged JPEG: it has no table of quantisation")
+    percent = 100 * sum(next(iter(tables.values()))) / _SUM
+    return max(1, round(5000 / percent if percent > 100 else 100 - percent / 2))
 
 
 def encode(image: Image, file: BinaryIO) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from indi.errors import ImageError
 from indi.io.image import Header, Image, Metadata, Resolution, foreign_code, split_alpha
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"  # which is a regular expression of itself
 
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
@@ -31,7 +31,7 @@ _LONGEST_TEXT = 2**26  # a small chunk must not unpack to more than any profile 
 logging.getLogger("imagecodecs").addHandler(logging.NullHandler())  # else libpng's remarks reach stderr
 
 
-def header(file: BinaryIO) -> Header:
+def headers(file: BinaryIO) -> list[Header]:
     """Return what the first chunk says.
 
     Raises:
@@ -44,7 +44,7 @@ def header(file: BinaryIO) -> Header:
     is_known = depth in _DEPTHS.get(colour, ()) and (compression, filtering) == (0, 0) and interlace <= 1
     if not (width and height and is_known):
         raise ImageError("damaged PNG: its header holds impossible values")
-    return Header(height, width, _CHANNELS[colour], np.dtype(np.uint16 if depth == 16 else np.uint8))
+    return [Header(height, width, _CHANNELS[colour], np.dtype(np.uint16 if depth == 16 else np.uint8))]
 
 
 def decode(file: BinaryIO) -> Image:
@@ -55,7 +55,7 @@ def decode(file: BinaryIO) -> Image:
     """
     from imagecodecs import png_decode
 
-    expected = header(file)
+    (expected,) = headers(file)
     file.seek(0)
     needed, others = [], []
     for kind, data in _chunks(file):

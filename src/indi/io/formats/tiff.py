@@ -31,7 +31,7 @@ from indi.io.image import (
     foreign_code,
 )
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (rb"II[*+]\0", rb"MM\0[*+]")  # as regular expressions
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 ASSOCIATED, UNASSOCIATED = 1, 2
@@ -92,17 +92,18 @@ def headers(file: BinaryIO) -> list[Header]:
 
 
 def decode(file: BinaryIO) -> Image:
-    """Return the image; white-is-zero is turned to black-is-zero, one bit becomes 0 and 255.
+    """Return the first image; white-is-zero is turned to black-is-zero, one bit becomes 0 and 255.
 
     Raises:
         ImageError: damaged, cut short, or of a kind that is refused.
     """
     from tifffile import TiffFile
 
-    page, left_out = _page(file)
+    found = directories(file)
+    page = page_of(found.directories[0], found.directories[0])
     check_pieces(page, file.seek(0, 2))
     file.seek(0)
-    with foreign_code("damaged TIFF"), TiffFile(file, _multifile=False) as opened:
+    with foreign_code("damaged TIFF"), TiffFile(file) as opened:
         samples = opened.pages.first.asarray(squeeze=False)
     height, width = page.header.height, page.header.width
     planes, interleaved = (1, page.samples) if page.planar == 1 else (page.samples, 1)
@@ -116,14 +117,7 @@ def decode(file: BinaryIO) -> Image:
     if page.photometric == WHITE_IS_ZERO:
         samples = np.invert(samples)
     pixels, alpha = split(as_read(samples, page), page)
-    return Image(pixels, alpha, _metadata(page, left_out))
-
-
-def _page(file: BinaryIO) -> tuple[Page, tuple[str, ...]]:
-    found = directories(file)
-    if (pages := len(found.directories) * found.behind) > 1:
-        raise ImageError(f"holds {pages:,} pictures where a single one is needed; save it as files of one")
-    return page_of(found.directories[0], found.directories[0]), found.left_out
+    return Image(pixels, alpha, _metadata(page, found.left_out))
 
 
 def page_of(directory: Directory, first: Directory) -> Page:
@@ -308,7 +302,8 @@ def _metadata(page: Page, left_out: tuple[str, ...]) -> Metadata:
         exif=tags.pack_block(kept, directory.encoding.order) if kept else None,
         xmp=directory.data(Name.XMP),
         resolution=_resolution(directory),
-        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page), left_out),
+        tiff=TiffLayout(page.compression, stored_again, page.planar, ASSOCIATED in page.extra, tile_of(page)),
+        left_out=left_out,
     )
 
 

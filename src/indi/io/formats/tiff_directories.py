@@ -79,6 +79,12 @@ def directories(file: BinaryIO) -> Found:
     return Found(found, places, behind, tuple(left_out))
 
 
+def ome_notes(first: Directory) -> str | None:
+    """Return OME's description, if there is one."""
+    found = (description.data for description in first.all(Name.DESCRIPTION))
+    return next((text.rstrip(b"\0").decode("utf-8", "replace") for text in found if ome.is_ome(text)), None)
+
+
 def _every_directory(file: BinaryIO) -> Iterator[Directory]:
     encoding, offset = tags.read_start(file)
     room, seen = Room(file.seek(0, 2)), set[int]()

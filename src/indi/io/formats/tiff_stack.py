@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +20,12 @@ import numpy.typing as npt
 from indi.errors import ImageError
 from indi.io.atomic import atomic
 from indi.io.convert import Array, to_unit
-from indi.io.formats import imagej, ome, tiff, tiff_write
+from indi.io.formats import imagej, ome, tiff, tiff_notes, tiff_write
+from indi.io.formats.format import ReadRows, Stack, warn_left_out
 from indi.io.formats.tags import SHORT, Directory, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import WHITE_IS_ZERO, Page
 from indi.io.formats.tiff_axes import counted, uncounted
-from indi.io.formats.tiff_directories import OF_PLACES, directories
+from indi.io.formats.tiff_directories import OF_PLACES, directories, ome_notes
 from indi.io.formats.tiff_write import Rows
 from indi.io.image import Header, foreign_code
 from indi.io.maps import of_floats
@@ -46,8 +46,8 @@ class _Piece:
     length: int
 
 
-class TiffStack:
-    """The pictures of a TIFF file; see ``stack.Stack``. Samples are pixels with their alpha, (H, W, samples).
+class TiffStack(Stack):
+    """The pictures of a TIFF file; see ``format.Stack``. Samples are pixels with their alpha, (H, W, samples).
 
     Args:
         path: The file.
@@ -65,7 +65,7 @@ class TiffStack:
 
     suffixes: Sequence[str] = (".tif", ".tiff")
 
-    def __init__(self, path: Path, *, by_axes: bool = True) -> None:
+    def __init__(self, path: Path, by_axes: bool = True) -> None:
         from tifffile import TiffFile
 
         self.path = path
@@ -79,7 +79,8 @@ class TiffStack:
                 self.pages: Sequence[Page] = [tiff.page_of(directory, first) for directory in found.directories]
                 self._check(found.behind)
                 with foreign_code("damaged TIFF"):
-                    self._decoder = opening.enter_context(TiffFile(path, _multifile=False))
+                    notes = ome_notes(first)  # of this file alone: else tifffile opens the others of its set
+                    self._decoder = opening.enter_context(TiffFile(path, omexml=notes, is_ome=notes is not None))
                 self._stack = opening.pop_all()
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
@@ -101,18 +102,18 @@ class TiffStack:
         self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
         self._kept_bytes = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._stack.close()
 
     @property
     def moved(self) -> dict[int, int]:
         """Where among the directories each picture comes to lie when reduced copies are left out, by where it lies."""
         return {place: index for index, place in enumerate(sorted({*self._places}))}
+
+    def notes(self) -> dict[str, Any]:
+        """Return what OME or ImageJ noted."""
+        return tiff_notes.notes(self._decoder)
 
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a picture, (height, width[, C]), without its alpha."""
@@ -143,14 +144,14 @@ class TiffStack:
     def write_like(
         self,
         path: Path,
-        picture: Callable[[int], Callable[[int, int], Array]],
+        picture: Callable[[int], ReadRows],
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         """Write a stack of new pictures, with everything else of this one, alpha too."""
-        tiff_write.say_left_out(path, self._left_out)
+        warn_left_out(path, self._left_out)
         write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
 
-    def _rows(self, number: int, read: Callable[[int, int], Array], dtype: npt.DTypeLike | None) -> Rows:
+    def _rows(self, number: int, read: ReadRows, dtype: npt.DTypeLike | None) -> Rows:
         """Return a new picture as the writer takes it: its rows with the alpha of the old one."""
         page = self.pages[number]
         header = page.header

@@ -3,12 +3,10 @@
 Source: TIFF 6.0 (Adobe, 1992), sections 2, 14 (differences) and 18 (extra samples); BigTIFF (2007).
 """
 
-import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,9 +18,7 @@ from indi.io.formats.tags import BYTE, LONG, LONG8, RATIONAL, SHORT, UNDEFINED, 
 from indi.io.formats.tiff import ASSOCIATED, BLACK_IS_ZERO, OF_STORAGE, RGB, UNASSOCIATED, UNITS
 from indi.io.image import Image, Resolution, foreign_code
 
-log = logging.getLogger("indi")
-
-_NONE, _LZW, _DEFLATE, _ZSTD = 1, 5, 8, 50000
+_NONE, _LZW, DEFLATE, _ZSTD = 1, 5, 8, 50000
 _UNSIGNED, _FLOAT = 1, 3
 _STRIP_BYTES = 2**18
 _MOST_CLASSIC_BYTES = 2**32 - 2**26  # offsets are 32 bit; the rest is for tags and for data that grows
@@ -46,7 +42,7 @@ def encode(image: Image, file: BinaryIO) -> None:
         tree = {number: value for number, value in kept.items() if number not in OF_STORAGE}
     layout = image.metadata.tiff
     samples = image.stacked().reshape(*image.pixels.shape[:2], -1)
-    compression = layout.compression if layout else _DEFLATE
+    compression = layout.compression if layout else DEFLATE
     planar = layout.planar if layout else 1
     tile = layout.tile if layout else None
     encoding = Encoding(order, big=needs_big(samples.nbytes))
@@ -78,12 +74,6 @@ def needs_big(size: int) -> bool:
     return size > _MOST_CLASSIC_BYTES
 
 
-def say_left_out(path: Path, left_out: Sequence[str]) -> None:
-    """Log what of the file that an image came from is not in the file that was written."""
-    if left_out:
-        log.warning("warning: %s: written without %s", path, " and without ".join(left_out))
-
-
 def write_picture(
     file: BinaryIO,
     picture: Rows,
@@ -106,7 +96,7 @@ def write_picture(
         contiguous: Uncompressed, with nothing between this picture and the next, as ImageJ wants its stacks.
     """
     height, width, count = picture.shape
-    compression = _NONE if contiguous else compression if compression in _COMPRESSORS else _DEFLATE
+    compression = _NONE if contiguous else compression if compression in _COMPRESSORS else DEFLATE
     differences = compression != _NONE and picture.dtype.kind == "u"
     planar = planar if count > 1 else 1
     channels: list[slice | list[int]] = [slice(None)] if planar == 1 else [[channel] for channel in range(count)]
@@ -222,6 +212,6 @@ def _zstd(data: bytes) -> bytes:
 _COMPRESSORS: dict[int, Callable[[bytes], bytes]] = {
     _NONE: bytes,
     _LZW: _lzw,
-    _DEFLATE: zlib.compress,
+    DEFLATE: zlib.compress,
     _ZSTD: _zstd,
 }

@@ -156,7 +156,7 @@ class Crops:
             wide = _luma(wide)
         inner = (slice(None), slice(reach, reach + self._crop), slice(reach, reach + self._crop))
         clean[:] = wide[inner]  # a gray crop fills all channels
-        degraded[:] = self._degradation.train(wide, generator)[inner]
+        degraded[:] = self._degradation.train_crop(wide, generator)
 
 
 @dataclass(frozen=True)

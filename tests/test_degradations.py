@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Generator, Tensor
+from torch.nn import functional
 from torch.testing import assert_close
 
 from indi.degradations import (
@@ -205,6 +206,38 @@ def test_blur_adds_up_light() -> None:
     assert_close(shake(clean, seeded(3), length=9)[0, inner, inner] ** 2.2, kernel.flip(0, 1), atol=1e-5, rtol=0)
     disc = defocus(clean, radius=torch.full((41, 41), 3.0))
     assert_close(disc[0, 17:24, 17:24] ** 2.2, disc_kernel(3), atol=1e-5, rtol=0)
+
+
+def correlated(image: Tensor, kernel: Tensor) -> Tensor:
+    """Correlate (C, H, W) with an odd kernel, edges mirrored, by NumPy's padding and PyTorch's convolution."""
+    reach = len(kernel) // 2
+    padded = np.pad(image.numpy(), ((0, 0), (reach, reach), (reach, reach)), mode="symmetric")
+    return functional.conv2d(torch.from_numpy(padded)[:, None], kernel[None, None])[:, 0]
+
+
+@pytest.mark.parametrize("length", [0.0, 3.0, 11.0, 24.0])
+def test_a_shake_is_the_convolution_of_light(length: float) -> None:
+    clean = scene(3, 30, 41)
+    wanted = correlated(light_of(clean), shake_kernel(length, seeded(5)))
+    assert_close(shake(clean, seeded(5), length=length), picture_of(wanted), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 4, 6])
+def test_a_defocus_is_the_convolution_of_light(radius: int) -> None:
+    clean = scene(3, 30, 41)
+    wanted = correlated(light_of(clean), disc_kernel(radius))
+    blurred = defocus(clean, radius=torch.full((30, 41), float(radius)))
+    assert_close(blurred, picture_of(wanted), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", list(DEGRADATIONS))
+def test_a_crop_is_the_middle_of_what_lies_around_it(name: str) -> None:
+    row = DEGRADATIONS[name]
+    inner = slice(row.reach, -row.reach or None)
+    wide = scene(3, 44 + 2 * row.reach, 44 + 2 * row.reach)
+    for seed in range(12):
+        wanted = row.train(wide, seeded(seed))[:, inner, inner]
+        assert_close(row.train_crop(wide, seeded(seed)), wanted, atol=1e-6, rtol=0)
 
 
 def test_a_disc_has_its_radius_and_a_soft_edge() -> None:

@@ -4,6 +4,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch.testing import assert_close
 
 from indi import io as images
 from indi.data import Crops, Pair
-from indi.data import dataset as crops_module
+from indi.data import decoded as decoded_module
 from indi.degradations import DEGRADATIONS, Degradation
 from indi.errors import ConfigError, DataError, ImageError
 
@@ -321,7 +322,7 @@ def test_a_stream_works_ahead_and_stops_there(crops: Crops, monkeypatch: pytest.
     made, enough = [], threading.Event()
     batch = crops.batch
 
-    def noting(iteration: int, size: int, share: slice) -> tuple[Tensor, Tensor]:
+    def noting(iteration: int, size: int, share: slice, *, pinned: bool) -> tuple[Tensor, Tensor]:
         made.append(iteration)
         if len(made) == 4:
             enough.set()
@@ -336,6 +337,71 @@ def test_a_stream_works_ahead_and_stops_there(crops: Crops, monkeypatch: pytest.
     assert made == [10, 11, 12, 13]
     stream.close()
     assert not makers()
+
+
+@pytest.mark.parametrize("task", [None, "denoise"])
+def test_several_makers_give_the_batches_of_one_in_order(tmp_path: Path, task: str | None) -> None:
+    numbers = [numbered(tmp_path, "a", 30, 40), numbered(tmp_path, "b", 25, 19)]
+    pairs = numbers if task is None else [Pair(pair.name, pair.clean) for pair in numbers]
+    crops = Crops(pairs, crop=8, channels=1, seed=5, task=task)
+    with closing(crops.stream(3, 4, makers=3)) as stream:
+        for expected, (iteration, batch) in zip(range(3, 23), stream, strict=False):
+            assert iteration == expected
+            assert_close(batch, crops.batch(iteration, 4), rtol=0, atol=0)
+        assert len(makers()) == 3
+    assert not makers()
+
+
+def test_makers_work_at_the_same_time(crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, batch = threading.Barrier(2, timeout=10), crops.batch
+
+    def meeting(iteration: int, size: int, share: slice, *, pinned: bool) -> tuple[Tensor, Tensor]:
+        if iteration < 2:
+            both.wait()
+        return batch(iteration, size, share)
+
+    monkeypatch.setattr(crops, "batch", meeting)
+    with closing(crops.stream(0, 2, makers=2)) as stream:
+        assert [next(stream)[0] for _ in range(3)] == [0, 1, 2]
+
+
+def test_two_images_are_decoded_at_the_same_time_and_none_twice() -> None:
+    both, loads = threading.Barrier(2, timeout=10), Counter[int]()
+
+    def load(index: int) -> tuple[NDArray[Any], ...]:
+        loads[index] += 1
+        both.wait()
+        return (np.full((2, 2), index, np.uint8),)
+
+    kept = decoded_module.DecodedPairs(load, memory_bytes=2**20)
+    with ThreadPoolExecutor(4) as pool:
+        images_of = list(pool.map(kept.__getitem__, (0, 0, 1, 1)))
+    assert [int(image[0, 0]) for (image,) in images_of] == [0, 0, 1, 1]
+    assert loads == {0: 1, 1: 1}
+
+
+def test_makers_compute_on_one_core_each_and_leave_the_others_as_they_are(
+    crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_makers: set[int] = set()
+    batch, before = crops.batch, torch.get_num_threads()
+
+    def noting(iteration: int, size: int, share: slice, *, pinned: bool) -> tuple[Tensor, Tensor]:
+        in_makers.add(torch.get_num_threads())
+        return batch(iteration, size, share)
+
+    monkeypatch.setattr(crops, "batch", noting)
+    try:
+        torch.set_num_threads(3)
+        with closing(crops.stream(0, 2, makers=2)) as stream:
+            for _ in range(6):
+                next(stream)
+        assert in_makers == {1}
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_dropped_stream_ends_its_thread(crops: Crops) -> None:
@@ -395,6 +461,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_the_default_limit_is_a_quarter_of_the_memory_but_a_gigabyte_at_least(
     monkeypatch: pytest.MonkeyPatch, memory: int, limit: int
 ) -> None:
-    assert crops_module._memory_bytes() > 2**28
-    monkeypatch.setattr(crops_module, "_memory_bytes", lambda: memory)
-    assert crops_module._default_memory_bytes() == limit
+    assert decoded_module._memory_bytes() > 2**28
+    monkeypatch.setattr(decoded_module, "_memory_bytes", lambda: memory)
+    assert decoded_module.default_memory_bytes(1) == limit
+    assert decoded_module.default_memory_bytes(4) == limit // 4

@@ -1,18 +1,10 @@
 """The endless stream of training crops."""
 
 import itertools
-import os
-import shutil
-import sys
-import tempfile
 import threading
-import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from indi import io as images
+from indi.data.decoded import DecodedPairs, default_memory_bytes
 from indi.data.loading import Pair, Pixels, load_pair
 from indi.data.registration import LUMA_BT601
 from indi.degradations import degradation
@@ -50,6 +43,7 @@ class Crops:
         gray: float = 0.0,
         resample: bool = False,
         memory_bytes: int | None = None,
+        processes: int = 1,
     ) -> None:
         """Read the headers of the clean images; nothing is decoded yet.
 
@@ -63,7 +57,9 @@ class Crops:
             gray: share of the crops of a task that are turned gray before they are degraded, so that a colour
                 model serves gray images too.
             resample: see `load_pair`.
-            memory_bytes: limit for decoded images; None for a quarter of the memory, at least 1 GiB.
+            memory_bytes: limit for decoded images; None for a quarter of the memory, at least 1 GiB, shared by
+                ``processes``.
+            processes: how many on this machine cut crops of their own.
 
         Raises:
             DataError: there are no pairs.
@@ -86,15 +82,16 @@ class Crops:
         }
         headers = [in_file[pair.clean][pair.picture or 0] for pair in pairs]
         self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)
-        self._decoded = _DecodedPairs(
+        self._decoded = DecodedPairs(
             lambda index: load_pair(pairs[index], channels=channels, resample=resample),
-            _default_memory_bytes() if memory_bytes is None else memory_bytes,
+            default_memory_bytes(processes) if memory_bytes is None else memory_bytes,
         )
 
-    def batch(self, iteration: int, size: int, share: slice = slice(None)) -> Batch:
+    def batch(self, iteration: int, size: int, share: slice = slice(None), *, pinned: bool = False) -> Batch:
         """Return crops iteration * size up to (iteration + 1) * size, or a share of them, as (clean, degraded).
 
-        Both are (B, C, crop, crop) float32; integer images span [0, 1], and what a task adds may go beyond.
+        Both are (B, C, crop, crop) float32; integer images span [0, 1], and what a task adds may go beyond. Pinned
+        memory is copied to a CUDA device while both sides go on working.
 
         Raises:
             ImageError: a file cannot be read.
@@ -102,36 +99,46 @@ class Crops:
         """
         numbers = range(iteration * size, (iteration + 1) * size)[share]
         shape = (len(numbers), self._channels, self._crop, self._crop)
-        clean, degraded = torch.empty(shape), torch.empty(shape)
+        clean, degraded = (torch.empty(shape, pin_memory=pinned) for _ in range(2))
         for place, number in enumerate(numbers):
             self._cut(number, clean[place], degraded[place])
         return clean, degraded
 
     def stream(
-        self, start: int, size: int, *, ahead: int = 2, share: slice = slice(None)
+        self,
+        start: int,
+        size: int,
+        *,
+        ahead: int = 2,
+        share: slice = slice(None),
+        makers: int = 1,
+        pinned: bool = False,
     ) -> Generator[tuple[int, Batch], None, None]:
-        """Yield (iteration, batch) from iteration ``start`` on, made ahead in a background thread.
+        """Yield (iteration, batch) in order from iteration ``start`` on, made ahead in background threads.
 
-        The thread ends when the generator is closed or an error is raised from it.
+        The threads end when the generator is closed or an error is raised from it. Each computes on one core, and lets
+        the others compute meanwhile. How many there are changes no crop.
 
         Args:
             start: first iteration; resuming there gives the batches that would have come.
             size: crops a batch.
-            ahead: batches made before they are asked for.
+            ahead: batches made before they are asked for; never fewer than makers, of which each makes one.
             share: which of the crops of each batch are wanted.
+            makers: threads.
+            pinned: see `batch`.
 
         Raises:
             ImageError, DataError: as `batch`, at the batch that could not be made.
         """
         waiting: deque[Future[Batch]] = deque()
-        maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops")
+        pool = ThreadPoolExecutor(makers, thread_name_prefix="crops", initializer=_compute_on_one_core)
         try:
             for iteration in itertools.count(start):
-                while len(waiting) <= ahead:
-                    waiting.append(maker.submit(self.batch, iteration + len(waiting), size, share))
+                while len(waiting) <= max(ahead, makers):
+                    waiting.append(pool.submit(self.batch, iteration + len(waiting), size, share, pinned=pinned))
                 yield iteration, waiting.popleft().result()
         finally:
-            maker.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
     def _cut(self, number: int, clean: Tensor, degraded: Tensor) -> None:
         """Fill ``clean`` and ``degraded``, (C, crop, crop), with one crop."""
@@ -156,59 +163,23 @@ class Crops:
             wide = _luma(wide)
         inner = (slice(None), slice(reach, reach + self._crop), slice(reach, reach + self._crop))
         clean[:] = wide[inner]  # a gray crop fills all channels
-        degraded[:] = self._degradation.train(wide, generator)[inner]
+        degraded[:] = self._degradation.train_crop(wide, generator)
 
 
-@dataclass(frozen=True)
-class _RawFile:
-    """An array on disk, mapped anew for each crop, since many open maps would use up the file handles."""
-
-    path: Path
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-    @classmethod
-    def write(cls, path: Path, pixels: Pixels) -> Self:
-        pixels.tofile(path)
-        return cls(path, pixels.dtype, pixels.shape)
-
-    def mapped(self) -> Pixels:
-        return np.asarray(np.memmap(self.path, self.dtype, "r", shape=self.shape))
+_setting_threads = threading.Lock()
 
 
-class _DecodedPairs:
-    """Arrays of pair ``index``, decoded at the first call and kept in memory or on disk."""
+def _compute_on_one_core() -> None:
+    """Let this thread compute on one core, and none of the others.
 
-    def __init__(self, load: Callable[[int], tuple[Pixels, ...]], memory_bytes: int) -> None:
-        self._load = load
-        self._free_bytes = memory_bytes
-        self._kept: dict[int, tuple[Pixels | _RawFile, ...]] = {}
-        self._folder: Path | None = None
-        self._lock = threading.Lock()  # a stream's thread and a direct call to batch may meet here
-
-    def __getitem__(self, index: int) -> tuple[Pixels, ...]:
-        with self._lock:
-            if index not in self._kept:
-                self._kept[index] = self._keep(index, self._load(index))
-            kept = self._kept[index]
-        return tuple(image.mapped() if isinstance(image, _RawFile) else image for image in kept)
-
-    def _keep(self, index: int, decoded: tuple[Pixels, ...]) -> tuple[Pixels | _RawFile, ...]:
-        size = sum(pixels.nbytes for pixels in decoded)
-        if size <= self._free_bytes:
-            self._free_bytes -= size
-            return decoded
-        try:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="indi-crops-"))
-                weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-            files = [self._folder / f"{index}-{side}" for side in range(len(decoded))]
-            return tuple(_RawFile.write(file, pixels) for file, pixels in zip(files, decoded, strict=True))
-        except OSError as error:
-            raise DataError(
-                f"decoded images do not fit into {self._folder or tempfile.gettempdir()} ({error}); "
-                "set TMPDIR (on Windows TEMP) to a folder with more space"
-            ) from error
+    PyTorch sets the number for the thread that asks and for all that have not computed yet: a third one gives it back.
+    """
+    with _setting_threads:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        restoring = threading.Thread(target=torch.set_num_threads, args=(threads,))
+        restoring.start()
+        restoring.join()
 
 
 def _check_sources(pairs: Sequence[Pair], task: str | None) -> None:
@@ -247,37 +218,3 @@ def _luma(planes: Tensor) -> Tensor:
     """Return (1, H, W): the luma of RGB planes, the mean of any others."""
     weights = torch.from_numpy(LUMA_BT601) if len(planes) == 3 else torch.full((len(planes),), 1 / len(planes))
     return (weights[:, None, None] * planes).sum(dim=0, keepdim=True)
-
-
-def _default_memory_bytes() -> int:
-    return max(_memory_bytes() // 4, 2**30)
-
-
-def _memory_bytes() -> int:
-    """Memory of this machine, or of the container it runs in."""
-    if sys.platform == "win32":
-        return _windows_memory_bytes()
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):  # no container, or one without a limit, which says "max"
-        return total
-
-
-def _windows_memory_bytes() -> int:
-    import ctypes
-
-    class Status(ctypes.Structure):
-        """MEMORYSTATUSEX of the Windows API, its later fields left as room."""
-
-        _fields_ = (
-            ("length", ctypes.c_uint32),
-            ("load", ctypes.c_uint32),
-            ("total", ctypes.c_uint64),
-            ("others", ctypes.c_uint64 * 6),
-        )
-
-    status = Status(length=ctypes.sizeof(Status))
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined,unused-ignore]
-        return 0
-    return int(status.total)

@@ -54,6 +54,8 @@ class Degradation:
         test: the fixed form for comparisons.
         reach: how far beyond a pixel it looks, in pixels, where that is too far to let a crop's edge stand for it:
             crops are degraded with as much around them.
+        train_inside: ``train`` of an image of which so many px on each side are there to be looked at only: returns
+            the middle of what ``train`` makes. None where that saves no work.
         forms: fixed forms with a name of their own, ``TASK:FORM``, for comparisons.
     """
 
@@ -62,7 +64,15 @@ class Degradation:
     train: Degrade
     test: Degrade
     reach: int = 0
+    train_inside: Callable[[Tensor, Generator, int], Tensor] | None = None
     forms: Mapping[str, Degrade] = field(default_factory=dict)
+
+    def train_crop(self, wide: Tensor, generator: Generator) -> Tensor:
+        """Return a crop, degraded for training, from that crop with ``reach`` px more on each side."""
+        if self.train_inside is not None:
+            return self.train_inside(wide, generator, self.reach)
+        height, width = (side - self.reach for side in wide.shape[-2:])
+        return self.train(wide, generator)[..., self.reach : height, self.reach : width]
 
 
 def seed_for(name: str, seed: int) -> int:
@@ -95,6 +105,7 @@ DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here
         train=blur.train_deblur_motion,
         test=blur.test_deblur_motion,
         reach=blur.REACH,
+        train_inside=blur.train_deblur_motion,
     ),
     "deblur-defocus": Degradation(
         "deblur-defocus",
@@ -102,6 +113,7 @@ DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here
         train=blur.train_deblur_defocus,
         test=blur.test_deblur_defocus,
         reach=blur.REACH,
+        train_inside=blur.train_deblur_defocus,
     ),
     "super-resolve-4x": Degradation(
         "super-resolve-4x",

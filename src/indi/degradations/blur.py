@@ -5,12 +5,14 @@ comes on top.
 """
 
 import math
+from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
-from indi.degradations.draws import uniform
+from indi.degradations.draws import normal_like, uniform
 from indi.degradations.light import light_of, picture_of
 from indi.degradations.mirror import mirrored
 from indi.degradations.noise import add_gaussian_noise
@@ -23,15 +25,18 @@ _NOISE = 0.01  # in intensities, the most in training
 _POINTS = 96  # of a trajectory
 
 
-def shake(clean: Tensor, generator: Generator, *, length: float) -> Tensor:
+def shake(clean: Tensor, generator: Generator, *, length: float, around: int = 0) -> Tensor:
     """Blur (C, H, W) by the path of a camera that shook while the shutter was open; edges are mirrored.
 
     Args:
         clean: float in [0, 1].
         generator: of the path.
         length: of the path, in px.
+        around: px on each side that are there to be looked at only, and are left out of the answer.
     """
-    return picture_of(_filtered(light_of(clean), shake_kernel(length, generator)))
+    kernel = shake_kernel(length, generator)
+    light, margin = _with_margin(light_of(clean), len(kernel) // 2, around)
+    return picture_of(_filtered(light, kernel, margin))
 
 
 def shake_kernel(length: float, generator: Generator) -> Tensor:
@@ -42,30 +47,29 @@ def shake_kernel(length: float, generator: Generator) -> Tensor:
     motion blur", IEEE Transactions on Image Processing 21(8), 2012.
 
     Returns:
-        (K, K) float32, K odd: twice ``length`` / 2 rounded up, and 3.
+        (K, K) float32 on the CPU, K odd: twice ``length`` / 2 rounded up, and 3.
     """
     device = generator.device
     drift = 0.35 * uniform(0, 1, generator) ** 2  # radians a point
-    turns = drift * torch.randn(_POINTS, generator=generator, device=device)
-    jerks = torch.rand(_POINTS, generator=generator, device=device) < 1 / _POINTS
-    turns += jerks * (2 * torch.rand(_POINTS, generator=generator, device=device) - 1) * math.pi
-    heading = turns.cumsum(0) + uniform(0, 2 * math.pi, generator)
-    path = torch.stack([heading.sin(), heading.cos()]).cumsum(1) * (length / (_POINTS - 1))
-    path = path - path.mean(dim=1, keepdim=True)
+    normal = torch.randn(_POINTS, generator=generator, device=device)
+    jerk, by = (torch.rand(_POINTS, generator=generator, device=device) for _ in range(2))
+    turns = drift * _array(normal) + (_array(jerk) < 1 / _POINTS) * (2 * _array(by) - 1) * math.pi
+    heading = turns.cumsum() + uniform(0, 2 * math.pi, generator)
+    path = np.stack([np.sin(heading), np.cos(heading)]).cumsum(axis=1) * (length / (_POINTS - 1))
+    path -= path.mean(axis=1, keepdims=True)
 
     middle = math.ceil(length / 2) + 1
-    place = path + middle
-    corner, part = place.floor(), place - place.floor()
-    kernel = torch.zeros((2 * middle + 1) ** 2, device=device)
-    for down in (0, 1):  # each point's weight goes to the four pixels around it
-        for right in (0, 1):
-            weight = (part[0] if down else 1 - part[0]) * (part[1] if right else 1 - part[1])
-            index = (corner[0] + down) * (2 * middle + 1) + corner[1] + right
-            kernel.index_add_(0, index.long(), weight)
-    return (kernel / _POINTS).reshape(2 * middle + 1, 2 * middle + 1)
+    side = 2 * middle + 1
+    corner = np.floor(path + middle)
+    (down, right), (row, column) = path + middle - corner, corner.astype(np.int64)
+    first = row * side + column
+    places = np.concatenate([first, first + 1, first + side, first + side + 1])  # the four pixels around each point
+    weights = np.concatenate([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
+    kernel = np.bincount(places, weights, minlength=side**2) / _POINTS
+    return torch.from_numpy(kernel.astype(np.float32).reshape(side, side))
 
 
-def defocus(clean: Tensor, *, radius: Tensor) -> Tensor:
+def defocus(clean: Tensor, *, radius: Tensor, around: int = 0) -> Tensor:
     """Blur each pixel of (C, H, W) by a disc of its own radius, as a scene at several depths; edges are mirrored.
 
     Between whole radii the blurred images are mixed.
@@ -73,13 +77,18 @@ def defocus(clean: Tensor, *, radius: Tensor) -> Tensor:
     Args:
         clean: float in [0, 1].
         radius: (H, W), in px; 0 leaves a pixel as it is.
+        around: px on each side that are there to be looked at only, and are left out of the answer.
     """
-    light = light_of(clean)
-    result = torch.zeros_like(light)
-    for whole in range(math.floor(radius.min().item()), math.ceil(radius.max().item()) + 1):
-        share = (1 - (radius - whole).abs()).clamp(min=0)
-        result += share * _filtered(light, disc_kernel(whole).to(light.device))
-    return picture_of(result)
+    radius = _middle(radius, around)
+    lowest, highest = (value.item() for value in radius.aminmax())
+    radii = range(math.floor(lowest), math.ceil(highest) + 1)
+    light, margin = _with_margin(light_of(clean), len(_quarter_disc(radii[-1])) - 1, around)
+    blurred = _by_discs(light, radii, margin)
+    if len(blurred) == 1:
+        return picture_of(blurred[0])
+    shares = ((1 - (radius - whole).abs()).clamp(min=0) for whole in radii)
+    mixed = [share * image for share, image in zip(shares, blurred, strict=True)]
+    return picture_of(sum(mixed[1:], mixed[0]))
 
 
 def disc_kernel(radius: float) -> Tensor:
@@ -91,10 +100,12 @@ def disc_kernel(radius: float) -> Tensor:
     return kernel / kernel.sum()
 
 
-def train_deblur_motion(clean: Tensor, generator: Generator) -> Tensor:
+def train_deblur_motion(clean: Tensor, generator: Generator, around: int = 0) -> Tensor:
     """Paths up to 24 px long, and now and then none, then noise of up to 0.01."""
-    blurred = shake(clean, generator, length=max(0.0, uniform(-2, LONGEST_SHAKE, generator)))
-    return add_gaussian_noise(blurred, generator, sigma=uniform(0, _NOISE, generator))
+    length = max(0.0, uniform(-2, LONGEST_SHAKE, generator))
+    blurred = shake(clean, generator, length=length, around=around)
+    sigma = uniform(0, _NOISE, generator)
+    return blurred + sigma * _middle(normal_like(clean, generator), around)
 
 
 def test_deblur_motion(clean: Tensor, generator: Generator) -> Tensor:
@@ -102,11 +113,12 @@ def test_deblur_motion(clean: Tensor, generator: Generator) -> Tensor:
     return add_gaussian_noise(shake(clean, generator, length=LONGEST_SHAKE / 2), generator, sigma=_NOISE / 2)
 
 
-def train_deblur_defocus(clean: Tensor, generator: Generator) -> Tensor:
+def train_deblur_defocus(clean: Tensor, generator: Generator, around: int = 0) -> Tensor:
     """Radii up to 6 px that change by up to a quarter within the crop, and now and then 0, then noise of up to 0.01."""
     middle = max(0.0, uniform(-0.5, LARGEST_RADIUS / 1.25, generator))
-    blurred = defocus(clean, radius=_slope(clean, middle, 0.25 * middle * uniform(0, 1, generator), generator))
-    return add_gaussian_noise(blurred, generator, sigma=uniform(0, _NOISE, generator))
+    radius = _slope(clean, middle, 0.25 * middle * uniform(0, 1, generator), generator)
+    sigma = uniform(0, _NOISE, generator)
+    return defocus(clean, radius=radius, around=around) + sigma * _middle(normal_like(clean, generator), around)
 
 
 def test_deblur_defocus(clean: Tensor, generator: Generator) -> Tensor:
@@ -122,11 +134,62 @@ def _slope(clean: Tensor, middle: float, change: float, generator: Generator) ->
     return middle + change * (down * rows[:, None] + right * columns) / (abs(down) + abs(right))
 
 
-def _filtered(image: Tensor, kernel: Tensor) -> Tensor:
-    """Correlate each channel of (C, H, W) with an odd kernel, the image mirrored at its edges, edge included."""
-    if kernel.numel() == 1:
-        return image
-    reach = len(kernel) // 2
-    rows, columns = (mirrored(torch.arange(-reach, side + reach), side) for side in image.shape[-2:])
-    padded = image[:, rows.to(image.device)[:, None], columns.to(image.device)]
-    return F.conv2d(padded[:, None], kernel[None, None].to(image))[:, 0]
+def _filtered(image: Tensor, kernel: Tensor, margin: int) -> Tensor:
+    """Correlate each channel of (C, H, W) with an odd kernel; ``margin`` px on each side are left out of the answer.
+
+    Moved images are added up, one for each value that is not 0: a path has few of them.
+    """
+    first = margin - len(kernel) // 2
+    height, width = (side - 2 * margin for side in image.shape[-2:])
+    result = torch.zeros_like(_middle(image, margin), memory_format=torch.contiguous_format)
+    weights = kernel.numpy()
+    for row, column in np.argwhere(weights).tolist():
+        top, left = first + row, first + column
+        result.add_(image[:, top : top + height, left : left + width], alpha=float(weights[row, column]))
+    return result
+
+
+def _by_discs(image: Tensor, radii: range, margin: int) -> list[Tensor]:
+    """Correlate as `_filtered` with the disc of each radius, which looks the same upside down and mirrored.
+
+    So rows that lie as far up as down are added first, once for all discs, and columns last.
+    """
+    height, width = (side - 2 * margin for side in image.shape[-2:])
+    rows = [image[:, place : place + height] for place in range(2 * margin + 1)]
+    reach = len(_quarter_disc(radii[-1])) - 1
+    folded = torch.stack([rows[margin], *(rows[margin - far] + rows[margin + far] for far in range(1, reach + 1))])
+    results = []
+    for radius in radii:
+        quarter = _quarter_disc(radius).to(image)
+        columns = (quarter @ folded[: len(quarter)].flatten(1)).unflatten(1, folded.shape[1:])
+        result = columns[0, ..., margin : margin + width].clone()
+        for far in range(1, len(quarter)):
+            for left in (margin - far, margin + far):
+                result += columns[far, ..., left : left + width]
+        results.append(result)
+    return results
+
+
+@lru_cache(maxsize=32)
+def _quarter_disc(radius: int) -> Tensor:
+    """Return the lower right quarter of a disc, its middle row and column included."""
+    kernel = disc_kernel(radius)
+    return kernel[len(kernel) // 2 :, len(kernel) // 2 :].contiguous()
+
+
+def _with_margin(image: Tensor, reach: int, around: int) -> tuple[Tensor, int]:
+    """Return (C, H, W) with ``reach`` px on each side of what is wanted, mirrored where it has less, and how many."""
+    lacking = reach - around
+    if lacking <= 0:
+        return image, around
+    rows, columns = (mirrored(torch.arange(-lacking, side + lacking), side) for side in image.shape[-2:])
+    return image.index_select(1, rows.to(image.device)).index_select(2, columns.to(image.device)), reach
+
+
+def _middle(image: Tensor, around: int) -> Tensor:
+    """Return (..., H, W) without ``around`` px on each side."""
+    return image[..., around : image.shape[-2] - around, around : image.shape[-1] - around]
+
+
+def _array(values: Tensor) -> NDArray[np.float64]:
+    return values.double().cpu().numpy()

@@ -147,11 +147,11 @@ def test_an_interrupted_stack_goes_on(tmp_path: Path, gray: Restorer, monkeypatc
     calls: list[int] = []
     original = Restorer.restore
 
-    def interrupted(self: Restorer, image: Array, sampling: Sampling, **options: Any) -> Array:
+    def interrupted(self: Restorer, image: Array, **options: Any) -> Array:
         if options["plane"] == 3 and len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(options["plane"])
-        return original(self, image, sampling, **options)
+        return original(self, image, **options)
 
     monkeypatch.setattr(Restorer, "restore", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -205,7 +205,7 @@ def calibrate(
         target, image = load_test_pair(
             pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=how.seed
         )
-        restored = to_unit(restorer.restore(image, how))
+        restored = to_unit(restorer.restore(image, sampling=how))
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
         scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread)
         if progress is not None:

@@ -124,7 +124,7 @@ class Restoration:
     ) -> list[Image]:
         """Return what an image becomes, in the order of ``targets``."""
         image = self.enlarge(image)
-        pixels = restorer.restore(image.pixels, self.sampling, progress=progress)
+        pixels = restorer.restore(image.pixels, sampling=self.sampling, progress=progress)
         return self.results(restorer, image, pixels, calibration)
 
     def enlarge(self, image: Image) -> Image:

@@ -118,8 +118,8 @@ class Restorer(Hosted):
     def restore(
         self,
         image: Pixels,
-        sampling: Sampling | None = None,
         *,
+        sampling: Sampling | None = None,
         plane: int = 0,
         progress: Progress | None = None,
         **options: Any,

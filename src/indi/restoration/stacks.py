@@ -229,7 +229,7 @@ def _restore_picture(
             opened.enter_context(DiskArray(shape, header.dtype, unfinished(place))) for place in range(samples or 1)
         ]
         if header.height * header.width * header.channels <= IN_MEMORY:
-            restored = restorer.restore(read(whole), job.sampling, plane=number, progress=progress)
+            restored = restorer.restore(read(whole), sampling=job.sampling, plane=number, progress=progress)
             for array, image in zip(results, [restored] if samples is None else restored, strict=True):
                 array.write(whole, _planes(image))
         else:

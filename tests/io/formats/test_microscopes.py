@@ -20,7 +20,7 @@ from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import asking, tiny_model
 
 Array = npt.NDArray[Any]
 TIMES, DEPTH, CHANNELS, HEIGHT, WIDTH = 2, 3, 2, 40, 48
@@ -168,7 +168,7 @@ def test_planes_axes_and_notes(made: Path) -> None:
 def test_it_is_restored_into_an_ome_tiff_that_says_the_same(made: Path, tmp_path: Path) -> None:
     restorer = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
     jobs = plan([made], tmp_path / "out")
-    (outcome,) = restore_files(restorer, jobs, steps=1, samples=2)
+    (outcome,) = restore_files(restorer, jobs, asking(steps=1, samples=2))
     assert outcome.error is None
     assert [path.name for path in outcome.written][:3] == [f"a_{name}.ome.tif" for name in ("s01", "s02", "mean")]
     assert not list(made.parent.glob(".indi-*"))

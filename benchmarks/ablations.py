@@ -4,7 +4,7 @@
     python benchmarks/ablations.py --clean DIR --task super-resolve-4x --test-clean DIR --out DIR
 
 trains a model of size tiny for each row of ``CELLS``, all for the same number of iterations, and measures each over
-steps; then walks the first of them and one with more noise on other grids of times and with other samplers.
+steps; then samples from the first of them and one with more noise on other grids of times and with other samplers.
 ``ablations.json`` in the folder holds the figures, in three parts that ``tables.py`` makes tables of: trained, grids
 and samplers, as far as it has come. What is finished is kept: after an interruption the same command goes on. With
 --only "base" "squared error" --seeds 3, those rows alone, their first part as mean and spread over three trainings
@@ -76,21 +76,21 @@ def trained(name: str, seed: int, run: Path, options: argparse.Namespace) -> Pat
     return run
 
 
-def walks(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the ways of walking a model: the part of the result, the line in it, and options of ``indi.evaluate``."""
+def samplings(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the ways of sampling from a model: the part of the result, the line in it, and options of ``indi.evaluate``."""
     yield "trained", name, {"steps": STEPS}
     if name in WALKED:
-        yield "grids", f"{name}, uniform", {"steps": STEPS}  # the walk above, which is not measured again
+        yield "grids", f"{name}, uniform", {"steps": STEPS}  # the one above, which is not measured again
         yield "grids", f"{name}, geometric", {"steps": STEPS, "times": "geometric"}
         yield "samplers", f"{name}, euler", {"steps": CALLS}
         yield "samplers", f"{name}, heun", {"steps": [(calls + 1) // 2 for calls in CALLS], "sampler": "heun"}
         yield "samplers", f"{name}, multistep", {"steps": CALLS, "sampler": "multistep"}
 
 
-def measured(line: str, walk: dict[str, Any], run: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure a model walked one way, unless it is measured; return its table without the single images."""
-    how = "-".join(str(value) for value in walk.values() if isinstance(value, str)) or "plain"
-    kept = options.out / "measured" / f"{run.name}-{how}-{len(walk['steps'])}-{max(walk['steps'])}.json"
+def measured(line: str, sampling: dict[str, Any], run: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a model sampled one way, unless it is measured; return its table without the single images."""
+    how = "-".join(str(value) for value in sampling.values() if isinstance(value, str)) or "plain"
+    kept = options.out / "measured" / f"{run.name}-{how}-{len(sampling['steps'])}-{max(sampling['steps'])}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     test: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def measured(line: str, walk: dict[str, Any], run: Path, options: argparse.Names
         test = {"clean": options.test_clean, "degraded": options.test_degraded}
         test["task"] = None if options.test_degraded else options.task
     say(f"{line}: measuring")
-    table = indi.evaluate(run, **test, **walk)
+    table = indi.evaluate(run, **test, **sampling)
     del table["per_image"]
     write_text(kept, json.dumps(table, indent=1) + "\n")
     return table
@@ -147,9 +147,9 @@ def main() -> int:
         for seed in range(options.seed, options.seed + options.seeds):
             folder = f"{list(CELLS).index(name):02d}" + ("" if seed == options.seed else f"-s{seed}")
             run = trained(name, seed, options.out / folder, options)
-            for part, line, walk in walks(name):
+            for part, line, sampling in samplings(name):
                 if part == "trained" or seed == options.seed:
-                    tables.setdefault((part, line), []).append(measured(line, walk, run, options))
+                    tables.setdefault((part, line), []).append(measured(line, sampling, run, options))
         for (part, line), found in tables.items():
             results.setdefault(part, {})[line] = over_seeds(found)
         write_text(options.out / "ablations.json", json.dumps(results, indent=1) + "\n")  # so far

@@ -4,9 +4,9 @@
 
 starts from a run of the method indi, and trains its network further, in two ways that are published:
 
-    reflow       pairs of a start y + eps n and where the teacher's walk of --steps from there ends; one call is to end
+    reflow       pairs of a start y + eps n and where the teacher's --steps from there end; one call is to end
                  there at once. (Liu, Gong and Liu, "Flow Straight and Fast", ICLR 2023, arXiv:2209.03003.)
-    consistency  the answer at a time t is to be the answer at an earlier time s of the same walk, down to the clean
+    consistency  the answer at a time t is to be the answer at an earlier time s of the same trajectory, down to the clean
                  image at 0. (Song, Dhariwal, Chen and Sutskever, "Consistency Models", ICML 2023, arXiv:2303.01469,
                  trained without a teacher; here from its weights.)
 
@@ -40,14 +40,14 @@ GRID = 20  # consistency is asked for between neighbours of this grid of times
 
 
 def reflow(teacher: Trainer, steps: int) -> Objective:
-    """Return the objective that asks for the end of the teacher's walk from where this one starts."""
+    """Return the objective that asks for the end of the teacher's trajectory from where this one starts."""
     network, path = teacher.average.network.eval(), teacher.method.path
 
     def objective(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
         def predict(state: Tensor, time: float) -> Tensor:
             return teacher.method.estimate(network, state, examples.degraded, torch.full((len(state),), time))
 
-        # The state at t = 1 has its noise already: a walk of a path without any goes on from there.
+        # The state at t = 1 has its noise already: a path without any goes on from there.
         *_, last = trajectory(
             predict, replace(path, c=lambda t: 0.0 * t), examples.state, uniform_times(steps), noise=no_noise
         )
@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="a run of the method indi")
     parser.add_argument("--out", type=Path, required=True, help="folder for what is taught, and results")
     parser.add_argument("--iterations", type=int, default=600, help="of each training (default: 600)")
-    parser.add_argument("--steps", type=int, default=20, help="of the teacher's walk (default: 20)")
+    parser.add_argument("--steps", type=int, default=20, help="of the teacher (default: 20)")
     parser.add_argument("--threads", type=int, help="default: all cores")
     options = parser.parse_args()
     set_threads(options.threads)

@@ -44,7 +44,7 @@ from indi.version import __version__
 ROUNDS = 5
 CHANNELS = 3
 CROP, BATCH = 64, 16
-SIDE, STEPS = 512, 4  # of the restored image, of its walk
+SIDE, STEPS = 512, 4  # of the restored image, of its sampling
 PEER_WIDTHS = (32, 64, 128)  # gives as many weights as size small
 PEER_TOLERANCE = 0.05
 CONVOLUTION_WIDTHS = (48, 96, 128, 192, 256)

@@ -1,4 +1,4 @@
-"""What --strength is worth: images of known damage, restored from several starts of the walk.
+"""What --strength is worth: images of known damage, restored from several starts.
 
     python benchmarks/strength.py --clean DIR [--task denoise] [--images 4] --out DIR
 

@@ -20,11 +20,11 @@ DIAL = (0.0, 0.6)
 SIDE = 128  # pixels of what is shown, drawn twice as large
 
 
-def row(file: Path, drawing: indi.Restorer, walking: indi.Restorer | None) -> list[Pixels]:
+def row(file: Path, drawing: indi.Restorer, stepping: indi.Restorer | None) -> list[Pixels]:
     """Return what is shown of a photograph: degraded, over the dial, in ten steps of another run, and clean."""
     clean, degraded = load_test_pair(Pair(file.stem, file), channels=drawing.card.channels, task=drawing.card.task)
     images = [degraded, *(drawing.restore(degraded, realism=realism) for realism in DIAL)]
-    images += [] if walking is None else [walking.restore(degraded, steps=10)]
+    images += [] if stepping is None else [stepping.restore(degraded, steps=10)]
     window = liveliest_window(clean, SIDE)
     return [for_display(from_unit(to_unit(image), clean.dtype)[window]) for image in (*images, clean)]
 
@@ -42,8 +42,8 @@ def main() -> int:
     tasks: list[str] = []
     for number, (run, *names) in enumerate(options.run):
         drawing: Any = indi.load(run)
-        walking = indi.load(options.steps[number]) if options.steps else None
-        rows += [row(options.clean / name, drawing, walking) for name in names]
+        stepping = indi.load(options.steps[number]) if options.steps else None
+        rows += [row(options.clean / name, drawing, stepping) for name in names]
         tasks += [drawing.card.task] * len(names)
     dial = ["least error", *(f"realism {realism:g}" for realism in DIAL[1:])]
     headings = ("degraded", *dial, *(["InDI, 10 steps"] if options.steps else []), "clean")

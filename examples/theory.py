@@ -3,8 +3,8 @@
     python examples/theory.py [--out docs/images]
 
 theory-points.png   one step, two and twenty on the paper's first toy set
-theory-weights.png  what the state of a walk is made of, move by move
-theory-paths.png    one degraded value, and the walks that each method makes from it
+theory-weights.png  what a state is made of, step by step
+theory-paths.png    one degraded value, and the trajectories that each method makes from it
 """
 
 import argparse
@@ -30,7 +30,7 @@ from indi.toy import SET1, states
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WALK = "#0e7490"
+STEPS = "#0e7490"
 ENDS = ("#0e7490", "#7c3aed", "#c2410c", "#4d7c0f")  # of the four clean points, as in the animation of indi toy
 SHADES = ("#a5d8e6", "#6dbdd3", "#3a9cb8", "#0e7490", "#0a4f63")  # of the estimates, the later the darker
 WIDTH, TEXT = 7.2, 15  # inches and points: text is then read on a telephone, where the figure is a third as large
@@ -38,33 +38,33 @@ COLOURS = 64  # of a figure, which keeps its file small
 
 
 def no_noise(number: int) -> Tensor:
-    """Refuse: a walk with epsilon 0 draws none."""
-    raise AssertionError(f"draw {number} of a walk without noise")
+    """Refuse: a path with epsilon 0 draws none."""
+    raise AssertionError(f"draw {number} of a path without noise")
 
 
 def draw_points(figure: "Figure") -> None:
     """Draw 400 degraded points on their way to the four clean ones, in 1, 2 and 20 steps: a row each."""
     _, degraded = SET1.draw(400, torch.Generator().manual_seed(0))
     corners = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
-    moments = {1.0: "degraded\nt = 1", 0.5: "half-way\nt = 0.5", 0.0: "restored\nt = 0"}
-    walks = {}
+    titles = {1.0: "degraded\nt = 1", 0.5: "half-way\nt = 0.5", 0.0: "restored\nt = 0"}
+    trajectories = {}
     for steps in (1, 2, 20):
         times = process.uniform_times(steps)
-        walks[steps] = dict(zip(times, states(SET1.predict, degraded, times), strict=True))
-    ends = points_of(walks[20][0.0])
+        trajectories[steps] = dict(zip(times, states(SET1.predict, degraded, times), strict=True))
+    ends = points_of(trajectories[20][0.0])
     colours = [ENDS[corner] for corner in np.abs(ends[:, None] - corners).sum(axis=2).argmin(axis=1)]
     led_to = ("averages of\nthe four", "still between", "all on one\nof the four")
-    planes = figure.subplots(len(walks), len(moments), sharex=True, sharey=True)
-    for row, (steps, walked) in enumerate(walks.items()):
+    planes = figure.subplots(len(trajectories), len(titles), sharex=True, sharey=True)
+    for row, (steps, states_by_time) in enumerate(trajectories.items()):
         planes[row, 0].set_ylabel(f"{steps} step{'s' * (steps > 1)}", fontsize=TEXT, fontweight="bold", labelpad=10)
-        for axes, (time, title) in zip(planes[row], moments.items(), strict=True):
+        for axes, (time, title) in zip(planes[row], titles.items(), strict=True):
             axes.set(xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), aspect="equal", xticks=(), yticks=())
             axes.spines[:].set_visible(True)
             if row == 0:
                 axes.set_title(title, fontsize=TEXT)
             axes.plot(*corners.T, "o", markersize=17, markerfacecolor="none", markeredgecolor=INK, zorder=5)
-            if time in walked:
-                axes.scatter(*points_of(walked[time]).T, s=16, c=colours, alpha=0.75, linewidths=0)
+            if time in states_by_time:
+                axes.scatter(*points_of(states_by_time[time]).T, s=16, c=colours, alpha=0.75, linewidths=0)
             else:
                 axes.text(0, 0, "not\nvisited", ha="center", va="center", color=PALE, fontsize=TEXT)
         planes[row, -1].text(0, -3.1, led_to[row], ha="center", va="bottom", fontsize=TEXT)
@@ -76,21 +76,21 @@ def points_of(images: Tensor) -> NDArray[np.float32]:
 
 
 def weights(steps: int) -> NDArray[np.float64]:
-    """Return what each state of a walk is made of, (steps + 1, steps + 1): the degraded image, then each estimate.
+    """Return what each state is made of, (steps + 1, steps + 1): the degraded image, then each estimate.
 
-    A move is a weighted sum, so a walk through unit vectors in place of images tells the weights: the degraded image
+    A step is a weighted sum, so a trajectory through unit vectors in place of images tells the weights: the degraded image
     is the first of them, and the estimate of move k the one after the k-th.
     """
     units = torch.eye(steps + 1, dtype=torch.float64)
     estimates = iter(units[1:])
     times = process.uniform_times(steps)
     path = process.indi(epsilon=0.0)
-    walked = trajectory(lambda state, time: next(estimates), path, units[0], times, noise=no_noise)
-    return torch.stack([state.image for state in walked]).numpy()
+    states_by_time = trajectory(lambda state, time: next(estimates), path, units[0], times, noise=no_noise)
+    return torch.stack([state.image for state in states_by_time]).numpy()
 
 
 def draw_weights(figure: "Figure") -> None:
-    """Draw the weights of a walk of five moves, a bar a time."""
+    """Draw the weights of five steps, a bar a time."""
     times, made_of = process.uniform_times(len(SHADES)), weights(len(SHADES))
     axes = figure.subplots()
     for part, colour in enumerate(("#d4d8df", *SHADES)):
@@ -119,8 +119,8 @@ def either(path: Way) -> Predict:
     return predict
 
 
-def walks_of(path: Way, count: int = 24, steps: int = 60) -> tuple[list[float], NDArray[np.float64]]:
-    """Return the times and the walks, (steps + 1, count), from one degraded value by one method."""
+def trajectories_of(path: Way, count: int = 24, steps: int = 60) -> tuple[list[float], NDArray[np.float64]]:
+    """Return the times and the trajectories, (steps + 1, count), from one degraded value by one method."""
     evenly = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
     generator = torch.Generator().manual_seed(0)
 
@@ -128,12 +128,12 @@ def walks_of(path: Way, count: int = 24, steps: int = 60) -> tuple[list[float], 
         return evenly if number == 0 else torch.randn(count, generator=generator, dtype=torch.float64)
 
     times = process.uniform_times(steps)
-    walked = trajectory(either(path), path, torch.zeros(count, dtype=torch.float64), times, noise=draw)
-    return times, torch.stack([state.image for state in walked]).numpy()
+    states_by_time = trajectory(either(path), path, torch.zeros(count, dtype=torch.float64), times, noise=draw)
+    return times, torch.stack([state.image for state in states_by_time]).numpy()
 
 
 def draw_paths(figure: "Figure") -> None:
-    """Draw the walks of four methods from one degraded value, a panel each."""
+    """Draw the trajectories of four methods from one degraded value, a panel each."""
     methods = {
         "InDI (and flow matching)": process.indi(0.5),
         "InDI, Brownian noise": process.indi(0.5, "brownian"),
@@ -142,10 +142,10 @@ def draw_paths(figure: "Figure") -> None:
     }
     planes = figure.subplots(2, 2, sharex=True, sharey=True)
     for axes, (title, path) in zip(planes.flat, methods.items(), strict=True):
-        times, walked = walks_of(path)
+        times, states_by_time = trajectories_of(path)
         on_top: Any = {"linestyle": "none", "marker": "o", "color": INK, "zorder": 5, "clip_on": False}
         degraded = axes.plot([1], [0], markersize=9, label="degraded", **on_top)
-        several = axes.plot(times, walked, color=WALK, linewidth=1.1, alpha=0.7, label="small steps")
+        several = axes.plot(times, states_by_time, color=STEPS, linewidth=1.1, alpha=0.7, label="small steps")
         one = axes.plot([1, 0], [0, 0], color=ACCENT, linewidth=2.4, linestyle=(0, (3, 1.5)), label="one step")
         clean = axes.plot([0, 0], [-1, 1], markersize=13, markerfacecolor="none", label="clean", **on_top)
         axes.set_title(title, fontsize=TEXT, loc="left")

@@ -10,15 +10,15 @@ the estimate of clean is known in closed form, a coordinate at a time:
 
     F(state, t) = tanh(weight state / (t noise)^2),    weight = 1 - t + t kept
 
-Here networks are trained by the library's own trainer and walked by its own sampler, as on images (a
+Here networks are trained by the library's own trainer and sampled by its own loop, as on images (a
 point is an image of two channels and one pixel), and held against that closed form.
 
 Set 2 without its noise shows why InDI adds some. Degraded is then one of two points, and equal inputs
 get equal answers at any number of steps: it never splits. In between lie states that training never met,
-so the network's own small error decides where a walk ends. Noise of strength epsilon = 0.25 in the process
+so the network's own small error decides where a trajectory ends. Noise of strength epsilon = 0.25 in the process
 brings those states back: degraded enters the state as t (kept clean + epsilon n), and that is set 2.
 
-A walk without fresh noise turns one way from one start: on set 1 to the point nearest to it. A network that is given
+A trajectory without fresh noise turns one way from one start: on set 1 to the point nearest to it. A network that is given
 noise and trained by a scoring rule (objectives.py) draws instead, in one call: each point as often as it was the clean
 one behind such a degraded point. The squared error of an exact draw is twice the least: draw and clean then deviate
 from the closed form alike, and independently.
@@ -231,7 +231,7 @@ def _trained(problem: Problem, config: Config, learned: Callable[[int], None]) -
 
 
 def states(predict: Predict, degraded: Tensor, times: list[float]) -> list[Tensor]:
-    """Return the states of a walk without noise at each of the falling ``times``, each (B, 2, 1, 1)."""
+    """Return the states of a trajectory without noise at each of the falling ``times``, each (B, 2, 1, 1)."""
     return [state.image for state in trajectory(predict, process.indi(0.0), degraded, times, noise=_no_noise)]
 
 
@@ -288,7 +288,7 @@ def _generator(seed: int, number: int) -> torch.Generator:
 
 
 def _no_noise(number: int) -> Tensor:
-    raise AssertionError("a walk with epsilon 0 draws no noise")
+    raise AssertionError("a path with epsilon 0 draws no noise")
 
 
 # What is drawn
@@ -320,9 +320,9 @@ def _panels(networks: dict[str, Predict], samplers: dict[str, Sample], seed: int
 
 def _panel(problem: Problem, predict: Predict, regression: Predict, begin: Tensor, seed: int) -> ToyPanel:
     _, cloud = problem.draw(1500, _generator(seed, _TEST))
-    walked = states(predict, begin, process.geometric_times(20))
+    restored = states(predict, begin, process.geometric_times(20))
     with torch.no_grad():
-        return ToyPanel(_points([cloud])[0], _points(walked), _points([regression(begin, 1.0)])[0])
+        return ToyPanel(_points([cloud])[0], _points(restored), _points([regression(begin, 1.0)])[0])
 
 
 def _moving(networks: dict[str, Predict], samplers: dict[str, Sample], seed: int) -> list[ToyPanel]:

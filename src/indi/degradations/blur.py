@@ -42,7 +42,7 @@ def shake(clean: Tensor, generator: Generator, *, length: float, around: int = 0
 def shake_kernel(length: float, generator: Generator) -> Tensor:
     """Return a random path of ``length`` px as a kernel of sum 1 with its centre of gravity in the middle.
 
-    A walk at constant speed whose heading drifts, and now and then jerks; how much is drawn too, from nearly
+    A path at constant speed whose heading drifts, and now and then jerks; how much is drawn too, from nearly
     straight to curled. In the manner of Boracchi and Foi, "Modeling the performance of image restoration from
     motion blur", IEEE Transactions on Image Processing 21(8), 2012.
 

@@ -1,6 +1,6 @@
 """The process as a scheduler of diffusers, so that it drops into pipelines of that library.
 
-Import it as indi.export.diffusers; it needs diffusers. Its moves are those of path.py, so its walk is ours bit for bit.
+Import it as indi.export.diffusers; it needs diffusers. Its steps are those of path.py, so its trajectory is bit-identical to ours.
 """
 
 import math
@@ -86,11 +86,11 @@ class InDIScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def begin_index(self) -> int | None:
-        """Which of ``timesteps`` the walk begins at, where a pipeline said so."""
+        """Which of ``timesteps`` sampling begins at, where a pipeline said so."""
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Say which of ``timesteps`` the walk begins at."""
+        """Say which of ``timesteps`` sampling begins at."""
         self._begin_index = begin_index
 
     def index_for_timestep(self, timestep: float | Tensor) -> int:
@@ -110,7 +110,7 @@ class InDIScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         return self.path.start(degraded, lambda: _normal(degraded, generator))
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Return degraded images as states at ``timesteps``, for walks that begin below 1: with the noise of there.
+        """Return degraded images as states at ``timesteps``, for sampling that begins below 1: with the noise of there.
 
         Args:
             original_samples: The degraded images; clean ones have no part in it.

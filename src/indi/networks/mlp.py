@@ -4,7 +4,7 @@ It sees one pixel and the time, nothing around it: for points (images of one pix
 where clean is a function of a pixel's own channels. With a halo of 0 its tiles need no margin.
 
 The hidden layers saturate (tanh), and the time scales and shifts each of them, as in the U-Net: what a
-walk meets between the points that it was trained on is then decided sharply. The last layer also sees
+trajectory meets between the points that it was trained on is then decided sharply. The last layer also sees
 the inputs, so that none of the others has to carry them through. On the toy sets each of the three
 came closer to the exact answer, at equal cost, than SiLU layers with the time beside the inputs.
 

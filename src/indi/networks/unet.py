@@ -143,7 +143,7 @@ class _Block(nn.Module):
 
 
 def _halo(blocks: tuple[int, ...]) -> int:
-    """Return how far the U-Net sees, in pixels: walk back from an output tile to the input it needs.
+    """Return how far the U-Net sees, in pixels: go back from an output tile to the input it needs.
 
     A 3x3 convolution at resolution 1/f needs f more pixels on each side; going to a coarser level
     rounds what is needed outwards to that level's grid.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Points = NDArray[np.float32]
-_WALK = "#0e7490"
+_STEPS = "#0e7490"
 _DRAWN = "#4d7c0f"
 _ENDS = ("#0e7490", "#7c3aed", "#c2410c", "#4d7c0f")  # of the four clean points, in the animation
 _LIMITS = ((3.4, 3.4), (2.8, 1.6))  # of the two sets: half the width and half the height that is shown
@@ -25,17 +25,17 @@ _SETS = {"set1": "set 1", "set2": "set 2"}
 
 @dataclass(frozen=True)
 class ToyPanel:
-    """Points in the plane, x and y: a cloud, walks through it, and what one step makes of their starts.
+    """Points in the plane, x and y: a cloud, trajectories through it, and what one step makes of their starts.
 
     Attributes:
         cloud: Degraded points, (N, 2).
-        walks: The states of K walks, (moments, K, 2), from degraded to restored.
+        trajectories: The states of K restorations, (times, K, 2), from degraded to restored.
         regression: Where one step leads from the K starts, (K, 2).
         drawn: Where calls of a sampler lead from them, (calls, K, 2), if there is one.
     """
 
     cloud: Points
-    walks: Points
+    trajectories: Points
     regression: Points
     drawn: Points | None = None
 
@@ -71,7 +71,7 @@ def draw_toy_figure(panels: Sequence[ToyPanel], table: Mapping[str, Any]) -> byt
 
     def draw(figure: "Figure") -> None:
         figure.suptitle(
-            "One step averages all that fits. Small steps walk to one of them; a sampler draws one in a single call.",
+            "One step averages all that fits. Small steps come to one of them; a sampler draws one in a single call.",
             x=0.012,
             ha="left",
             fontsize=13,
@@ -83,8 +83,8 @@ def draw_toy_figure(panels: Sequence[ToyPanel], table: Mapping[str, Any]) -> byt
             assert trained.drawn is not None
             drawn = f"Set {row + 1}: a sampler, {len(trained.drawn)} calls from each start"
             ways = {
-                f"{titles[row]}: exact answer": (_draw_walks, exact),
-                f"Set {row + 1}: trained network": (_draw_walks, trained),
+                f"{titles[row]}: exact answer": (_draw_trajectories, exact),
+                f"Set {row + 1}: trained network": (_draw_trajectories, trained),
                 drawn: (_draw_calls, trained),
             }
             for column, (title, (draw_panel, panel)) in enumerate(ways.items()):
@@ -93,7 +93,7 @@ def draw_toy_figure(panels: Sequence[ToyPanel], table: Mapping[str, Any]) -> byt
                 draw_panel(axes, panel)
         axes = figure.add_subplot(cells[2, 0])
         _plane(axes, 1, "Set 2 without noise: one start, one end")
-        _draw_walks(axes, panels[4])
+        _draw_trajectories(axes, panels[4])
         axes.text(0, 0.5, "every draw of a side\ngoes the same way", ha="center", va="center", color=PALE)
         _draw_hits(figure, cells[2, 1:], table)
         found = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
@@ -115,11 +115,11 @@ def _plane(axes: "Axes", row: int, title: str) -> None:
     grid(axes)
 
 
-def _draw_walks(axes: "Axes", panel: ToyPanel) -> None:
+def _draw_trajectories(axes: "Axes", panel: ToyPanel) -> None:
     _draw_starts(axes, panel)
-    for number, walk in enumerate(panel.walks.swapaxes(0, 1)):
+    for number, states in enumerate(panel.trajectories.swapaxes(0, 1)):
         label = "small steps" if number == 0 else None
-        axes.plot(*walk.T, marker="o", markersize=2.2, color=_WALK, linewidth=0.9, alpha=0.85, label=label)
+        axes.plot(*states.T, marker="o", markersize=2.2, color=_STEPS, linewidth=0.9, alpha=0.85, label=label)
     dots: Any = {"linestyle": "none", "markeredgewidth": 0}
     axes.plot(*panel.regression.T, marker="o", markersize=5.5, color=ACCENT, zorder=4, label="one step", **dots)
     _draw_clean(axes)
@@ -130,7 +130,7 @@ def _draw_calls(axes: "Axes", panel: ToyPanel) -> None:
     assert panel.drawn is not None
     _draw_starts(axes, panel)
     for draws in panel.drawn:
-        lines = np.stack([panel.walks[0], draws])
+        lines = np.stack([panel.trajectories[0], draws])
         axes.plot(lines[..., 0], lines[..., 1], color=_DRAWN, linewidth=0.9, alpha=0.16)
     dots: Any = {"linestyle": "none", "markeredgewidth": 0}
     axes.plot(*panel.drawn.reshape(-1, 2).T, marker="o", markersize=4, color=_DRAWN, label="one call, drawn", **dots)
@@ -140,7 +140,7 @@ def _draw_calls(axes: "Axes", panel: ToyPanel) -> None:
 def _draw_starts(axes: "Axes", panel: ToyPanel) -> None:
     dots: Any = {"linestyle": "none", "markeredgewidth": 0}
     axes.plot(*panel.cloud.T, marker="o", markersize=3, color=PALE, alpha=0.22, label="degraded", **dots)
-    axes.plot(*panel.walks[0].T, marker="o", markersize=4.5, color=INK, label="20 starts", **dots)
+    axes.plot(*panel.trajectories[0].T, marker="o", markersize=4.5, color=INK, label="20 starts", **dots)
 
 
 def _draw_clean(axes: "Axes") -> None:
@@ -160,7 +160,7 @@ def _draw_clean(axes: "Axes") -> None:
 def _draw_hits(figure: "Figure", cell: Any, table: Mapping[str, Any]) -> None:
     """Draw what each number of steps buys, and its price, over one axis of steps."""
     left, right = cell.subgridspec(1, 2).subplots()
-    for (name, title), colour in zip(_SETS.items(), (_WALK, "#7c3aed"), strict=True):
+    for (name, title), colour in zip(_SETS.items(), (_STEPS, "#7c3aed"), strict=True):
         rows = table[name]["rows"]
         places = range(len(rows))
         for axes, key, scale in ((left, "hit", 100), (right, "mse", 1)):
@@ -188,7 +188,7 @@ def draw_toy_animation(panels: Sequence[ToyPanel]) -> bytes:
     """Return draws of both sets on their way from degraded to restored, as a GIF that loops.
 
     Args:
-        panels: Set 1 and set 2, with a walk for each draw.
+        panels: Set 1 and set 2, with a trajectory for each draw.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -208,10 +208,10 @@ def draw_toy_animation(panels: Sequence[ToyPanel]) -> bytes:
         moving = []
         for row, panel in enumerate(panels):
             assert panel.drawn is not None
-            one_step, drawn = (np.stack([panel.walks[0], ends]) for ends in (panel.regression, panel.drawn[0]))
+            one_step, drawn = (np.stack([panel.trajectories[0], ends]) for ends in (panel.regression, panel.drawn[0]))
             ways = {  # and what the colours tell: where it ends, or where small steps would
-                "one step": (one_step, panel.walks),
-                "small steps": (panel.walks, panel.walks),
+                "one step": (one_step, panel.trajectories),
+                "small steps": (panel.trajectories, panel.trajectories),
                 "one call, drawn": (drawn, drawn),
             }
             for axes, (title, (path, told)) in zip(planes[row], ways.items(), strict=True):
@@ -247,7 +247,7 @@ def _pace(frames: int = 45) -> NDArray[np.float64]:
 
 
 def _between(path: Points, share: float) -> Points:
-    """Return the points at a share of the way, on straight lines between the moments of ``path``."""
+    """Return the points at a share of the way, on straight lines between the times of ``path``."""
     place = share * (len(path) - 1)
     before = min(int(place), len(path) - 2)
     weight = np.float32(place - before)

@@ -1,6 +1,6 @@
 """Run a network over tiles, exactly.
 
-Each network call is tiled, never the whole walk: tiles of a walk would need a halo that grows with
+Each network call is tiled, never the whole trajectory: tiles of one would need a halo that grows with
 every step, or show seams. A tile is a core, whose output is kept, and a halo around it as wide as the
 network sees. Cores lie on the network's own grid, so tiled equals whole up to the rounding of floats.
 """

@@ -49,7 +49,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "share of t = 1: 0.75": {"method": {"share_at_one": 0.75}},
     "share of t = 1: 0.75, squared error": {"method": {"share_at_one": 0.75}, "training": {"norm": 2}},
 }
-WALKED = ("base", "epsilon 0.05")  # the models that other grids and samplers are tried on
+SAMPLED = ("base", "epsilon 0.05")  # the models that other grids and samplers are tried on
 
 
 def settings(name: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -77,9 +77,9 @@ def trained(name: str, seed: int, run: Path, options: argparse.Namespace) -> Pat
 
 
 def samplings(name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the ways of sampling from a model: the part of the result, the line in it, and options of ``indi.evaluate``."""
+    """Yield ways of sampling from a model: the part of the result, the line in it, options of ``indi.evaluate``."""
     yield "trained", name, {"steps": STEPS}
-    if name in WALKED:
+    if name in SAMPLED:
         yield "grids", f"{name}, uniform", {"steps": STEPS}  # the one above, which is not measured again
         yield "grids", f"{name}, geometric", {"steps": STEPS, "times": "geometric"}
         yield "samplers", f"{name}, euler", {"steps": CALLS}

@@ -78,8 +78,8 @@ def points_of(images: Tensor) -> NDArray[np.float32]:
 def weights(steps: int) -> NDArray[np.float64]:
     """Return what each state is made of, (steps + 1, steps + 1): the degraded image, then each estimate.
 
-    A step is a weighted sum, so a trajectory through unit vectors in place of images tells the weights: the degraded image
-    is the first of them, and the estimate of move k the one after the k-th.
+    A step is a weighted sum, so a trajectory through unit vectors in place of images tells the weights: the degraded
+    image is the first of them, and the estimate of step k the one after the k-th.
     """
     units = torch.eye(steps + 1, dtype=torch.float64)
     estimates = iter(units[1:])

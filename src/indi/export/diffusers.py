@@ -1,6 +1,7 @@
 """The process as a scheduler of diffusers, so that it drops into pipelines of that library.
 
-Import it as indi.export.diffusers; it needs diffusers. Its steps are those of path.py, so its trajectory is bit-identical to ours.
+Import it as indi.export.diffusers; it needs diffusers. Its steps are those of path.py, so its trajectory is
+bit-identical to ours.
 """
 
 import math

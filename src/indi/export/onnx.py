@@ -2,8 +2,8 @@
 
 The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
 sees the degraded image too. One that draws (method distributional) has two inputs more, F(state, noise, realism, t):
-standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The loop over times
-stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's metadata under
+standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The loop over
+times stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's metadata under
 ``indi``.
 """
 
@@ -94,7 +94,8 @@ def about(model: Model) -> dict[str, Any]:
     ``halo`` and ``stride`` are of the network: pixels that a tile must see around it, and what its corner must be a
     multiple of; a null halo means that the network looks at the whole image. With ``normalisation`` intensities go in
     as (degraded - offset) / scale and come out by the scale and offset of clean. ``draws`` says whether it takes noise
-    and a realism; its steps have no other noise. ``licence`` is that of the weights, where they have terms of their own.
+    and a realism; its steps have no other noise. ``licence`` is that of the weights, where they have terms of their
+    own.
     """
     card = model.card
     return {

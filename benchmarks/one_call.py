@@ -7,8 +7,8 @@ starts from a run of the method indi, and trains its network further, in two way
     reflow       pairs of a start y + eps n and where the teacher's --steps from there end; one call is to end
                  there at once. (Liu, Gong and Liu, "Flow Straight and Fast", ICLR 2023, arXiv:2209.03003.)
     consistency  the answer at a time t is to be the answer at an earlier time s of the same trajectory, down to the
-                 clean image at 0. (Song, Dhariwal, Chen and Sutskever, "Consistency Models", ICML 2023, arXiv:2303.01469,
-                 trained without a teacher; here from its weights.)
+                 clean image at 0. (Song, Dhariwal, Chen and Sutskever, "Consistency Models", ICML 2023,
+                 arXiv:2303.01469, trained without a teacher; here from its weights.)
 
 and measures both in one call, on the pairs that the run kept from training, beside the teacher over its steps.
 ``one-call.json`` in the folder holds the figures. docs/choose.md says why neither is in the library.

@@ -19,9 +19,9 @@ so the network's own small error decides where a trajectory ends. Noise of stren
 brings those states back: degraded enters the state as t (kept clean + epsilon n), and that is set 2.
 
 A trajectory without fresh noise turns one way from one start: on set 1 to the point nearest to it. A network that is
-given noise and trained by a scoring rule (objectives.py) draws instead, in one call: each point as often as it was the clean
-one behind such a degraded point. The squared error of an exact draw is twice the least: draw and clean then deviate
-from the closed form alike, and independently.
+given noise and trained by a scoring rule (objectives.py) draws instead, in one call: each point as often as it was the
+clean one behind such a degraded point. The squared error of an exact draw is twice the least: draw and clean then
+deviate from the closed form alike, and independently.
 
 Source: Delbracio and Milanfar, TMLR 2023, arXiv:2303.11435, Figure 1. Its settings are read off the figure.
 """

@@ -2,9 +2,9 @@
 
 The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
 sees the degraded image too. One that draws (method distributional) has two inputs more, F(state, noise, realism, t):
-standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The loop over
-times stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's metadata under
-``indi``.
+standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The loop
+over times stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's
+metadata under ``indi``.
 """
 
 import copy

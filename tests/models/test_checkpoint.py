@@ -1,6 +1,7 @@
 import json
 import os
 import pickletools
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,11 @@ def test_a_model_that_may_not_be_read_is_not_called_missing(tmp_path: Path) -> N
     (tmp_path / MODEL_FILE).chmod(0)
     with pytest.raises(ModelError, match="Permission denied"):
         load_model(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_path_that_safetensors_cannot_open_is_said_so(tmp_path: Path) -> None:
+    save_model(tiny_model(1), tmp_path / "run")
+    run = (tmp_path / "run").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(ModelError, match=r"caf\\udce9/model.safetensors': the path is not UTF-8, .*; rename it"):
+        load_model(run)

@@ -1,7 +1,14 @@
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from indi.config import Config
 from indi.errors import ConfigError
+from indi.io import Image, write
+from indi.training import train
 from indi.training.settings import settings_tree
 
 
@@ -25,3 +32,24 @@ def test_settings_by_name_go_over_those_of_the_tree() -> None:
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown setting 'minuts'; known are .*did you mean minutes"):
         settings_tree(None, minuts=3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("where", ["folder", "image", "run"])
+def test_names_that_a_run_cannot_keep_are_refused_in_a_line(tmp_path: Path, where: str) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    clean = tmp_path / (name if where == "folder" else "clean")
+    clean.mkdir()
+    for stem in ("a", "b", name if where == "image" else "c"):
+        write(clean / f"{stem}.png", Image(np.zeros((64, 64), np.uint8)))
+    with pytest.raises(ConfigError, match=r"caf\\udce9.*': the name is not UTF-8, .*; rename it") as caught:
+        list(
+            train(
+                run=tmp_path / (name if where == "run" else "run"),
+                clean=clean,
+                task="denoise",
+                size="tiny",
+                iterations=1,
+            )
+        )
+    assert str(caught.value).isprintable()

@@ -202,6 +202,8 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ModelError(f"{path}: no such model file; give a run folder or a model file") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+    except UnicodeEncodeError as error:
+        raise ModelError(f"{str(path)!r}: the path is not UTF-8, which safetensors cannot open; rename it") from error
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model of indi, or damaged; copy it again, or retrain") from error
 

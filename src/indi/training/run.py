@@ -25,7 +25,7 @@ from indi.plugins import load_plugins, loaded_plugins
 from indi.training.distributed import World, joined
 from indi.training.previews import Preview
 from indi.training.records import CLOCK_FIELDS, Log, Record
-from indi.training.settings import settings_of_model, settings_of_run, settings_tree
+from indi.training.settings import check_utf8, settings_of_model, settings_of_run, settings_tree
 from indi.training.trainer import Trainer
 from indi.version import __version__
 
@@ -72,6 +72,7 @@ def train(
     load_plugins()
     asked = settings_tree(config, **settings)
     run = Path(run)
+    check_utf8(str(run.resolve()))
     _check_resumed(run, resume)
     model = None if start is None else load_model(existing_model(start))
     under = {} if model is None else settings_of_model(model.card, asked)
@@ -94,6 +95,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
             advice = "give where they are with --clean and --degraded"
             raise DataError(f"{run}: its images are not in {folder} any more; {advice}")
     report = _find_pairs(config.data)
+    for name in {pair.name for pair in report.pairs}:
+        check_utf8(name)
     training_pairs, validation_pairs = split_pairs(
         report.pairs, validation=config.data.validation, seed=config.split_seed, group=config.data.group
     )

@@ -87,13 +87,31 @@ def _one_budget(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the tree with whole paths, so that a run finds its images from any folder."""
+    """Return the tree with whole paths, so that a run finds its images from any folder.
+
+    Raises:
+        ConfigError: The name of a folder is not UTF-8.
+    """
     data = tree.get("data")
     if not isinstance(data, dict):
         return tree
     given = {name: data.get(name) for name in _FOLDERS}
     paths = {name: str(Path(value).resolve()) for name, value in given.items() if isinstance(value, str | Path)}
+    for path in paths.values():
+        check_utf8(path)
     return {**tree, "data": {**data, **paths}}
+
+
+def check_utf8(name: str) -> None:
+    """Refuse the name of a file or folder that a run cannot keep.
+
+    Raises:
+        ConfigError: It is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name!r}: the name is not UTF-8, which a run cannot keep; rename it") from error
 
 
 def _check_unchanged(before: Config, now: Config, run: Path) -> None:

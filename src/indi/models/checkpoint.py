@@ -196,6 +196,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with path.open("rb"):  # safe_open calls a file that may not be read missing
             pass
+        str(path).encode()  # safe_open says of a name that is not UTF-8 that the file is damaged
         with safe_open(path, framework="pt") as file:
             yield file
     except (FileNotFoundError, IsADirectoryError) as error:

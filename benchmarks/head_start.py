@@ -1,8 +1,8 @@
-"""What a shipped model's weights are worth as a start on one's own pairs: the same training from them and from nothing.
+"""What the weights of a pretrained model are worth as a start: the same training from them and from nothing.
 
     python benchmarks/head_start.py --clean DIR --degraded DIR --config w2s --out DIR
 
-Each training is measured on the images that it kept from training, and the shipped model as it is on the same ones.
+Each training is measured on the images that it kept from training, and the pretrained model as it is on the same ones.
 As head-start.json in the folder, of which ``tables.py`` makes a table. What is trained is kept.
 """
 
@@ -16,7 +16,7 @@ import indi
 from indi.devices import set_threads
 from indi.evaluation.benchmark import find_test_pairs
 from indi.models.checkpoint import write_text
-from indi.models.pretrained import shipped_names
+from indi.models.pretrained import pretrained_names
 
 ITERATIONS = (100, 500)  # of 16 crops
 STEPS = (1, 10)
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--clean", type=Path, required=True, help="folder of clean images")
     parser.add_argument("--degraded", type=Path, required=True, help="folder of degraded images")
     parser.add_argument("--config", type=Path, help="settings, such as how images are split")
-    parser.add_argument("--start", choices=shipped_names(), default="denoise")
+    parser.add_argument("--start", choices=pretrained_names(), default="denoise")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and figures")
     options = parser.parse_args()
@@ -59,9 +59,9 @@ def main() -> int:
                     print(f"from {name}: {record.iteration} of {iterations}", flush=True)
             methods[f"{iterations:,} iterations from {name}"] = {"rows": indi.evaluate(run, steps=STEPS)["rows"]}
     kept = copied(run, options.out / "kept")
-    shipped = indi.evaluate(options.start, clean=kept / "clean", degraded=kept / "degraded", steps=STEPS)
-    methods[f"{options.start} as it comes"] = {"rows": shipped["rows"]}
-    result = {"images": shipped["settings"]["images"], "degraded": shipped["degraded"], "methods": methods}
+    pretrained = indi.evaluate(options.start, clean=kept / "clean", degraded=kept / "degraded", steps=STEPS)
+    methods[f"{options.start} as it comes"] = {"rows": pretrained["rows"]}
+    result = {"images": pretrained["settings"]["images"], "degraded": pretrained["degraded"], "methods": methods}
     write_text(options.out / "head-start.json", json.dumps(result, indent=1) + "\n")
     return 0
 

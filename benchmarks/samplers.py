@@ -1,4 +1,4 @@
-"""How far the samplers come with as many network calls: a shipped model on images that its task degrades.
+"""How far the samplers come with as many network calls: a pretrained model on images that its task degrades.
 
     python benchmarks/samplers.py --task denoise --clean DIR --out DIR
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import indi
 from indi.devices import set_threads
 from indi.models.checkpoint import write_text
-from indi.models.pretrained import shipped_names
+from indi.models.pretrained import pretrained_names
 
 SAMPLERS = ("euler", "multistep")  # whose steps are one call each
 STEPS = (1, 2, 5, 10)
@@ -22,7 +22,7 @@ STEPS = (1, 2, 5, 10)
 def main() -> int:
     """Measure and write; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", choices=shipped_names(), default="denoise")
+    parser.add_argument("--task", choices=pretrained_names(), default="denoise")
     parser.add_argument("--clean", type=Path, required=True, help="folder of clean images")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")

@@ -13,7 +13,7 @@ the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of it
 ``distributional.py``, and ``<!-- draws FILE FILE -->`` a column for each of several: what its draws and their intervals
 are worth. ``<!-- peers FILE METRIC METRIC -->`` has a row for each restorer of the JSON of ``peers.py``, and
 ``<!-- everyday FILE -->`` a row for each kind of damage of that of ``everyday.py``. ``<!-- toy FILE -->`` begins the
-table of a toy.json of ``indi toy``; ``<!-- models -->`` has a row for each test set of each shipped model, with
+table of a toy.json of ``indi toy``; ``<!-- models -->`` has a row for each test set of each pretrained model, with
 ``first`` for the first set of each, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
 """
@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from indi.models.pretrained import shipped_models, usual_way
+from indi.models.pretrained import pretrained_models, usual_way
 from indi.report import metric_text, row_label
 from indi.report.toy import exact_error
 
@@ -96,12 +96,12 @@ def filled(text: str, folder: Path) -> str:
 
 
 def _model_lines(sets: int | None) -> Iterator[str]:
-    if not shipped_models():
+    if not pretrained_models():
         yield "*None comes with this version yet: the recipes train them.*"
         return
     yield "| model | measured on | degraded | least error | unless asked | how |"
     yield "|---" * 6 + "|"
-    for model in shipped_models():
+    for model in pretrained_models():
         way = usual_way(model)
         for figures in model["figures"][:sets]:
             # Super-resolution is published on luma, without a border.
@@ -118,7 +118,7 @@ def _model_lines(sets: int | None) -> Iterator[str]:
 
 
 def _card_lines() -> Iterator[str]:
-    for model in shipped_models():
+    for model in pretrained_models():
         made = model["training"]
         before = made.get("before", [])
         seconds = sum(each["seconds"] for each in (made, *before))

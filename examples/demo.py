@@ -1,6 +1,6 @@
 """First a model that ships, then pairs of folders become one; about four minutes on 2 cores.
 
-It restores a photograph with the shipped model for noise. Then it writes pairs as a user would have them, trains on
+It restores a photograph with the pretrained model for noise. Then it writes pairs as a user would have them, trains on
 some, restores others that it has never seen, and measures what each number of steps buys:
 
     python examples/demo.py [--minutes 3] [--out demo]

@@ -20,7 +20,7 @@ from indi.devices import set_threads
 from indi.io import Image, find_images, from_unit, to_unit, write
 from indi.metrics import psnr
 from indi.models.checkpoint import write_text
-from indi.models.pretrained import shipped_names
+from indi.models.pretrained import pretrained_names
 from indi.report.display import Pixels, for_display, liveliest_window, sheet, titled
 
 TASKS = ("photo:phone", "photo:chat", "photo:scan", "denoise", "jpeg", "super-resolve-4x", "deblur-defocus")
@@ -62,7 +62,7 @@ def main() -> int:
     set_threads(None)
     files = find_images(options.clean)
     files = files[:: max(len(files) // options.images, 1)][: options.images]
-    tasks = [task for task in TASKS if task.partition(":")[0] in shipped_names()]
+    tasks = [task for task in TASKS if task.partition(":")[0] in pretrained_names()]
     rows, lines = [], []
     for task in tasks:
         panels, said = row(task, files)

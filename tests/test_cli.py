@@ -27,7 +27,7 @@ from indi.evaluation.measurement import Subject
 from indi.io import Image, read, write
 from indi.io.manifest import MANIFEST
 from indi.metrics import METRICS
-from indi.models import pretrained as shipped
+from indi.models import pretrained
 from indi.models.checkpoint import read_tensors, save_model
 from indi.process.methods import METHODS
 from indi.restoration.batch import Outcome, degrade_files, plan, restore_files
@@ -465,7 +465,7 @@ def test_info(model: Path, pairs: dict[str, Any], capsys: Captured) -> None:
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "weights")
     return tmp_path / "weights"
 
 
@@ -561,7 +561,7 @@ def test_small_images_are_enlarged_first(weights: Path, tmp_path: Path, capsys: 
 def test_no_model_takes_the_place_of_another_in_the_app(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs may be called as shipped models are, as each other, and with dots."""
+    """Runs may be called as pretrained models are, as each other, and with dots."""
     served: dict[str, Path] = {}
 
     class Page:

@@ -16,7 +16,7 @@ from documents import ROOT
 from indi import errors
 from indi.cli import main
 from indi.io import Image, write
-from indi.models.pretrained import shipped_names
+from indi.models.pretrained import pretrained_names
 
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"^- `(.+?)`\\?$", PAGE, re.MULTILINE)
@@ -167,7 +167,7 @@ def test_what_a_user_sees_is_quoted_to_the_letter(capsys: pytest.CaptureFixture[
             text.removeprefix("indi: ") for text in capsys.readouterr().err.splitlines() if text.startswith("indi: ")
         ]
         message = re.sub(r"(other|cropped|small)/degraded", "data/degraded", said[0])
-        message = message.replace(f"{Path.cwd()}/", "").replace(", ".join(shipped_names()), "denoise, jpeg")
+        message = message.replace(f"{Path.cwd()}/", "").replace(", ".join(pretrained_names()), "denoise, jpeg")
         seen[line] = message
     assert [f"{line}: {message}" for line, message in seen.items() if _beheaded(message) not in quoted] == []
 

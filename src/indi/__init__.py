@@ -1,6 +1,6 @@
 """Restore images by Inversion by Direct Iteration (InDI).
 
-restorer = indi.load("jpeg")  # a shipped model, or a run folder
+restorer = indi.load("jpeg")  # a pretrained model, or a run folder
 restored = restorer.restore(image, steps=10)
 """
 

@@ -19,7 +19,7 @@ _MOST = 2**26  # values of an image up to which all are looked at for their rang
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Return what a path holds, or what the shipped model of that name is; "kind" is run, model or image.
+    """Return what a path holds, or what the pretrained model of that name is; "kind" is run, model or image.
 
     Raises:
         ImageError, ModelError: It is damaged, missing, or none of these.

@@ -21,7 +21,7 @@ from test_work import zipped
 
 from indi.app import training
 from indi.io import Image, write
-from indi.models import pretrained as shipped
+from indi.models import pretrained
 from indi.models.checkpoint import save_model
 from indi.process import DEFAULT_REALISM
 from indi.restoration.restorer import load
@@ -58,7 +58,7 @@ def address(run: Path, drawing: Path, tmp_path_factory: pytest.TempPathFactory) 
         from indi.app import page
 
         patch.setattr(page, "MOST_BYTES", 2_000_000)
-        patch.setattr(shipped, "WEIGHTS", run / "none")
+        patch.setattr(pretrained, "WEIGHTS", run / "none")
         served = page.serve({"mine": run, "draws": drawing}, port=7899, show=False)
         yield served.local_url.rstrip("/")
         served.close()
@@ -201,7 +201,7 @@ def test_the_model_that_is_chosen_at_first_has_its_own_dial(first: str, run: Pat
     from indi.app.page import build
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipped, "WEIGHTS", run / "none")
+        patch.setattr(pretrained, "WEIGHTS", run / "none")
         laid_out = build({first: drawing if first == "draws" else run})
     shown = {block["props"].get("label"): block["props"].get("visible") for block in laid_out.config["components"]}
     assert shown["Realism"] == (first == "draws")

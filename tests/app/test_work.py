@@ -22,7 +22,7 @@ from indi.config import MethodSettings
 from indi.errors import ConfigError, DataError, ImageError
 from indi.io import Image, Metadata, Resolution, read, write
 from indi.models.checkpoint import save_model
-from indi.models.pretrained import shipped_names
+from indi.models.pretrained import pretrained_names
 from indi.restoration.restorer import Restorer, load
 from indi.training.run import Record, train
 from problems import tiny_model, write_pairs
@@ -155,7 +155,7 @@ def test_which_models_draw_is_known_without_their_weights(
     monkeypatch.setattr(other, "restorer", None)
     assert [session.draws(name) for name in ("draws", "mine", "nobody's", None)] == [True, False, False, False]
     assert [other.draws(name) for name in served] == [True, False, False]
-    for name in shipped_names():
+    for name in pretrained_names():
         assert session.draws(name) == load(name).method.draws
     assert session.draws(session.add_model(drawing))
     other.close()
@@ -260,7 +260,7 @@ def test_photographs_are_the_first_choice(run: Path) -> None:
     session = Session({"mine": run})
     names = session.models()
     assert names[0] == "photo"
-    assert sorted(names) == sorted([*shipped_names(), "mine"])
+    assert sorted(names) == sorted([*pretrained_names(), "mine"])
     session.close()
 
 

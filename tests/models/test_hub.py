@@ -13,7 +13,7 @@ import pytest
 import indi
 from documents import ROOT
 from indi.errors import ConfigError, ModelError
-from indi.models.pretrained import FREE, shipped_models, shipped_names, usual_way
+from indi.models.pretrained import FREE, pretrained_models, pretrained_names, usual_way
 from indi.restoration.restorer import Restorer
 from problems import tiny_model, write_pairs
 
@@ -118,9 +118,9 @@ def test_the_card_names_the_model_and_its_steps(far: Path, tmp_path: Path) -> No
     assert "--steps 1\n" in card_of(tmp_path / "one").text
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", pretrained_names())
 def test_a_shipped_model_takes_along_what_is_known_of_it(far: Path, name: str) -> None:
-    (about,) = [each for each in shipped_models() if each["name"] == name]
+    (about,) = [each for each in pretrained_models() if each["name"] == name]
     indi.load(name).push_to_hub(f"me/{name}-again")
     folder = far / f"me/{name}-again"
     card = card_of(folder)
@@ -150,7 +150,7 @@ def test_a_shipped_model_takes_along_what_is_known_of_it(far: Path, name: str) -
 
 def test_a_run_that_is_called_as_a_shipped_model_is_not_it(tmp_path: Path) -> None:
     model = tiny_model(1)
-    named = replace(model, card=model.card.model_copy(update={"name": shipped_names()[0]}))
+    named = replace(model, card=model.card.model_copy(update={"name": pretrained_names()[0]}))
     Restorer(named).save_pretrained(tmp_path)
     assert card_of(tmp_path).data.license is None
     assert not (tmp_path / "LICENSE.md").exists()

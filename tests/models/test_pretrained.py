@@ -18,9 +18,16 @@ from indi.degradations import degradation
 from indi.errors import ConfigError, ModelError
 from indi.info import info
 from indi.io import Image, to_unit, write
-from indi.models import pretrained as shipped
+from indi.models import pretrained
 from indi.models.checkpoint import load_model, save_model
-from indi.models.pretrained import best_realism, best_steps, find_model, fitting_model, shipped_models, shipped_names
+from indi.models.pretrained import (
+    best_realism,
+    best_steps,
+    find_model,
+    fitting_model,
+    pretrained_models,
+    pretrained_names,
+)
 from indi.process.sampling import Sampling
 from indi.restoration.restorer import Pixels
 from problems import ship, tiny_model, write_pairs
@@ -31,13 +38,13 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
     for name in ("jpeg", "denoise"):
         ship(tiny_model(3), name, folder)
-    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    monkeypatch.setattr(pretrained, "WEIGHTS", folder)
     return folder
 
 
 def test_none_may_be_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "none")
-    assert shipped_models() == []
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "none")
+    assert pretrained_models() == []
     with pytest.raises(ModelError, match="jpeg: no such run folder or model file; train one"):
         indi.load("jpeg")
     with pytest.raises(ConfigError, match="--model"):
@@ -46,8 +53,8 @@ def test_none_may_be_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_weights_that_nothing_is_said_of_are_not_shipped(weights: Path) -> None:
     (weights / "jpeg.json").unlink()
-    assert shipped_names() == ["denoise"]
-    assert [model["name"] for model in shipped_models()] == ["denoise"]
+    assert pretrained_names() == ["denoise"]
+    assert [model["name"] for model in pretrained_models()] == ["denoise"]
     with pytest.raises(ModelError, match="jpeg: no such run folder"):
         indi.load("jpeg")
 
@@ -58,17 +65,17 @@ def test_a_damaged_one_does_no_harm_to_the_others(weights: Path) -> None:
     with pytest.raises(ModelError, match=r"jpeg\.safetensors: not a model of indi, or damaged"):
         indi.load("jpeg")
     with pytest.raises(ModelError, match=r"jpeg\.safetensors: not a model of indi, or damaged"):
-        shipped_models()
+        pretrained_models()
 
 
 def test_all_weights_in_the_package_are_shipped() -> None:
-    assert shipped_names() == sorted(file.stem for file in shipped.WEIGHTS.glob("*.safetensors"))
-    assert shipped_names() == ["deblur-defocus", "deblur-motion", "denoise", "jpeg", "photo", "super-resolve-4x"]
+    assert pretrained_names() == sorted(file.stem for file in pretrained.WEIGHTS.glob("*.safetensors"))
+    assert pretrained_names() == ["deblur-defocus", "deblur-motion", "denoise", "jpeg", "photo", "super-resolve-4x"]
 
 
 def test_they_are_listed_with_what_is_known_of_them(weights: Path) -> None:
-    denoise, jpeg = shipped_models()
-    assert (denoise["name"], jpeg["name"]) == ("denoise", "jpeg") == tuple(shipped_names())
+    denoise, jpeg = pretrained_models()
+    assert (denoise["name"], jpeg["name"]) == ("denoise", "jpeg") == tuple(pretrained_names())
     assert denoise["channels"] == 3
     assert denoise["size"] == "tiny"
     assert denoise["purpose"] == "for tests"
@@ -117,7 +124,7 @@ def test_a_name_that_is_also_here_is_refused_and_a_path_is_never_a_name(
     for give in given:
         with pytest.raises(ModelError, match=r"jpeg: names a pretrained model and one in this folder; give \./jpeg"):
             give()
-    assert len(shipped_models()) == 2
+    assert len(pretrained_models()) == 2
     with closing(Session({})) as session:  # what is chosen there by its name is the pretrained one
         assert session.restorer("jpeg").fingerprint != ours
 
@@ -141,7 +148,7 @@ def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
     assert indi.load(weights / "jpeg.safetensors").default_steps == 2  # by its file as by its name
     other = tiny_model(3, seed=1)
     save_model(replace(other, card=other.card.model_copy(update={"name": "jpeg"})), weights.parent / "run")
-    assert indi.load(weights.parent / "run").default_steps == 10  # a run may be called as a shipped model is
+    assert indi.load(weights.parent / "run").default_steps == 10  # a run may be called as a pretrained model is
 
 
 def test_realism_unless_asked_is_what_it_is_best_with(weights: Path) -> None:
@@ -195,9 +202,9 @@ def test_photographs_of_8_bit_ask_for_photo_and_others_for_a_choice(weights: Pat
             fitting_model(files, enlarged=enlarged)
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", pretrained_names())
 def test_each_one_is_whole(name: str) -> None:
-    (about,) = [model for model in shipped_models() if model["name"] == name]
+    (about,) = [model for model in pretrained_models() if model["name"] == name]
     assert about["task"] == name
     assert about["channels"] == 3
     for text in ("purpose", "data", "licence", "recipe", "limits", "not_for"):
@@ -223,7 +230,7 @@ def test_each_one_is_whole(name: str) -> None:
         assert np.abs(restored.astype(int) - image).max() <= 6
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", pretrained_names())
 def test_each_one_restores(name: str) -> None:
     """A photograph that none was trained on comes nearer to clean, in one step and in those unless asked."""
     data = pytest.importorskip("skimage.data")

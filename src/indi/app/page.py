@@ -47,7 +47,7 @@ def serve(models: Mapping[str, Path], *, port: int = PORT, show: bool = True) ->
     """Serve the page in the background; return gradio's page, whose ``block_thread`` waits and ``close`` ends it.
 
     Args:
-        models: Models beside the shipped ones, by name.
+        models: Models beside the pretrained ones, by name.
         port: Of this machine.
         show: Open it in a browser.
 

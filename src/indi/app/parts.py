@@ -11,7 +11,7 @@ from typing import Any
 from indi.app.session import Session
 from indi.degradations import DEGRADATIONS
 from indi.errors import ConfigError, IndiError, MissingExtraError
-from indi.models.pretrained import shipped_models
+from indi.models.pretrained import pretrained_models
 from indi.restoration.tiling import is_out_of_memory
 
 log = logging.getLogger("indi")
@@ -47,10 +47,10 @@ def status(share: float, note: str, *, failed: bool = False) -> str:
 
 
 def purpose(name: str | None) -> str:
-    """Return what a shipped model is for."""
+    """Return what a pretrained model is for."""
     if name is None:
         return "none yet: train one"
-    return {model["name"]: str(model["purpose"]) for model in shipped_models()}.get(name, "")
+    return {model["name"]: str(model["purpose"]) for model in pretrained_models()}.get(name, "")
 
 
 def buttons(start: str, stop: str) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from indi.errors import ConfigError, ModelError
 from indi.models.checkpoint import MODEL_FILE, read_card
-from indi.models.pretrained import shipped_file, shipped_names
+from indi.models.pretrained import pretrained_file, pretrained_names
 from indi.restoration.restorer import Restorer, load
 
 _PATIENCE = 10  # seconds that new work waits for work of its kind that was dropped
@@ -45,15 +45,15 @@ class Session:
     """What belongs to one visitor, and goes with them.
 
     Args:
-        served: Models beside the shipped ones, that whoever started the app offers to all: names and paths.
+        served: Models beside the pretrained ones, that whoever started the app offers to all: names and paths.
     """
 
     def __init__(self, served: Mapping[str, Path]) -> None:
         self._own = tempfile.TemporaryDirectory(prefix="indi-app-", ignore_cleanup_errors=True)
         self.folder = Path(self._own.name)
         # The first is chosen until somebody chooses: what the command takes for photographs, then noise.
-        shipped = sorted(shipped_names(), key=lambda name: (name != "photo", name != "denoise"))
-        self._models: dict[str, Path] = {name: shipped_file(name) for name in shipped} | dict(served)
+        pretrained = sorted(pretrained_names(), key=lambda name: (name != "photo", name != "denoise"))
+        self._models: dict[str, Path] = {name: pretrained_file(name) for name in pretrained} | dict(served)
         self._tasks: dict[str, Task] = {}
         self._runs = 0
         _OPEN.add(self)

@@ -24,21 +24,21 @@ def app(
     """Restore, train and measure in a browser, on this machine alone; needs indi[app].
 
     Args:
-        models: run folders, model files or hf:USER/NAME to offer beside the shipped models
+        models: run folders, model files or hf:USER/NAME to offer beside the pretrained models
         port: of this machine
         browser: open the page
     """
     from indi.app.page import serve
-    from indi.models.pretrained import find_model, shipped_names
+    from indi.models.pretrained import find_model, pretrained_names
     from indi.restoration.restorer import load
 
     set_threads(threads)
     served: dict[str, Path] = {}
     for model in models:
         load(model)
-        if model not in shipped_names():  # which are offered anyhow
+        if model not in pretrained_names():  # which are offered anyhow
             path = find_model(model)
-            served[_free_name(_name_of(model, path), {*shipped_names(), *served})] = path
+            served[_free_name(_name_of(model, path), {*pretrained_names(), *served})] = path
     page = serve(served, port=port, show=browser)
     say(f"indi is at http://{HOST}:{port}; Ctrl-C ends it")
     with on_signals(interrupt, signal.SIGINT):  # which a shell lets programs in its background ignore

@@ -35,7 +35,7 @@ TIMES = ("uniform", "geometric", "power")
 SAMPLERS = ("euler", "heun", "multistep")
 
 WHOLE = Parameter(converter=_whole)
-Model = Annotated[str, Parameter(help="a shipped model (see indi models), a run folder or a model file")]
+Model = Annotated[str, Parameter(help="a pretrained model (see indi models), a run folder or a model file")]
 Task = Annotated[str | None, Parameter(help=f"make the degraded images from the clean ones: {', '.join(TASKS)}")]
 Times = Annotated[str, Parameter(help=f"{', '.join(TIMES)}, or the times in place of steps, such as 1,0.5,0.2,0")]
 Sampler = Annotated[

@@ -43,8 +43,8 @@ def restore(
     model: Annotated[
         str | None,
         Parameter(
-            help="a shipped model (see indi models), a run folder or a model file; by default photo for photographs of "
-            "8 bit, super-resolve-4x with --enlarge 4"
+            help="a pretrained model (see indi models), a run folder or a model file; by default photo for photographs "
+            "of 8 bit, super-resolve-4x with --enlarge 4"
         ),
     ] = None,
     out: Path = Path("restored"),
@@ -85,7 +85,7 @@ def restore(
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
-    from indi.models.pretrained import shipped_file, shipped_names
+    from indi.models.pretrained import pretrained_file, pretrained_names
     from indi.process.sampling import Sampling
     from indi.restoration.batch import Restoration, restore_files
     from indi.restoration.cluster import Worker, restore_on_cluster
@@ -96,7 +96,7 @@ def restore(
     is_asked_for = model is not None
     if model is None:
         model, why = _fitting(jobs, enlarge)
-        say(f"model: {model}, {why}; others by --model: {', '.join(shipped_names())}")
+        say(f"model: {model}, {why}; others by --model: {', '.join(pretrained_names())}")
     sampling = Sampling(
         steps=steps,
         samples=samples,
@@ -110,7 +110,7 @@ def restore(
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), jobs, out)
-    restorer = load(model if is_asked_for else shipped_file(model), device=device, precision=precision, tile=tile)
+    restorer = load(model if is_asked_for else pretrained_file(model), device=device, precision=precision, tile=tile)
     if restorer.card.task == "super-resolve-4x" and enlarge == 1:
         say("super-resolve-4x restores images that were enlarged already; add --enlarge 4 to have it done")
 

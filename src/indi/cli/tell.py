@@ -13,12 +13,12 @@ from indi.errors import IndiError
 @app.command
 def models(*, json: Json = False) -> int:
     """List the models that come with the package."""
-    from indi.models.pretrained import FREE, shipped_models
+    from indi.models.pretrained import FREE, pretrained_models
 
-    shipped = shipped_models()
+    pretrained = pretrained_models()
     if json:
-        print_json({"models": shipped})
-    elif not shipped:
+        print_json({"models": pretrained})
+    elif not pretrained:
         print("no models come with this version; train one with indi train")
     else:
         heads = [
@@ -31,8 +31,8 @@ def models(*, json: Json = False) -> int:
             "may be used",
             "for",
         ]
-        print_table([heads, *map(_line, shipped)])
-        for licence in {model["licence"] for model in shipped} - {None, FREE}:
+        print_table([heads, *map(_line, pretrained)])
+        for licence in {model["licence"] for model in pretrained} - {None, FREE}:
             print(f"limited: {licence}")
     return 0
 
@@ -59,14 +59,14 @@ def info(path: str, /, *more: str, json: Json = False) -> int:
     """Say what runs, models or images are.
 
     Args:
-        path: a run folder, a model file, a shipped model's name or an image
+        path: a run folder, a model file, a pretrained model's name or an image
         more: others; of several JSON is one object with a list of them, under "paths"
     """
     from indi.info import info as facts_about
     from indi.restoration.inputs import expanded
 
     paths: list[str | Path] = []
-    for item in (path, *more):  # a name of a shipped model is no path
+    for item in (path, *more):  # a name of a pretrained model is no path
         matches = expanded(Path(item))
         paths += [item] if matches == [Path(item)] else matches
     found, failed = [], False

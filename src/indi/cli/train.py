@@ -64,12 +64,12 @@ def train(
         iterations: budget in iterations, instead of minutes
         resample: bring degraded images of a lower size to the clean grid
         config: more settings: a TOML or JSON file, or a recipe by name, such as denoise; the options go over it
-        from_: a shipped model, a run folder or a model file whose weights to start from; method, network and channels
-            are then as there unless asked otherwise
+        from_: a pretrained model, a run folder or a model file whose weights to start from; method, network and
+            channels are then as there unless asked otherwise
         resume: go on from the last checkpoint, with the run's settings
     """
     from indi.models.checkpoint import STATE_FILE
-    from indi.models.pretrained import shipped_names
+    from indi.models.pretrained import pretrained_names
     from indi.models.runs import PREVIEWS
     from indi.training import run as training
     from indi.training.distributed import agreed, speaks
@@ -123,7 +123,7 @@ def train(
         say(f"{spent}; see {run / PREVIEWS}")
         if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
             say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
-    say(f"now try: indi restore IMAGE --model {f'./{run}' if str(run) in shipped_names() else run}")
+    say(f"now try: indi restore IMAGE --model {f'./{run}' if str(run) in pretrained_names() else run}")
     return 0
 
 

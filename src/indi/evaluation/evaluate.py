@@ -262,7 +262,7 @@ def evaluate(
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
 
     Args:
-        model: A restorer, or the shipped name, run folder or model file of one.
+        model: A restorer, or the name of a pretrained model, run folder or model file of one.
         clean: Folder of clean images; without any folder, a run's own validation pairs.
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.

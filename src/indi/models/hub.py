@@ -63,7 +63,7 @@ def save_pretrained(
         folder: Where to.
         steps: That it is best with.
         name: USER/NAME on the hub, where it is known.
-        about: What NAME.json says of a shipped model (pretrained.py).
+        about: What NAME.json says of a pretrained model (pretrained.py).
 
     Raises:
         ImageError: The folder cannot be written.
@@ -163,7 +163,7 @@ def _licence(card: Card) -> Iterator[str]:
 
 
 def _results(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the hub reads of a shipped model alone: its figures at the steps it is best with."""
+    """Return what the hub reads of a pretrained model alone: its figures at the steps it is best with."""
     if about is None:
         return {}
     results = [
@@ -186,7 +186,7 @@ def _results(name: str, steps: int, about: Mapping[str, Any] | None) -> dict[str
 
 
 def _known(about: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield the paragraphs that a shipped model has beside: what stands in NAME.json."""
+    """Yield the paragraphs that a pretrained model has beside: what stands in NAME.json."""
     if about is None:
         return
     titles = {"purpose": "For", "not_for": "Not for", "limits": "Limits", "data": "Data"}

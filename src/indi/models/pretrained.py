@@ -20,34 +20,34 @@ WEIGHTS = Path(__file__).parent / "weights"
 FREE = "MIT"  # the terms of weights that may be used for anything, as an SPDX expression
 
 
-def shipped_names() -> list[str]:
-    """Return the names of the shipped models, sorted: weights that nothing is said of are not shipped."""
+def pretrained_names() -> list[str]:
+    """Return the names of the pretrained models, sorted: weights that nothing is said of are none."""
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors") if file.with_suffix(".json").exists())
 
 
-def shipped_file(name: str) -> Path:
-    """Return where the shipped model of a name lies."""
+def pretrained_file(name: str) -> Path:
+    """Return where the pretrained model of a name lies."""
     return WEIGHTS / f"{name}.safetensors"
 
 
 def find_model(model: str | Path) -> Path:
-    """Return where a model lies: a shipped one by its name, one of the hub fetched, any other by its path.
+    """Return where a model lies: a pretrained one by its name, one of the hub fetched, any other by its path.
 
     A ``Path`` is never a name, and nor is ``./NAME``.
 
     Raises:
-        ModelError: The name of a shipped model is that of a run or a file here too; or as ``hub.fetch``.
+        ModelError: The name of a pretrained model is that of a run or a file here too; or as ``hub.fetch``.
         MissingExtraError: As ``hub.fetch``.
     """
     if is_on_hub(model):
         return fetch(str(model))
     path = Path(model)
-    if isinstance(model, Path) or model not in shipped_names():
+    if isinstance(model, Path) or model not in pretrained_names():
         return path
     if path.is_file() or (path / MODEL_FILE).exists():
         advice = f"give ./{model} for the one here, or rename that for the other"
         raise ModelError(f"{model}: names a pretrained model and one in this folder; {advice}")
-    return shipped_file(model)
+    return pretrained_file(model)
 
 
 def existing_model(model: str | Path) -> Path:
@@ -65,40 +65,40 @@ def existing_model(model: str | Path) -> Path:
 
 def advice() -> str:
     """Return in words where a model can come from."""
-    names = ", ".join(shipped_names())
+    names = ", ".join(pretrained_names())
     return f"train one with indi train{f', or name one that comes with indi: {names}' if names else ''}"
 
 
-def shipped_models() -> list[dict[str, Any]]:
-    """Return what is known of each shipped model, by name: its card in short, and all that NAME.json says.
+def pretrained_models() -> list[dict[str, Any]]:
+    """Return what is known of each pretrained model, by name: its card in short, and all that NAME.json says.
 
     Raises:
         ModelError: One is damaged.
     """
-    return [_known(read_card(shipped_file(name)), name) for name in shipped_names()]
+    return [_known(read_card(pretrained_file(name)), name) for name in pretrained_names()]
 
 
 def best_steps(model: str | Path) -> int | None:
-    """Return the steps that a shipped model is at its best with, None where nothing is said of them."""
-    return _said(str(model)).get("steps") if str(model) in shipped_names() else None
+    """Return the steps that a pretrained model is at its best with, None where nothing is said of them."""
+    return _said(str(model)).get("steps") if str(model) in pretrained_names() else None
 
 
 def best_realism(model: str | Path) -> float:
-    """Return the realism that a shipped model is at its best with, that of all models where nothing is said of it."""
-    known = _said(str(model)) if str(model) in shipped_names() else {}
+    """Return the realism that a pretrained model is best with, or that of all models where none is known."""
+    known = _said(str(model)) if str(model) in pretrained_names() else {}
     return float(known.get("best_realism", DEFAULT_REALISM))
 
 
 def usual_way(about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a shipped model restores unless asked otherwise, as its figures name it: steps, and its realism."""
+    """Return how a pretrained model restores by default, as its figures name it: steps, and its realism."""
     realism = {} if about.get("realism") is None else {"realism": about.get("best_realism", DEFAULT_REALISM)}
     return {"steps": about["steps"], **realism}
 
 
 def about_weights(model: Model) -> dict[str, Any] | None:
-    """Return what is known of a model if it is a shipped one, told by its name and its weights."""
+    """Return what is known of a model if it is a pretrained one, told by its name and its weights."""
     name = model.card.name
-    if name not in shipped_names() or _said(name)["fingerprint"] != model.fingerprint():
+    if name not in pretrained_names() or _said(name)["fingerprint"] != model.fingerprint():
         return None  # a run may be called so too
     return _known(model.card, name)
 
@@ -117,7 +117,7 @@ def _said(name: str) -> dict[str, Any]:
 
 
 def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str]:
-    """Return the shipped model for files of which no more is known than what they are, and why it is this one.
+    """Return the pretrained model for files of which no more is known than what they are, and why it is this one.
 
     super-resolve-4x where they are to be enlarged so many times; photo where all are of 8 bit, gray or in colour. Files
     that cannot be read have no say, unless there are no others.
@@ -126,7 +126,7 @@ def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str
         ConfigError: Nothing says what is wrong with them; the message names the choices.
         ImageError: None can be read.
     """
-    names, says = shipped_names(), ""
+    names, says = pretrained_names(), ""
     headers, errors = _headers(files)
     if errors and not headers:
         raise errors[0]

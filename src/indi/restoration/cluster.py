@@ -18,7 +18,7 @@ from indi.errors import ConfigError, IndiError, MissingExtraError, ModelError
 from indi.io.atomic import marked, remove_marked
 from indi.io.manifest import Archive
 from indi.io.stacks import is_stack
-from indi.models.pretrained import shipped_names
+from indi.models.pretrained import pretrained_names
 from indi.restoration.batch import Job, Outcome, Restoration, clashes, restore_files
 from indi.restoration.intensities import subject
 from indi.restoration.restorer import Restorer, load
@@ -70,7 +70,7 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
     """
     distributed = _distributed()
     model = Path(worker.model)
-    if worker.model not in shipped_names() and model.exists():
+    if worker.model not in pretrained_names() and model.exists():
         worker = replace(worker, model=str(model.absolute()))
     restorer = load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
     worker = replace(worker, weights=restorer.fingerprint)

@@ -61,7 +61,7 @@ class Hosted:
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model as the Hugging Face hub wants it: weights, config.json, README.md.
 
-        What is known of a shipped model goes with it, and so do terms that its weights have of their own.
+        What is known of a pretrained model goes with it, and so do terms that its weights have of their own.
 
         Args:
             folder: Where to.

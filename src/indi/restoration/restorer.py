@@ -46,8 +46,7 @@ class Restorer(Hosted):
     Attributes:
         model: The model.
         calibration: How wide intervals must be, where the run folder says so.
-        best_steps, best_sampler, best_realism: Taken unless others are asked for, where the model is shipped with such
-            advice.
+        best_steps, best_sampler, best_realism: The defaults of a pretrained model, where it has some.
 
     Args:
         model: The model (``indi.load`` finds it by name, run folder or file).
@@ -90,17 +89,17 @@ class Restorer(Hosted):
 
     @property
     def default_steps(self) -> int:
-        """Steps when none are asked for: 1 for a method that needs only one, or what a shipped model is best with."""
+        """Steps by default: 1 for a method that needs only one, or what a pretrained model is best with."""
         return 1 if self.method.one_step or self.method.draws else self.best_steps or DEFAULT_STEPS
 
     @property
     def default_sampler(self) -> str:
-        """The sampler when none is asked for: euler, or what a shipped model is best with."""
+        """The sampler when none is asked for: euler, or what a pretrained model is best with."""
         return self.best_sampler or DEFAULT_SAMPLER
 
     @property
     def default_realism(self) -> float:
-        """The realism of a single image when none is asked for: 0.6, or what a shipped model is best with."""
+        """The realism of a single image when none is asked for: 0.6, or what a pretrained model is best with."""
         return DEFAULT_REALISM if self.best_realism is None else self.best_realism
 
     @cached_property
@@ -325,7 +324,7 @@ def _network_calls(sampling: Sampling) -> int:
 
 
 def load(model: str | Path, **options: object) -> Restorer:
-    """Return the restorer of a shipped name, a run folder, a model file or hf:USER/NAME; options as ``Restorer``.
+    """Return the restorer of a pretrained model, a run folder, a model file or hf:USER/NAME; options as ``Restorer``.
 
     Raises:
         ModelError: There is no such model, or it is damaged.

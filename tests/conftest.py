@@ -1,8 +1,10 @@
-"""Fixtures for all tests: no network beyond this machine, real data only where there is some."""
+"""For all tests: no network beyond this machine, real data only where there is some, and a quick tier that stays so."""
 
 import os
+import re
 import socket
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,45 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # problems.py and other helpers beside this file
 for folder in ("benchmarks", "docs"):  # tables.py and reference.py, which the documents come from
     sys.path.insert(0, str(Path(__file__).parent.parent / folder))
+
+FAST_SECONDS = 2.0  # of processors; a test that takes more than one is to be marked medium, a slow machine has two
+
+WHOLE_FILE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.medium\b", re.MULTILINE)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as fast what is marked neither medium nor slow."""
+    for item in items:
+        if not any(item.iter_markers("medium")) and not any(item.iter_markers("slow")):
+            item.add_marker("fast")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that are medium as a whole where the fast tests alone run: some take seconds to import."""
+    if config.option.markexpr != "fast" or collection_path.suffix != ".py":
+        return None
+    return WHOLE_FILE.search(collection_path.read_text(encoding="utf-8")) is not None or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Where the fast tests alone run, fail one whose fixtures are not."""
+    yield from _quickly(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Where the fast tests alone run, fail one that is not."""
+    yield from _quickly(item)
+
+
+def _quickly(item: pytest.Item) -> Generator[None, None, None]:
+    before = sum(os.times()[:4])  # of this process and those that it waited for: a busy machine does not count
+    yield
+    spent = sum(os.times()[:4]) - before
+    if item.config.option.markexpr == "fast" and spent > FAST_SECONDS:
+        pytest.fail(f"took {spent:.1f} s of processors: mark it medium, or make it quicker", pytrace=False)
 
 
 @pytest.fixture(autouse=True)

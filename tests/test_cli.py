@@ -710,6 +710,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, text=True, encoding="utf-8", **pipes)
 
 
+@pytest.mark.medium
 def test_the_module_is_the_command() -> None:
     process = start("--help")
     out, err = process.communicate(timeout=60)
@@ -719,6 +720,7 @@ def test_the_module_is_the_command() -> None:
     assert "\x1b" not in out
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, *ENDINGS])
 def test_training_that_is_stopped_is_saved(pairs: dict[str, Any], tmp_path: Path, number: signal.Signals) -> None:
@@ -741,6 +743,7 @@ def test_training_that_is_stopped_is_saved(pairs: dict[str, Any], tmp_path: Path
     assert run("train", "--run", folder, "--resume", "--iterations", iterations + 1) == 0
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals on Windows")
 def test_training_is_saved_where_its_terminal_is_closed(pairs: dict[str, Any], tmp_path: Path) -> None:
     import fcntl
@@ -791,6 +794,7 @@ def test_a_hangup_may_come_twice_and_one_that_is_ignored_stays_so(
     assert done == ["iteration", "iteration", "another"]
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     reading, writing = os.pipe()
@@ -832,6 +836,7 @@ def test_a_line_now_and_then_stands_for_the_bar(
     assert "measuring: 8.0 of 8" in capsys.readouterr().err
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not deliver these signals")
 def test_an_interrupt_while_it_is_imported_is_no_traceback(tmp_path: Path) -> None:
     """A module that the import finds first sends the interrupt, as a quick hand would."""

@@ -57,6 +57,7 @@ def shortened(code: str) -> str:
     return re.sub(r"minutes=\d+", "iterations=1", code)
 
 
+@pytest.mark.medium
 def test_python_of_the_readme_runs(prepared: dict[str, Any]) -> None:
     (code,) = blocks(ROOT / "README.md", "python")
     assert "minutes=10" in code
@@ -67,6 +68,7 @@ def test_python_of_the_readme_runs(prepared: dict[str, Any]) -> None:
     assert list(prepared["methods"]["methods"]) == list(METHODS)
 
 
+@pytest.mark.medium
 def test_python_of_the_dial_runs(prepared: dict[str, Any]) -> None:
     (code,) = blocks(ROOT / "docs" / "realism.md", "python")
     save_model(tiny_model(3, name="distributional"), Path("runs/draws"))
@@ -85,6 +87,7 @@ def tables_as_they_were() -> Iterator[None]:
         table.update(was)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("tables_as_they_were")
 def test_python_of_extending_runs(prepared: dict[str, Any]) -> None:
     for _ in indi.train(clean="data/clean", degraded="data/degraded", run="runs/mine", size="tiny", iterations=1):
@@ -109,6 +112,7 @@ def test_references_are_those_of_the_code() -> None:
     assert {name for name in app if not name.startswith("-")} == set(reference.COMMANDS)
 
 
+@pytest.mark.medium
 def test_the_site_builds(tmp_path: Path) -> None:
     pytest.importorskip("sphinx")
     build = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", str(ROOT / "docs"), str(tmp_path / "site")]
@@ -134,6 +138,7 @@ def test_equations_are_numbered_as_they_are_read_and_as_in_the_code() -> None:
         assert not re.search(r"\\[^A-Za-z]", formula), f"{formula}: some forges take this backslash away"
 
 
+@pytest.mark.medium
 def test_figures_of_the_method_are_those_of_their_script(tmp_path: Path) -> None:
     script = runpy.run_path(str(ROOT / "examples" / "theory.py"))
     assert script["main"](["--out", str(tmp_path)]) == 0
@@ -150,6 +155,7 @@ def test_figures_of_the_method_are_those_of_their_script(tmp_path: Path) -> None
     np.testing.assert_array_equal(made_of[-1], [0, 0, 0, 0, 0, 1])  # the restored image is the last estimate
 
 
+@pytest.mark.medium
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("skimage")
     cells = json.loads((ROOT / "examples" / "pairs_to_report.ipynb").read_text(encoding="utf-8"))["cells"]
@@ -166,6 +172,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     names["plt"].close("all")
 
 
+@pytest.mark.medium
 def test_the_microscopists_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = ROOT / "docs" / "microscopy.md"
     monkeypatch.chdir(tmp_path)

@@ -195,6 +195,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("prepared")
 @pytest.mark.parametrize("name", [name for name in WITH_COMMANDS if name not in PARSED_ONLY | ELSEWHERE])
 def test_commands_run(name: str) -> None:

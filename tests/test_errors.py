@@ -157,6 +157,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("bridge.toml").write_text("[method]\nname = 'bridge'\nnoise = 'brownian'\n")
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("refused")
 def test_what_a_user_sees_is_quoted_to_the_letter(capsys: pytest.CaptureFixture[str]) -> None:
     quoted = {_beheaded(message) for message in QUOTED}

@@ -21,6 +21,8 @@ from indi.models.checkpoint import save_model
 from indi.plugins import VARIABLE, load_plugins
 from problems import tiny_model, write_pairs
 
+pytestmark = pytest.mark.medium
+
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = {
     name: f"{code}\n"

@@ -222,6 +222,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(demonstrate(out, progress=progress.append), out, progress)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SETS)
 def test_trained_network_is_close_to_the_closed_form_at_every_number_of_steps(made: Made, name: str) -> None:
     rows = made.table[name]["rows"]
@@ -235,16 +236,19 @@ def test_trained_network_is_close_to_the_closed_form_at_every_number_of_steps(ma
             assert row["hit_closed_form"] == pytest.approx(hit, abs=0.015)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SETS)
 def test_each_point_is_reached_by_a_quarter(made: Made, name: str) -> None:
     assert made.table[name]["points"] == [pytest.approx(0.25, abs=0.02)] * 4
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SETS)
 def test_one_call_of_the_sampler_is_a_draw(made: Made, name: str) -> None:
     check_draws(SETS[name], made.table[name]["distributional"], hit={"set1": 0.85, "set2": 0.92}[name], off=0.04)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SETS)
 def test_regression_has_the_least_error_and_reaches_no_point(made: Made, name: str) -> None:
     regression = made.table[name]["regression"]
@@ -253,6 +257,7 @@ def test_regression_has_the_least_error_and_reaches_no_point(made: Made, name: s
     assert all(row["mse"] > 1.1 * regression["mse"] for row in made.table[name]["rows"][1:])
 
 
+@pytest.mark.medium
 def test_without_noise_it_never_splits(made: Made) -> None:
     without = made.table["set2"]["without_noise"]
     assert without["answers"] == 2, "20,000 draws of two degraded points"
@@ -260,6 +265,7 @@ def test_without_noise_it_never_splits(made: Made) -> None:
     assert 0.9 < without["mse"] < 2.1
 
 
+@pytest.mark.medium
 def test_the_files(made: Made) -> None:
     assert sorted(file.name for file in made.out.iterdir()) == ["toy.gif", "toy.json", "toy.png"]
     table = json.loads((made.out / "toy.json").read_text())
@@ -283,6 +289,7 @@ def test_the_files(made: Made) -> None:
     assert durations[-1] == max(durations), "it pauses at the end"
 
 
+@pytest.mark.medium
 def test_progress_rises_to_one(made: Made) -> None:
     assert made.progress == sorted(made.progress)
     assert made.progress[-1] == 1.0
@@ -302,6 +309,7 @@ def test_one_seed_is_one_result() -> None:
     assert torch.equal(torch.get_rng_state(), before), "torch's own generator was touched"
 
 
+@pytest.mark.medium
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy, "demonstrate", partial(demonstrate, iterations=8))
     first, second = tmp_path / "a" / "b", tmp_path / "c"

@@ -13,6 +13,8 @@ import pytest
 
 from indi.version import __version__
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -31,6 +31,7 @@ gradio = pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
+    pytest.mark.medium,
     pytest.mark.filterwarnings("ignore"),  # of gradio's own making
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
 ]

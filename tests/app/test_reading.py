@@ -11,6 +11,8 @@ from indi.app.reading import Readers
 from indi.errors import ImageError
 from indi.io import Image, read_header, write
 
+pytestmark = pytest.mark.medium
+
 
 def test_a_file_that_takes_too_long_is_ended_and_others_are_read(tmp_path: Path) -> None:
     write(tmp_path / "a.png", Image(np.zeros((4, 5), np.uint8)))

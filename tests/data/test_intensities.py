@@ -97,6 +97,7 @@ def test_a_flat_channel_cannot_be_normalised(tmp_path: Path) -> None:
         measure_normalisation(pairs, "deviation", channels=1, resample=False)
 
 
+@pytest.mark.medium
 def test_a_model_of_another_scale_is_trained_and_restores_on_the_clean_one(tmp_path: Path) -> None:
     folders = microscope(tmp_path, count=10, gain=0.1, offset=5)
     config = {"data": {"normalise": "deviation", "batch": 8, "crop": 32}, "training": {"learning_rate": 3e-3}}

@@ -19,6 +19,7 @@ from problems import tiny_model
 
 diffusers = pytest.importorskip("diffusers")
 scheduler = pytest.importorskip("indi.export.diffusers")
+pytestmark = pytest.mark.medium
 
 
 def model(sample: Tensor, time: float | Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from problems import tiny_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter's own making
+pytestmark = [pytest.mark.medium, pytest.mark.filterwarnings("ignore")]  # of the exporter's own making
 
 Array = NDArray[Any]
 

@@ -178,6 +178,7 @@ def test_measure_refuses_a_border_that_leaves_nothing(border: int) -> None:
 # The package around it
 
 
+@pytest.mark.medium
 def test_a_broken_torchvision_does_no_harm(tmp_path: Path) -> None:
     """Metrics, and importing them, need neither torchvision nor the packages that fail with it."""
     broken = tmp_path / "torchvision"

@@ -109,6 +109,7 @@ def test_each_step_draws_anew(gray: Restorer) -> None:
     assert all(torch.equal(noise, other) for noise, other in zip(seen, wanted, strict=True))
 
 
+@pytest.mark.medium
 def test_a_picture_that_memory_does_not_hold_is_drawn_the_same(
     gray: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_finished_folder_is_drawn_again_only_at_another_realism(tmp_path: Path
     assert kept == [0, 2, 2, 0]
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore")
 def test_noise_and_dial_are_inputs_of_an_exported_model(tmp_path: Path, gray: Restorer) -> None:
     pytest.importorskip("onnx")

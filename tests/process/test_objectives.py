@@ -169,6 +169,7 @@ def sampler() -> Callable[[Tensor, float, int], Tensor]:
     return draws
 
 
+@pytest.mark.medium
 def test_one_call_draws_from_the_posterior(sampler: Callable[[Tensor, float, int], Tensor]) -> None:
     count = 40_000
     for given_y in (-2.0, 0.0, 3.0):

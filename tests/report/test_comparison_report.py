@@ -110,6 +110,7 @@ def test_the_degraded_images_are_a_line_where_it_fits(monkeypatch: pytest.Monkey
         assert ("degraded" in [text.get_text() for text in error.texts]) == is_drawn
 
 
+@pytest.mark.medium
 def test_what_should_not_be_overlooked_is_said(tmp_path: Path) -> None:
     def page(images: int, degraded: float) -> str:
         values = {**TYPICAL, "settings": {**TYPICAL["settings"], "images": images}, "degraded": row(0, degraded, 90.0)}

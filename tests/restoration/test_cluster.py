@@ -24,6 +24,7 @@ from problems import asking, tiny_model
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [
+    pytest.mark.medium,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # of workers that are killed
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]

@@ -108,6 +108,7 @@ def test_samples_are_stacks_with_their_mean_and_spread(tmp_path: Path, gray: Res
         assert file.series[0].dtype == np.float32
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("samples", [None, 2])
 def test_a_picture_too_large_for_memory_comes_out_the_same(
     tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch, samples: int | None

@@ -24,6 +24,8 @@ from indi.config import Config
 from indi.training.distributed import joined
 from indi.training.trainer import Trainer
 
+pytestmark = pytest.mark.medium
+
 training = {"iterations": 20, "precision": "float32"}
 config = Config.parse({"network": {"size": "tiny"}, "training": training}, source="test")
 card = Card(version="0", name="test", method=config.method, network=config.network, channels=1)

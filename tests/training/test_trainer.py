@@ -13,6 +13,7 @@ from indi.training.trainer import Trainer
 from indi.version import __version__
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("norm", [1, 2])
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_the_estimate_comes_to_be_clean(name: str, norm: int) -> None:

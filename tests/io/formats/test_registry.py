@@ -87,6 +87,15 @@ def test_a_file_is_of_one_format_by_its_first_bytes(tmp_path: Path, suffix: str)
     assert read(renamed).pixels.shape[:2] == COLOUR.shape[:2]
 
 
+def test_a_signature_is_not_met_by_chance() -> None:
+    for start in (
+        b"p\0\0\0 is no image of a microscope".ljust(START),
+        b"BM is no bitmap".ljust(START),
+        b"RIFF....WAVEfmt ",
+    ):
+        assert not any(row.is_of(start) for row in FORMATS)
+
+
 def test_results_are_named_by_what_can_be_written(tmp_path: Path) -> None:
     for name, wanted in (("a.png", "a.png"), ("a.gif", "a.png"), ("a.HEIC", "a.png"), ("a.b.czi", "a.b.ome.tif")):
         assert name_of_result(tmp_path / name) == wanted

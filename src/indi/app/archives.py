@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 from indi.app.session import safe_name
-from indi.errors import DataError, ImageError
+from indi.errors import DataError, IndiError
 from indi.io import READABLE_SUFFIXES, read_headers
 
 MOST_FILES = 5000
@@ -76,7 +76,7 @@ def _pixels(path: Path) -> int:
     """Return how many pixels a file claims; one that cannot be read is for those to remark on who want to."""
     try:
         headers = read_headers(path)
-    except ImageError:
+    except IndiError:
         return 0
     sizes = [header.height * header.width * -(-header.channels // 4) for header in headers]
     if max(sizes) > MOST_PIXELS:

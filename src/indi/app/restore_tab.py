@@ -9,7 +9,7 @@ from indi.app import restoring
 from indi.app.parts import QUIET, Updates, buttons, connect, gradio, guarded, purpose, said, status, waiting_for
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
-from indi.io import READABLE_SUFFIXES
+from indi.io import READABLE_SUFFIXES, WRITABLE_NAMES
 from indi.models.pretrained import best_realism, best_steps
 from indi.process import DEFAULT_STEPS
 
@@ -30,7 +30,7 @@ def lay_out(session: Any, known: Session) -> Any:
     with gr.Row(elem_classes="sides"):
         with gr.Column(scale=2, min_width=300):
             upload = gr.File(
-                label="PNG, JPEG, TIFF, WebP, AVIF",
+                label=", ".join(WRITABLE_NAMES),
                 file_types=sorted(READABLE_SUFFIXES),
                 height=140,
                 elem_classes="drop",

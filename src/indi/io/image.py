@@ -183,6 +183,23 @@ def foreign_code(doing: str) -> Iterator[None]:
         raise ImageError(f"{doing}: {one_line(error)}") from error
 
 
+@contextmanager
+def foreign_file(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a library that reads or writes volumes raises into one line that names the file.
+
+    Raises:
+        ImageError: the block raised anything.
+    """
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise ImageError(f"{path}: not enough memory; close other programs or use a smaller volume") from error
+    except Exception as error:
+        raise ImageError(f"{path}: damaged {kind}: {one_line(error)}; copy it again, or write it elsewhere") from error
+
+
 def one_line(error: Exception) -> str:
     """Return the message of ``error`` on one line, or its type where it has none."""
     return " ".join(str(error).split())[:200] or type(error).__name__

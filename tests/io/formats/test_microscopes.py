@@ -39,8 +39,11 @@ def czi(path: Path, planes: Array = PLANES, *, scenes: int = 1) -> None:
         file.write_metadata("cells", {0: "DAPI", 1: "GFP"}, scale_x=0.1e-6, scale_y=0.2e-6, scale_z=0.5e-6)
 
 
-def lif(path: Path, planes: Array = PLANES, *, images: int = 1) -> None:
-    """Write images of T, Z, C, Y, X as Leica does: a description in XML, then a block of memory each."""
+def lif(path: Path, planes: Array = PLANES, *, images: int = 1, upright: int = 0) -> None:
+    """Write images of T, Z, C, Y, X as Leica does: a description in XML, then a block of memory each.
+
+    Of the first ones, ``upright``, the lines are said to follow each other in z, and the planes in y.
+    """
     steps = {"X": 1, "Y": WIDTH, "C": WIDTH * HEIGHT, "Z": CHANNELS * WIDTH * HEIGHT}
     steps["T"] = DEPTH * steps["Z"]
     described = "".join(
@@ -59,9 +62,10 @@ def lif(path: Path, planes: Array = PLANES, *, images: int = 1) -> None:
         f"<ChannelProperty><Key>DyeName</Key><Value>{name}</Value></ChannelProperty></ChannelDescription>"
         for number, name in enumerate(("DAPI", "GFP"))
     )
+    turned = described.replace('DimID="2"', 'DimID="Y"').replace('DimID="3"', 'DimID="2"').replace('"Y"', '"3"')
     elements = "".join(
         f'<Element Name="image {number}"><Data><Image><ImageDescription><Channels>{channels}</Channels>'
-        f"<Dimensions>{described}</Dimensions></ImageDescription></Image></Data>"
+        f"<Dimensions>{turned if number < upright else described}</Dimensions></ImageDescription></Image></Data>"
         f'<Memory Size="{planes.nbytes}" MemoryBlockID="M{number}"/></Element>'
         for number in range(images)
     )
@@ -200,6 +204,21 @@ def test_scenes_and_images_of_a_project_follow_each_other(tmp_path: Path, suffix
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
         assert [series.shape for series in file.series] == [PLANES.shape] * 2
         np.testing.assert_array_equal(file.series[1].asarray(), PLANES - 1)
+
+
+def test_an_image_of_a_project_that_is_no_stack_of_planes_is_left_out_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("liffile")
+    lif(tmp_path / "a.lif", images=2, upright=1)
+    for _ in range(2):
+        with open_stack(tmp_path / "a.lif") as stack:
+            np.testing.assert_array_equal(stack.pixels(3, Box(0, 0, HEIGHT, WIDTH)), PLANES[0, 1, 1] - 1)
+    (line,) = caplog.messages
+    assert line.endswith("a.lif: left out, as they are no planes in y and x: image 0")
+    lif(tmp_path / "b.lif", upright=1)
+    with pytest.raises(ImageError, match="LIF without an image"):
+        open_stack(tmp_path / "b.lif")
 
 
 def test_positions_of_the_stage_are_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_nd2: None) -> None:

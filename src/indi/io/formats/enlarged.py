@@ -1,5 +1,8 @@
 """What metadata say of an image that was enlarged: as much of the world lies in more pixels.
 
+No library at hand scales these: for GeoTIFF rasterio would, and brings GDAL; XML is changed as text, since what writes
+it again drops or renames what it does not know.
+
 Source: TIFF 6.0; CIPA DC-008 (EXIF); OGC 19-008r4 (GeoTIFF); Adobe XMP part 2; the OME schema, 2016-06.
 """
 

@@ -3,6 +3,7 @@
 Source: liffile, https://github.com/cgohlke/liffile.
 """
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,10 @@ from indi.io.formats.format import noted, optional
 from indi.io.formats.planes import PlanesStack, Series, boxes_of
 from indi.io.image import Header
 
-SIGNATURE = b"\x70\0\0\0....\x2a"
+log = logging.getLogger("indi")
+
+SIGNATURE = rb"p\0\0\0....\*"  # as a regular expression
+_said: set[tuple[Path, int]] = set()  # files of which it was said what is left out: one is opened many times
 
 
 def open_stack(path: Path, by_axes: bool = True) -> PlanesStack:
@@ -33,16 +37,23 @@ def open_stack(path: Path, by_axes: bool = True) -> PlanesStack:
         length = path.stat().st_size
         if any(block.offset + block.size > length for block in file.memory_blocks.values()):
             raise ImageError("LIF cut short: a part of its pixels is missing; copy it again")
-        return [_series(image) for image in file.images]
+        odd = [image.name for image in file.images if not _has_planes(image)]
+        if odd and (path, length) not in _said:
+            _said.add((path, length))
+            log.warning("%s: left out, as they are no planes in y and x: %s", path, ", ".join(odd))
+        return [_series(image) for image in file.images if _has_planes(image)]
 
     return PlanesStack(path, "LIF", load)
+
+
+def _has_planes(image: Any) -> bool:
+    """Return whether an image is a stack of planes, and not of lines, of planes in z or of lifetimes."""
+    return not image.is_flim and set(image.frames.frame_dims) <= {"Y", "X", "S"}
 
 
 def _series(image: Any) -> Series:
     sizes = dict(image.sizes)  # slowest first, without those of one
     samples, height, width = (sizes.pop(axis, 1) for axis in "SYX")
-    if set(image.frames.frame_dims) - {"Y", "X", "S"}:
-        raise ImageError(f"LIF whose image {image.name} is no stack of planes in y and x; export it as TIFF first")
 
     def plane(place: Mapping[str, int]) -> Array:
         pixels: Array = image.frames[tuple(place[axis] for axis in sizes)]

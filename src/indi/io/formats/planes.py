@@ -5,7 +5,7 @@ Source: OME-TIFF, 2016-06, https://docs.openmicroscopy.org/ome-model.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, product
@@ -22,7 +22,7 @@ from indi.io.formats.format import ReadRows, Stack
 from indi.io.formats.tags import ASCII, SHORT, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import BLACK_IS_ZERO, RGB
 from indi.io.formats.tiff_write import DEFLATE, Rows, needs_big, write_directories, write_picture
-from indi.io.image import MAX_PLANES, PIXEL_TYPES, Header, foreign_code, named
+from indi.io.image import MAX_PLANES, PIXEL_TYPES, Header, foreign_file, named
 from indi.io.region import Box
 
 _AXES = "TZC"  # that OME counts planes by
@@ -75,7 +75,7 @@ class PlanesStack(Stack):
 
     def __init__(self, path: Path, kind: str, load: Callable[[ExitStack], Sequence[Series]]) -> None:
         self.path, self._kind = path, kind
-        with self._named(), ExitStack() as opening:
+        with foreign_file(path, kind), ExitStack() as opening:
             found = load(opening)
             self._check(found)
             self._series = [part for series in found for part in series.parts()]
@@ -101,7 +101,7 @@ class PlanesStack(Stack):
         series = self._series[which]
         place = np.unravel_index(number - self._starts[which], tuple(series.sizes.values())) if series.sizes else ()
         header = series.header
-        with self._named():
+        with foreign_file(self.path, self._kind):
             found = np.asarray(series.read(dict(zip(series.sizes, map(int, place), strict=True)), box), header.dtype)
             return found.reshape(box.height, box.width, *([header.channels] if header.channels > 1 else []))
 
@@ -154,15 +154,6 @@ class PlanesStack(Stack):
                 raise ImageError(f"{self._kind} of {what}; export it as TIFF of 8 or 16 bit or of 32-bit floats first")
             if min(each.header.height, each.header.width, len(each)) < 1:
                 raise ImageError(f"{self._kind} of an image without pixels; save it again")
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Put the path before what is wrong, whatever the library that reads the file raises."""
-        with named(self.path), foreign_code(f"damaged {self._kind}"):
-            try:
-                yield
-            except OSError as error:
-                raise ImageError(f"cannot read: {error.strerror or error}; copy it again") from error
 
 
 def _samples(read: ReadRows, shape: tuple[int, int], start: int, stop: int) -> Array:

@@ -67,6 +67,8 @@ READABLE_SUFFIXES = frozenset(suffix for each in _FILES for suffix in each.suffi
 """The suffixes of files that ``find_images`` finds, in lower case; those of files may be in capitals."""
 WRITABLE_SUFFIXES = frozenset(suffix for each in _FILES if each.encode for suffix in each.suffixes)
 """The suffixes of files that ``write`` writes."""
+WRITABLE_NAMES = tuple(each.name for each in _FILES if each.encode)
+"""The formats of these, as people call them."""
 VOLUME_SUFFIXES = frozenset(suffix for each in FORMATS if each.marks for suffix in each.suffixes)
 """The suffixes of folders that are written as one image."""
 FLOAT_SUFFIXES = frozenset(suffix for each in FORMATS if "float32" in each.dtypes for suffix in each.suffixes)

@@ -6,8 +6,7 @@ Source: the OME-NGFF specifications 0.4 and 0.5, https://ngff.openmicroscopy.org
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from indi.io.formats import zarr_ome
 from indi.io.formats.format import ReadRows, Stack, optional
 from indi.io.formats.pyramid import blocks, fill_level
 from indi.io.formats.zarr_chunks import Chunks
-from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header
+from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header, foreign_file
 from indi.io.region import Box
 
 log = logging.getLogger("indi")
@@ -42,7 +41,7 @@ class ZarrStack(Stack):
     def __init__(self, path: Path, by_axes: bool = True) -> None:
         self.path = path
         zarr = optional("zarr", "Zarr volumes", extra="zarr")
-        with _named(path):
+        with foreign_file(path, "Zarr"):
             node = zarr.open(str(path), mode="r")
             if isinstance(node, zarr.Group):
                 self._group = zarr_ome.image_of(node)
@@ -73,7 +72,7 @@ class ZarrStack(Stack):
     def pixels(self, number: int, box: Box) -> Array:
         """Return a box of a plane, (height, width)."""
         part = self._part(number, box)
-        with _named(self.path):
+        with foreign_file(self.path, "Zarr"):
             self._chunks.check(part)
             return np.asarray(self._array[part], self.headers[number].dtype)
 
@@ -86,7 +85,7 @@ class ZarrStack(Stack):
         """Write a volume of new planes, with the axes, scales, names and levels of resolution of this one."""
         temporary = temporary_beside(path, ".zarr")
         try:
-            with _named(path):
+            with foreign_file(path, "Zarr"):
                 _check_free(path)
                 if self._beside:
                     names = ", ".join(self._beside[: zarr_ome.SHOWN]) + (
@@ -177,17 +176,3 @@ def _check_free(path: Path) -> None:
     """Refuse a place that is taken: a folder may hold what is nowhere else."""
     if path.exists():
         raise ImageError("is there already; remove it, or choose another place")
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Put the path before what is wrong, whatever zarr and its codecs raise on damaged data."""
-    try:
-        yield
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
-    except MemoryError as error:
-        raise ImageError(f"{path}: not enough memory; close other programs or use a smaller volume") from error
-    except Exception as error:
-        message = " ".join(str(error).split())[:200]
-        raise ImageError(f"{path}: damaged Zarr: {message}; copy it again, or write it elsewhere") from error

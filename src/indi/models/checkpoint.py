@@ -39,6 +39,7 @@ class Card(Settings):
 
     Attributes:
         colour: Whether its three channels are red, green and blue. Older cards do not say.
+        precision: What training computed in. Older cards do not say.
         licence: The terms of the weights, where they have some of their own; training from them passes these on.
     """
 
@@ -56,6 +57,7 @@ class Card(Settings):
     pairs: int = 0
     licence: str | None = None
     colour: bool | None = None
+    precision: str | None = None
 
     @property
     def apart(self) -> bool:

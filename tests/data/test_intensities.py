@@ -6,7 +6,8 @@ import numpy.typing as npt
 import pytest
 
 import indi
-from indi.data import Pair, check_pairs, match_pairs, measure_normalisation
+from image_makers import little_memory
+from indi.data import Pair, check_pairs, intensities, match_pairs, measure_normalisation
 from indi.data.intensities import agree, gain_and_shift
 from indi.errors import DataError
 from indi.io import Image, read, write
@@ -87,6 +88,23 @@ def test_gain_and_shift_are_those_of_the_images() -> None:
     assert not agree(5, 0)
     assert not agree(0.2, 0)
     assert not agree(1, -4)
+
+
+def test_images_are_measured_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty images of 256 x 256 px, of which a few thousand pixels are looked at, are not held at once."""
+    random = np.random.default_rng(0)
+    for number in range(40):
+        pixels = np.kron(random.integers(0, 60000, (32, 32)), np.ones((8, 8))).astype(np.uint16)
+        for side in ("clean", "degraded"):
+            write(tmp_path / side / f"{number}.tif", Image(pixels))
+    pairs = match_pairs(tmp_path / "clean", tmp_path / "degraded").pairs
+    whole = measure_normalisation(pairs, "deviation", channels=1, resample=False)
+    monkeypatch.setattr(intensities, "_PIXELS", 2**14)
+    with little_memory(4):  # all of them are 10 MiB, and 20 more as floats
+        found = measure_normalisation(pairs, "deviation", channels=1, resample=False)
+    assert whole is not None
+    assert found is not None
+    assert found.clean.scale[0] == pytest.approx(whole.clean.scale[0], rel=0.02)
 
 
 def test_a_flat_channel_cannot_be_normalised(tmp_path: Path) -> None:

@@ -98,6 +98,9 @@ def test_halo_is_needed() -> None:
         "MPS backend out of memory (MPS allocated: 17.00 GB)",
         "could not create a primitive",  # oneDNN
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "FIND was unable to find an engine to execute this computation",  # cuDNN, whose workspace found no room
+        "Unable to find a valid cuDNN algorithm to run convolution",
     ],
 )
 def test_a_tile_that_does_not_fit_is_made_smaller(message: str) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from indi.errors import ConfigError
 from indi.models.checkpoint import load_model
+from indi.process.path import draw_times
 from indi.training.distributed import World
 from problems import write_pairs
 
@@ -42,6 +43,23 @@ with joined("cpu") as world:
         losses.append(trainer.learn(clean[share], degraded[share])[0])
     if world.writes:
         Path(sys.argv[1]).write_text(json.dumps(losses))
+"""
+
+FIRST = """
+import sys
+from pathlib import Path
+from indi.errors import DataError
+from indi.training.distributed import joined
+
+def fail():
+    raise DataError("no pair")
+
+with joined("cpu") as world:
+    made = world.from_first(lambda: (world.rank, world.neighbours))
+    try:
+        world.from_first(fail)
+    except DataError as error:
+        Path(sys.argv[1], f"made-{world.rank}").write_text(f"{made} {error}")
 """
 
 
@@ -88,9 +106,31 @@ def test_the_command_trains_in_two_processes_and_resumes(tmp_path: Path) -> None
 
 
 def test_a_batch_is_shared_evenly_or_refused() -> None:
-    assert [World(rank, 4, CPU).share(8) for rank in range(4)] == [slice(2 * r, 2 * r + 2) for r in range(4)]
+    shares = [list(range(8))[World(rank, 4, CPU).share(8)] for rank in range(4)]
+    assert sorted(number for share in shares for number in share) == list(range(8))
+    assert [len(share) for share in shares] == [2] * 4
     with pytest.raises(ConfigError, match="a batch of 9 cannot be shared by 4"):
         World(0, 4, CPU).share(9)
+
+
+def test_each_process_sees_all_times() -> None:
+    times = draw_times(32, 0.5, torch.Generator().manual_seed(0))
+    for rank in range(4):
+        ours = times[World(rank, 4, CPU).share(32)]
+        assert ours.min() < 0.3
+        assert ours.max() == 1
+        assert ours.mean().item() == pytest.approx(0.75, abs=0.1)
+
+
+def test_the_first_process_reads_the_images_for_all_and_all_hear_of_what_is_wrong(tmp_path: Path) -> None:
+    script = tmp_path / "first.py"
+    script.write_text(FIRST)
+    done = together(script, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {file.name: file.read_text() for file in tmp_path.glob("made*")} == {
+        "made-0": "(0, 2) no pair",
+        "made-1": "(0, 2) no pair",
+    }
 
 
 def test_a_world_of_one_changes_nothing() -> None:
@@ -98,4 +138,5 @@ def test_a_world_of_one_changes_nothing() -> None:
     assert alone.mean(value) is value
     assert alone.first(3.0) == 3.0
     assert alone.wrapped(network) is network
+    assert alone.from_first(lambda: network) is network
     assert alone.writes

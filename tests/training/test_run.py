@@ -170,8 +170,8 @@ class Broken(Trainer):
 
     bad: range = range(0)
 
-    def learn(self, clean: torch.Tensor, degraded: torch.Tensor) -> tuple[float, float]:
-        return super().learn(clean * (math.nan if self.iteration in self.bad else 1.0), degraded)
+    def step(self, clean: torch.Tensor, degraded: torch.Tensor) -> None:
+        super().step(clean * (math.nan if self.iteration in self.bad else 1.0), degraded)
 
 
 def test_a_batch_that_is_not_finite_is_skipped_and_counted(

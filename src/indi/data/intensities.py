@@ -39,13 +39,19 @@ def measure_normalisation(
     """
     if kind == "none":
         return None
-    loaded = [load_pair(pair, channels=channels, resample=resample) for pair in pairs]
-    sides = list(zip(*loaded, strict=True))
-    clean, *degraded = ([to_unit(image) for image in side] for side in sides)
+    each = max(_PIXELS // len(pairs), 1)  # of the whole images no more is kept
+    values: list[list[Values]] = [[], []]
+    means: list[list[Values]] = [[], []]
+    for pair in pairs:
+        for side, image in enumerate(load_pair(pair, channels=channels, resample=resample)):
+            intensities = to_unit(image)
+            values[side].append(_spread_out(np.atleast_3d(intensities), each).copy())
+            means[side].append(_spread_out(_block_means(intensities)[:, None], each)[:, 0].copy())
+    clean, degraded = values
     of_clean = _scale(clean, kind)
-    if not degraded or agree(*gain_and_shift(clean, degraded[0])):
+    if not degraded or agree(*_gain_and_shift(*(np.concatenate(side) for side in means))):
         return Normalisation(kind=kind, clean=of_clean, degraded=of_clean)
-    return Normalisation(kind=kind, clean=of_clean, degraded=_scale(degraded[0], kind))
+    return Normalisation(kind=kind, clean=of_clean, degraded=_scale(degraded, kind))
 
 
 def gain_and_shift(clean: Sequence[Pixels], degraded: Sequence[Pixels]) -> tuple[float, float]:
@@ -54,7 +60,10 @@ def gain_and_shift(clean: Sequence[Pixels], degraded: Sequence[Pixels]) -> tuple
     Both are of the means of 8 x 8 pixels, where noise counts little; the brightness is in standard deviations of them.
     Images without contrast give (1, 0).
     """
-    ours, theirs = (np.concatenate([_block_means(image) for image in side]) for side in (clean, degraded))
+    return _gain_and_shift(*(np.concatenate([_block_means(image) for image in side]) for side in (clean, degraded)))
+
+
+def _gain_and_shift(ours: Values, theirs: Values) -> tuple[float, float]:
     contrast, other = float(ours.std()), float(theirs.std())
     if min(contrast, other) < 1e-6:
         return 1.0, 0.0
@@ -66,9 +75,8 @@ def agree(gain: float, shift: float) -> bool:
     return 1 / LARGEST_GAIN <= gain <= LARGEST_GAIN and abs(shift) <= LARGEST_SHIFT
 
 
-def _scale(images: Sequence[Pixels], kind: str) -> Scale:
-    each = max(_PIXELS // len(images), 1)
-    values = np.concatenate([_spread_out(np.atleast_3d(image), each) for image in images])
+def _scale(parts: Sequence[Values], kind: str) -> Scale:
+    values = np.concatenate(parts)
     if kind == "quantiles":
         low, high = np.quantile(values, QUANTILES, axis=0)
     else:

@@ -161,7 +161,7 @@ def _by_discs(image: Tensor, radii: range, margin: int) -> list[Tensor]:
     results = []
     for radius in radii:
         quarter = _quarter_disc(radius).to(image)
-        columns = (quarter @ folded[: len(quarter)].flatten(1)).reshape(len(quarter), *folded.shape[1:])
+        columns = (quarter @ folded[: len(quarter)].flatten(1)).reshape(-1, *folded.shape[1:])
         result = columns[0, ..., margin : margin + width].clone()
         for far in range(1, len(quarter)):
             for left in (margin - far, margin + far):

@@ -40,6 +40,7 @@ class Card(Settings):
 
     Attributes:
         colour: Whether its three channels are red, green and blue. Older cards do not say.
+        precision: What training computed in. Older cards do not say.
         licence: The terms of the weights, where they have some of their own; training from them passes these on.
         plugins: Those that were loaded when it was trained: its method or network may be a row of one.
     """
@@ -58,6 +59,7 @@ class Card(Settings):
     pairs: int = 0
     licence: str | None = None
     colour: bool | None = None
+    precision: str | None = None
     plugins: tuple[str, ...] = ()
 
     @property

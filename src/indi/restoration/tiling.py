@@ -14,12 +14,16 @@ from torch import Tensor
 from indi.errors import DeviceError
 from indi.io.region import Box, cores
 
-# What torch says: on Linux and macOS, on Windows, on accelerators, their libraries, and oneDNN, which names no cause.
+# What torch says: on Linux and macOS, on Windows, on accelerators, their libraries, cuDNN and oneDNN, which may name no
+# cause.
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
     "could not create a primitive",
     "could not create a memory",
 )

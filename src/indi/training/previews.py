@@ -48,7 +48,7 @@ class Preview:
     def draw(self, model: Model, iteration: int, folder: Path, dtype: torch.dtype) -> dict[str, float]:
         """Write the picture and return the mean PSNR in dB by steps or realism, and of the degraded crops as "0"."""
         device = next(model.network.parameters()).device
-        precision: Precision = "float32" if dtype == torch.float32 else "bfloat16"
+        precision: Precision = "bfloat16" if dtype == torch.bfloat16 else "float32"
         restorer = Restorer(model, device=str(device), precision=precision)
         rows, values = [], []
         for clean, degraded in self._crops:

@@ -23,6 +23,7 @@ from indi.models.pretrained import existing_model
 from indi.models.runs import CONFIG_FILE, LOG_FILE, PREVIEWS, Split, held
 from indi.plugins import load_plugins, loaded_plugins
 from indi.training.distributed import World, joined
+from indi.training.feeding import fed
 from indi.training.previews import Preview
 from indi.training.records import CLOCK_FIELDS, Log, Record
 from indi.training.settings import check_utf8, settings_of_model, settings_of_run, settings_tree
@@ -94,7 +95,7 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         if is_resumed and folder is not None and not Path(folder).is_dir():
             advice = "give where they are with --clean and --degraded"
             raise DataError(f"{run}: its images are not in {folder} any more; {advice}")
-    report = _find_pairs(config.data)
+    report = world.from_first(lambda: _find_pairs(config.data))
     for name in {pair.name for pair in report.pairs}:
         check_utf8(name)
     training_pairs, validation_pairs = split_pairs(
@@ -113,8 +114,11 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
     if is_measured:  # the weights fit the scale that was measured at first
         normalisation = load_model(run).card.normalisation
     else:
-        normalisation = measure_normalisation(
-            training_pairs, config.data.normalise, channels=report.channels, resample=config.data.resample
+        data = config.data
+        normalisation = world.from_first(
+            lambda: measure_normalisation(
+                training_pairs, data.normalise, channels=report.channels, resample=data.resample
+            )
         )
     card = Card(
         version=__version__,
@@ -179,7 +183,6 @@ def _loop(
     trainer: Trainer, training_pairs: list[Pair], validation_pairs: list[Pair], split: Split
 ) -> Generator[Record, None, None]:
     config, run, world = trainer.config, trainer.run, trainer.world
-    share = world.share(config.data.batch)
     preview = records = None
     with ExitStack() as open_:
         if world.writes:
@@ -197,28 +200,35 @@ def _loop(
             task=config.data.task,
             gray=config.data.gray,
             resample=config.data.resample,
+            processes=world.neighbours,
         )
-        batches = open_.enter_context(closing(crops.stream(trainer.iteration, config.data.batch, share=share)))
+        batches = open_.enter_context(closing(fed(crops, trainer, world.share(config.data.batch))))
         try:
             while trainer.progress() < 1:
-                _, (clean, degraded) = next(batches)
-                value, rate = trainer.learn(clean, degraded)
+                trainer.step(*next(batches))
+                if not trainer.is_due():
+                    continue
+                taken = trainer.read()
                 now = time.perf_counter()
                 trainer.seconds = world.first(spent + now - began)
                 speed = config.data.batch * (trainer.iteration - recent[0]) / (now - recent[1])
                 if now - recent[1] > _SPEED_WINDOW:
                     recent = (trainer.iteration, now)
-                record = Record(
-                    iteration=trainer.iteration,
-                    loss=value,
-                    lr=rate,
-                    seconds=trainer.seconds,
-                    crops_per_second=speed,
-                    progress=trainer.progress(),
-                    skipped=trainer.skipped,
-                )
+                made = [
+                    Record(
+                        iteration=each.iteration,
+                        loss=each.loss,
+                        lr=each.rate,
+                        seconds=trainer.seconds,
+                        crops_per_second=speed,
+                        progress=trainer.progress(),
+                        skipped=each.skipped,
+                    )
+                    for each in taken
+                ]
                 if records is not None:
-                    records.write(record)
+                    for record in made:
+                        records.write(record)
                 if trainer.is_checkpoint():
                     psnr = None
                     if preview is not None and records is not None:
@@ -227,13 +237,15 @@ def _loop(
                         _save(trainer, records, split)
                         psnr = preview.draw(trainer.model(), trainer.iteration, run / PREVIEWS, trainer.dtype)
                     trainer.seconds = world.first(spent + time.perf_counter() - began)
-                    is_last = trainer.progress() >= 1 > record.progress  # the preview took what was left of the budget
-                    record = replace(record, seconds=trainer.seconds, progress=trainer.progress(), psnr=psnr)
+                    is_last = trainer.progress() >= 1 > made[-1].progress  # the preview took the rest of the budget
+                    record = made[-1] = replace(
+                        made[-1], seconds=trainer.seconds, progress=trainer.progress(), psnr=psnr
+                    )
                     if records is not None:
                         records.complete(**record.values())
                         if is_last:
                             trainer.save()
-                yield record
+                yield from made
         except GeneratorExit:  # between two iterations; an error or interrupt amid one keeps the last checkpoint
             if records is not None:
                 _save(trainer, records, split)

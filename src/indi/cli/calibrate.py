@@ -1,6 +1,5 @@
 """The command that makes intervals hold."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from indi.cli.terminal import bar_of, print_json, say
 from indi.devices import set_threads
 from indi.evaluation.calibrate import RATE, SAMPLES
 from indi.evaluation.calibrate import calibrate as calibrated
+from indi.evaluation.scenes import needed_scenes
 from indi.models.checkpoint import CALIBRATION_FILE
 from indi.process.walks import DEFAULT_STEPS
 from indi.report import counted
@@ -87,7 +87,7 @@ def calibrate(
 def _told(found: Calibration) -> list[str]:
     """Return what was found, in lines."""
     scenes = counted(found.scenes, "scene")
-    needed = math.ceil(1 / (1 - found.rate) - 1 - 1e-9)
+    needed = needed_scenes(found.rate)
     kind = "with the guarantee of conformal risk control"
     if found.guaranteed is None:
         kind = f"plain: a guarantee needs {needed} scenes (--clean and --degraded take others than those kept)"
@@ -95,7 +95,8 @@ def _told(found: Calibration) -> list[str]:
             kind = "plain: no width gives a guarantee; some errors lie where all samples agree"
     lines = [
         f"intervals for {found.rate:.0%} of the pixels, from {scenes}, {kind}",
-        f"half width: {found.factor:.3g} times hypot(spread, {found.least:.2g}), {found.half_width:.4f} on average",
+        f"half width: {_factor(found)} times hypot(spread, {found.least:.2g}), {found.half_width:.4f} on average",
+        *_by_class(found),
     ]
     for name in ("plain", "guaranteed"):
         held = found.check.get(name)
@@ -108,4 +109,22 @@ def _told(found: Calibration) -> list[str]:
         lines.append("one scene alone: whether they hold on others could not be looked at")
     area = found.sparsification["area"]
     lines.append(f"sparsification: area {area:.3f} between the ranking by spread and the best (0 is perfect)")
+    return lines
+
+
+def _factor(found: Calibration) -> str:
+    return "a factor of its intensity" if found.classes else f"{found.factor:.3g}"
+
+
+def _by_class(found: Calibration) -> list[str]:
+    """Return a table of the classes of intensity: its factor, and the shares held on scenes left out."""
+    if not found.classes:
+        return []
+    lines = [f"{'intensity of the mean':>23}  {'pixels':>6}  {'factor':>6}  {'held':>6}  by one factor for all"]
+    kind = "plain" if found.guaranteed is None else "guaranteed"
+    for one, held in zip(found.classes, found.check["classes"], strict=True):
+        shares = [held[kind] if held[kind] is not None else held["plain"], held["one_factor"]]
+        told = ["-" if share is None else f"{share:.1%}" for share in shares]
+        bounds, share = f"{one.low:.4g} to {one.high:.4g}", one.pixels / found.pixels
+        lines.append(f"{bounds:>23}  {share:>6.1%}  {one.factor:>6.3g}  {told[0]:>6}  {told[1]}")
     return lines

@@ -18,8 +18,8 @@ from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.means import Row, with_means
-from indi.evaluation.ranges import DataRange, check_measure, span_of, warn_of_range
-from indi.io import from_unit, to_unit
+from indi.evaluation.ranges import DataRange, check_measure, warn_of_range
+from indi.io import from_unit, span_of, to_unit
 from indi.io.atomic import check_place
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
 from indi.metrics.checks import inside

@@ -3,9 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from indi.data import LARGEST_FLOAT, few
 from indi.errors import ConfigError
@@ -30,11 +28,6 @@ def check_measure(border: int, data_range: float | str | None) -> None:
         return
     if isinstance(data_range, str) or not 0 < data_range < math.inf:
         raise ConfigError(f"data range is {data_range}; give a number above 0, in the images' own unit, or image")
-
-
-def span_of(dtype: Any) -> float:
-    """Return the range of a type of pixels, 1 for floats."""
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
 def warn_of_range(largest: Mapping[str, tuple[float, float]]) -> None:

@@ -26,7 +26,7 @@ from indi.restoration.intensities import subject
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.stacks import StackJob, deciding, restore_stack
 from indi.restoration.tiling import is_out_of_memory
-from indi.restoration.uncertainty import Calibration, maps, names
+from indi.restoration.uncertainty import Calibration, maps, names, rounding_of
 from indi.version import __version__
 
 __all__ = ["Job", "Outcome", "Restoration", "clashes", "degrade_files", "plan", "restore_files"]
@@ -174,7 +174,7 @@ class Restoration:
         if self.samples is None:
             return [_like(image, pixels)]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
-        found = maps(planes, restorer.least_spread, calibration)
+        found = maps(planes, restorer.least_spread, calibration, rounding_of(pixels.dtype))
         found["mean"] = from_unit(found["mean"], pixels.dtype)
         shown = [np.moveaxis(each, 0, -1) if len(each) > 1 else each[0] for each in found.values()]
         return [_like(image, result) for result in (*pixels, *shown)]

@@ -29,7 +29,7 @@ from indi.process.walks import Walk
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.state import Canvas
 from indi.restoration.tiling import part_of
-from indi.restoration.uncertainty import MARGIN, Calibration, maps, names
+from indi.restoration.uncertainty import MARGIN, Calibration, maps, names, rounding_of
 from indi.version import __version__
 
 log = logging.getLogger("indi")
@@ -187,7 +187,7 @@ def deciding(
         },
         "samples": samples,
         "seed": seed,
-        "calibration": None if calibration is None else [calibration.factor, calibration.least],
+        "calibration": None if calibration is None else calibration.mark,
     }
 
 
@@ -275,7 +275,7 @@ def _restore_picture(
         for box in cores(whole, _BAND) if extra else ():
             outer = box.grown(MARGIN, header.height, header.width)
             values = to_unit(np.stack([canvas.read(outer) for canvas in results]))
-            found = maps(values, restorer.least_spread, calibration)
+            found = maps(values, restorer.least_spread, calibration, rounding_of(header.dtype))
             for name, canvas in zip(extra, others, strict=True):
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)

@@ -1,10 +1,12 @@
 """What several restorations of one image tell: their mean, how far they part, how far off the truth may lie.
 
-An interval is the mean plus and minus a half width, ``factor`` times hypot(spread, least): the spread of the samples,
+An interval is the mean plus and minus a half width, a factor times hypot(spread, least): the spread of the samples,
 and the least spread that counts, which keeps pixels on which all samples agree from being taken as certain. Calibration
-(calibration.py) finds the factor on pairs that the model was not trained on.
+(evaluation/calibrate.py) finds the factors on pairs that the model was not trained on: one for each class of
+intensities of the mean.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +19,35 @@ from torch.nn import functional as F
 
 from indi.config import Config, Settings
 from indi.errors import ModelError
+from indi.io import span_of
 from indi.models.checkpoint import CALIBRATION_FILE
 
 MARGIN = 24  # px around a piece that its maps look at
 LEAST = 0.001  # in intensities on the network's scale, where the model has less noise of its own
 
+_FAINT = 0.01  # of the least spread: the floats' own noise
 _DETAIL, _WINDOW = 2.0, 3.0  # px, deviations: finer than the first is detail, the second is how far it is gathered
 
 Values = NDArray[np.floating[Any]]
+
+
+class IntensityClass(Settings):
+    """A range of intensities of the restored mean, and the factor of its intervals.
+
+    Attributes:
+        low, high: Its bounds, in intensities of the files' range; the outermost classes go on beyond theirs.
+        factor, plain, guaranteed: As of ``Calibration``, for the pixels of this class.
+        scenes: That had pixels of it.
+        pixels: How many.
+    """
+
+    low: float
+    high: float
+    factor: float
+    plain: float
+    guaranteed: float | None
+    scenes: int
+    pixels: int
 
 
 class Calibration(Settings):
@@ -33,9 +56,11 @@ class Calibration(Settings):
     Attributes:
         weights: Fingerprint of the model's, so that another one, or one trained on, gets no intervals.
         rate: Share of the pixels that intervals are to hold.
-        factor: That does so: of the guarantee, where there were scenes enough for one, else the plain one.
+        factor: That does so if one is for all intensities: of the guarantee, where there were scenes enough for one,
+            else the plain one.
         plain: The factor of the plain quantile: the share that it held of the pixels it was measured on.
         guaranteed: The factor of conformal risk control, None with too few scenes.
+        classes: Factors by intensity, from dark to bright; none where one is for all.
         least: The least spread that counts, in intensities of the files' range.
         samples, steps, times, sampler, realism: Of the restorations.
         scenes, pixels: What it was measured on.
@@ -50,6 +75,7 @@ class Calibration(Settings):
     factor: float
     plain: float
     guaranteed: float | None
+    classes: tuple[IntensityClass, ...] = ()
     least: float
     samples: int
     steps: int
@@ -61,6 +87,26 @@ class Calibration(Settings):
     half_width: float
     check: dict[str, Any]
     sparsification: dict[str, Any]
+
+    def widths(self, mean: Values, spread: Values) -> Values:
+        """Return the half widths of intervals around the mean of samples.
+
+        Within a class the factor is nowhere less than that of the class, or its guarantee were lost: it is that of the
+        class in the middle, and goes to the larger one of two at the edge between them, so that there is no step.
+        """
+        if not self.classes:
+            return half_width(spread, self.least, self.factor)
+        first = self.classes[0]
+        places, factors = [(first.low + first.high) / 2], [first.factor]
+        for before, one in pairwise(self.classes):
+            places += [one.low, (one.low + one.high) / 2]
+            factors += [max(before.factor, one.factor), one.factor]
+        return half_width(spread, self.least, np.interp(mean, places, factors))
+
+    @property
+    def mark(self) -> list[Any]:
+        """What tells its intervals from those of others, for a manifest."""
+        return [self.factor, self.least, *([one.low, one.high, one.factor] for one in self.classes)]
 
     def misfit(
         self,
@@ -100,28 +146,36 @@ def read_calibration(run: Path) -> Calibration | None:
         raise ModelError(f"{file}: not a calibration that this version reads; make it anew, or remove it") from error
 
 
-def half_width(spread: Values, least: float, factor: float = 1.0) -> Values:
-    """Return the half widths of intervals: ``factor`` times hypot(spread, least)."""
+def half_width(spread: Values, least: float, factor: float | Values = 1.0) -> Values:
+    """Return the half widths of intervals: ``factor``, one or one a pixel, times hypot(spread, least)."""
     widths: Values = (factor * np.hypot(spread, least)).astype(np.float32)
     return widths
 
 
-def maps(samples: Values, least: float, calibration: Calibration | None) -> dict[str, Values]:
+def maps(samples: Values, least: float, calibration: Calibration | None, noise: float = 0.0) -> dict[str, Values]:
     """Return what (K, C, H, W) samples tell, by name, each (C, H, W) float32 but the last, which is (1, H, W).
 
     mean: of the samples.
     spread: their standard deviation.
     interval: the half width that holds the truth at the calibrated rate; only with a calibration.
     invented: the share of local detail that the samples do not have in common, 0 to 1, in the channel where it is
-        largest: where they put different structures, or only some of them do. Unbiased for independent samples, and 0
-        where there is next to no detail.
+        largest: where they put different structures, or only some of them do. Unbiased for independent samples, however
+        faint the detail; ``noise`` is taken out of it, and what lies below it is none.
+
+    Args:
+        samples: (K, C, H, W), in intensities of the files' range.
+        least: The least spread that counts.
+        calibration: Of such samples, if there is one.
+        noise: The largest deviation that is no detail: that of rounding to whole numbers (``rounding_of``).
     """
     mean: Values = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread: Values = samples.std(axis=0, dtype=np.float64).astype(np.float32)
     found: dict[str, Values] = {"mean": mean, "spread": spread}
     if calibration is not None:
-        found["interval"] = half_width(spread, calibration.least, calibration.factor)
-    found["invented"] = _invented(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), least)
+        found["interval"] = calibration.widths(mean, spread)
+    found["invented"] = _invented(
+        torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), max(noise, _FAINT * least)
+    )
     return found
 
 
@@ -130,22 +184,32 @@ def names(calibration: Calibration | None) -> list[str]:
     return ["mean", "spread", *(["interval"] if calibration is not None else []), "invented"]
 
 
-def _invented(samples: Tensor, least: float) -> Values:
+def rounding_of(dtype: np.dtype[Any]) -> float:
+    """Return the largest deviation that rounding to pixels of a type makes, in intensities of its range: half a step.
+
+    Samples that agree but for next to nothing may still round to one neighbour or the other.
+    """
+    return 0.0 if dtype.kind == "f" else 0.5 / span_of(dtype)
+
+
+def _invented(samples: Tensor, noise: float) -> Values:
     count = len(samples)
     if count < 2:
         return np.zeros((1, *samples.shape[2:]), np.float32)
-    shares = [_unshared(samples[:, channel : channel + 1], least) for channel in range(samples.shape[1])]
+    shares = [_unshared(samples[:, channel : channel + 1], noise) for channel in range(samples.shape[1])]
     most: Values = torch.stack(shares).amax(dim=0).numpy()
     return most
 
 
-def _unshared(samples: Tensor, least: float) -> Tensor:
+def _unshared(samples: Tensor, noise: float) -> Tensor:
     """Return the share of the detail of (K, 1, H, W) samples that they do not have in common, (1, H, W)."""
     detail = samples - _smoothed(samples, _DETAIL)
     energy = _smoothed(detail.square().mean(dim=0, keepdim=True), _WINDOW)
     # What the samples do not share, as the variance between them, with the one degree of freedom that the mean took.
     apart = _smoothed(detail.var(dim=0, keepdim=True), _WINDOW)
-    return (apart / (energy + least**2 / 4)).clamp(0, 1)[0]
+    # Noise is in both and no detail in either. Below twice its energy it would decide the ratio.
+    floor = torch.tensor(max(noise**2, 1e-20))
+    return ((apart - floor) / torch.maximum(energy - floor, floor)).clamp(0, 1)[0]
 
 
 def _smoothed(images: Tensor, deviation: float) -> Tensor:

@@ -169,7 +169,7 @@ def _classes(scenes: Sequence[Scene], ends: tuple[float, float], rate: float) ->
         return []
     bounds = [min(ends[0], edges[0]), *edges, max(ends[1], edges[-1])]
     plain = plain_factors(scenes, rate)
-    guaranteed = guaranteed_factors(scenes, rate) or [None] * len(plain)
+    guaranteed: Sequence[float | None] = guaranteed_factors(scenes, rate) or [None] * len(plain)
     counts = np.array([scene.counts.sum(axis=1) for scene in scenes])
     return [
         IntensityClass(

@@ -21,13 +21,15 @@ from indi.evaluation.means import Row, with_means
 from indi.evaluation.ranges import DataRange, check_measure, warn_of_range
 from indi.io import from_unit, span_of, to_unit
 from indi.io.atomic import check_place
+from indi.io.display import for_display, scale_bar, stretch_of
+from indi.io.pixel_size import pixel_size
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, measure, with_niqe
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features
 from indi.models.checkpoint import write_text
 from indi.process.walks import Walk
 from indi.report import Strip, draw_curve, row_label, write_report
-from indi.report.display import for_display, liveliest_window, stretch_of
+from indi.report.display import liveliest_window
 from indi.restoration.restorer import Pixels, Restorer, load
 
 log = logging.getLogger("indi")
@@ -206,7 +208,7 @@ class Evaluation:
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.seed
             )
             window = liveliest_window(clean, _CROP) if index in shown else None
-            measured = partial(self._measured, pair.name, clean, window, metrics, bool(sets))
+            measured = partial(self._measured, pair, clean, window, metrics, bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
                 self.restorer.restore(degraded, steps=1)
@@ -238,7 +240,7 @@ class Evaluation:
 
     def _measured(
         self,
-        file: str,
+        pair: Pair,
         clean: Pixels,
         window: Any,
         metrics: Mapping[str, Metric],
@@ -258,12 +260,13 @@ class Evaluation:
         shown = None
         if window is not None:
             stretch = stretch_of(clean)
-            shown = for_display(image[window], stretch), for_display(clean[window], stretch)
+            bar = scale_bar(for_display(clean[window], stretch), pixel_size(pair.clean))
+            shown = for_display(image[window], stretch), bar
         features = [
             inception_features(inside(part, self.border), data_range=peak or 1.0) for part in both if with_features
         ]
         own = peak * span_of(clean.dtype)
-        return Measurement(file, row, calls, seconds, pixels, own, values, shown, features)
+        return Measurement(pair.name, row, calls, seconds, pixels, own, values, shown, features)
 
     def table(self, measurements: Iterable[Measurement]) -> dict[str, Any]:
         """Return the content of metrics.json: means over the images by row, and every image's values."""

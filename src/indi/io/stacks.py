@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from indi.errors import ConfigError, ImageError
 from indi.io.convert import Array
@@ -16,6 +15,7 @@ from indi.io.formats import tiff
 from indi.io.formats.tiff_stack import TiffStack
 from indi.io.formats.zarr_stack import ZarrStack, is_zarr
 from indi.io.image import Header
+from indi.io.maps import MapScale
 from indi.io.region import Box
 
 ReadRows = Callable[[int, int], Array]  # rows from one to another, (height, width[, C])
@@ -45,13 +45,13 @@ class Stack(AbstractContextManager["Stack"], Protocol):
             ImageError: The file is damaged.
         """
 
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write a stack of new pictures, with everything else of this one; whole or not at all.
 
         Args:
             path: Where to.
             picture: Returns rows of a picture, of the size and the channels it has here.
-            dtype: Of the new pictures, where it is another: float32.
+            scale: Of the new pictures, where they are maps, in float32.
 
         Raises:
             ImageError: It cannot be written.
@@ -133,7 +133,7 @@ class ChannelsTogether:
         """Return a box of a picture, (height, width, C)."""
         return np.stack([self._stack.pixels(int(part), box) for part in self._parts[number]], axis=-1)
 
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write the channels of new pictures to where they lie in this stack."""
         place = {int(part): divmod(index, self._parts.shape[1]) for index, part in enumerate(self._parts.ravel())}
 
@@ -142,7 +142,7 @@ class ChannelsTogether:
             rows = picture(number)
             return lambda start, stop: np.ascontiguousarray(rows(start, stop)[..., channel])
 
-        self._stack.write_like(path, of_channel, dtype)
+        self._stack.write_like(path, of_channel, scale)
 
 
 class ChannelsApart:
@@ -179,7 +179,7 @@ class ChannelsApart:
         values = self._stack.pixels(picture, box)
         return values if channel is None else np.ascontiguousarray(values[..., channel])
 
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write new channels to the pictures that they are of in this stack."""
         numbers: dict[int, list[int]] = {}
         for number, (whole, _) in enumerate(self._parts):
@@ -191,7 +191,7 @@ class ChannelsApart:
                 return channels[0]
             return lambda start, stop: np.stack([rows(start, stop) for rows in channels], axis=-1)
 
-        self._stack.write_like(path, of_picture, dtype)
+        self._stack.write_like(path, of_picture, scale)
 
 
 def is_stack(path: Path, in_memory: int) -> bool:

@@ -20,22 +20,26 @@ import numpy as np
 import numpy.typing as npt
 
 from indi.errors import ImageError, IndiError, ShapeError
-from indi.io import from_unit, to_unit
+from indi.io import Image, from_unit, to_unit, write
 from indi.io.manifest import state_of
+from indi.io.maps import MapScale
+from indi.io.pixel_size import pixel_size
 from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.models.checkpoint import write_text
 from indi.process.walks import Walk
+from indi.restoration.overlay import overlay, step_of
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.state import Canvas
 from indi.restoration.tiling import part_of
-from indi.restoration.uncertainty import MARGIN, Calibration, maps, names, rounding_of
+from indi.restoration.uncertainty import MARGIN, Calibration, maps, names, overlaid, scale_of
 from indi.version import __version__
 
 log = logging.getLogger("indi")
 
 MANIFEST = "manifest.json"
 IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
+_PART = 2**22  # values that are read at a time
 _BAND = 256  # rows that are worked on at a time where a picture is read through
 
 
@@ -48,7 +52,7 @@ class StackJob:
     Attributes:
         source: The file.
         targets: The file to write; with ``samples`` one for each, then their maps (uncertainty.py): the mean, and the
-            others in float32, on the scale where the type's range is 1.
+            others in float32, in counts.
         how: The walk.
         samples: How many restorations of each picture; None is one.
         seed: Of the noise, which differs from picture to picture.
@@ -56,6 +60,7 @@ class StackJob:
         channels: Of the model; those of a stack that has as many are restored together.
         axes: Of the stack, where they are given.
         apart: Whether its channels are pictures of their own, by the model's card.
+        overlay: The file to write the maps of the picture in the middle to, with ``samples``.
     """
 
     source: Path
@@ -67,6 +72,12 @@ class StackJob:
     channels: int = 1
     axes: str | None = None
     apart: bool = False
+    overlay: Path | None = None
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All files that it writes."""
+        return self.targets if self.overlay is None else (*self.targets, self.overlay)
 
     def opened(self) -> Stack:
         """Open the file.
@@ -136,9 +147,38 @@ class StackJob:
                     continue
                 is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
                 dtype = np.float32 if is_map else None
-                stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
+                scale = self._scale(stack, place) if is_map else None
+                stack.write_like(target, partial(_rows, stack, self.work, place, dtype), scale)
                 self._written(place).touch()
+            if self.overlay is not None:
+                write(self.overlay, Image(self._overlay(stack)))
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def _scale(self, stack: Stack, place: int) -> MapScale:
+        """Return the scale of a map, over all its pictures."""
+        files = [_file(self.work, number, place) for number in range(len(stack.headers))]
+        largest = max(_largest(file) for file in files)
+        return scale_of(names(self.calibration)[place - (self.samples or 0)], largest, stack.headers[0].dtype)
+
+    def _overlay(self, stack: Stack) -> Pixels:
+        """Return the maps of the picture in the middle over its mean."""
+        assert self.samples is not None
+        number = len(stack.headers) // 2
+        header = stack.headers[number]
+        step = step_of(header.height, header.width)
+
+        def planes(place: int, dtype: npt.DTypeLike) -> Pixels:
+            shape, whole = (header.channels, header.height, header.width), Box(0, 0, header.height, header.width)
+            with Canvas(shape, np.dtype(dtype), _file(self.work, number, place), is_there=True) as canvas:
+                return np.concatenate(
+                    [canvas.read(box)[:, ::step, ::step] for box in cores(whole, step * _BAND)], axis=1
+                )
+
+        listed = names(self.calibration)
+        found = {name: planes(self.samples + listed.index(name), np.float32) for name in overlaid(self.calibration)}
+        size = pixel_size(self.source)
+        mean = np.moveaxis(planes(self.samples, header.dtype), 0, -1)
+        return overlay(mean, found, self.calibration, micrometres=None if size is None else size * step)
 
     def _written(self, place: int) -> Path:
         """Return the file that says that a target is written."""
@@ -275,7 +315,7 @@ def _restore_picture(
         for box in cores(whole, _BAND) if extra else ():
             outer = box.grown(MARGIN, header.height, header.width)
             values = to_unit(np.stack([canvas.read(outer) for canvas in results]))
-            found = maps(values, restorer.least_spread, calibration, rounding_of(header.dtype))
+            found = maps(values, restorer.least_spread, calibration, header.dtype)
             for name, canvas in zip(extra, others, strict=True):
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 canvas.write(box, from_unit(part, header.dtype) if name == "mean" else part)
@@ -297,6 +337,15 @@ def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, num
         return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     return read
+
+
+def _largest(file: Path) -> float:
+    """Return the largest value of a map, read in parts."""
+    largest = 0.0
+    with file.open("rb") as opened:
+        while (part := np.fromfile(opened, np.float32, _PART)).size:
+            largest = max(largest, float(part.max()))
+    return largest
 
 
 def _planes(image: Pixels) -> Pixels:

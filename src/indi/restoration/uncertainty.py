@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from indi.config import Config, Settings
 from indi.errors import ModelError
 from indi.io import span_of
+from indi.io.maps import MapScale
 from indi.models.checkpoint import CALIBRATION_FILE
 
 MARGIN = 24  # px around a piece that its maps look at
@@ -152,29 +154,32 @@ def half_width(spread: Values, least: float, factor: float | Values = 1.0) -> Va
     return widths
 
 
-def maps(samples: Values, least: float, calibration: Calibration | None, noise: float = 0.0) -> dict[str, Values]:
+def maps(
+    samples: Values, least: float, calibration: Calibration | None, dtype: npt.DTypeLike = np.float32
+) -> dict[str, Values]:
     """Return what (K, C, H, W) samples tell, by name, each (C, H, W) float32 but the last, which is (1, H, W).
 
-    mean: of the samples.
-    spread: their standard deviation.
-    interval: the half width that holds the truth at the calibrated rate; only with a calibration.
+    mean: of the samples, in intensities of the files' range.
+    spread: their standard deviation, as pixels are stored: in counts, where they are whole numbers.
+    interval: the half width that holds the truth at the calibrated rate, likewise; only with a calibration.
     invented: the share of local detail that the samples do not have in common, 0 to 1, in the channel where it is
         largest: where they put different structures, or only some of them do. Unbiased for independent samples, however
-        faint the detail; ``noise`` is taken out of it, and what lies below it is none.
+        faint the detail; what rounding to whole numbers makes is none.
 
     Args:
         samples: (K, C, H, W), in intensities of the files' range.
         least: The least spread that counts.
         calibration: Of such samples, if there is one.
-        noise: The largest deviation that is no detail: that of rounding to whole numbers (``rounding_of``).
+        dtype: Of the files.
     """
     mean: Values = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread: Values = samples.std(axis=0, dtype=np.float64).astype(np.float32)
-    found: dict[str, Values] = {"mean": mean, "spread": spread}
+    span, step = np.float32(span_of(np.dtype(dtype))), rounding_of(np.dtype(dtype))
+    found: dict[str, Values] = {"mean": mean, "spread": span * spread}
     if calibration is not None:
-        found["interval"] = calibration.widths(mean, spread)
+        found["interval"] = span * calibration.widths(mean, spread)
     found["invented"] = _invented(
-        torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), max(noise, _FAINT * least)
+        torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), max(step, _FAINT * least)
     )
     return found
 
@@ -190,6 +195,19 @@ def rounding_of(dtype: np.dtype[Any]) -> float:
     Samples that agree but for next to nothing may still round to one neighbour or the other.
     """
     return 0.0 if dtype.kind == "f" else 0.5 / span_of(dtype)
+
+
+def scale_of(name: str, largest: float, dtype: np.dtype[Any]) -> MapScale:
+    """Return the scale of a map by its name: that of shares ends at 1, that of deviations at their largest value."""
+    if name == "invented":
+        return MapScale(1.0, "share")
+    return MapScale(largest, "counts" if dtype.kind == "u" else "intensity")
+
+
+def overlaid(calibration: Calibration | None) -> dict[str, str]:
+    """Return which maps are laid over the mean, with what they are called there."""
+    width = {"interval": f"interval of {calibration.rate:.0%}, half width"} if calibration else {"spread": "spread"}
+    return {**width, "invented": "detail not in common"}
 
 
 def _invented(samples: Tensor, noise: float) -> Values:

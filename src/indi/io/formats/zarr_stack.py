@@ -18,13 +18,13 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from indi.errors import ImageError, MissingExtraError
 from indi.io.atomic import temporary_beside
 from indi.io.convert import Array
 from indi.io.formats.pyramid import are_blocks, blocks, fill_level
 from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header
+from indi.io.maps import MapScale
 from indi.io.region import Box
 
 log = logging.getLogger("indi")
@@ -117,7 +117,7 @@ class ZarrStack:
         self,
         path: Path,
         picture: Callable[[int], Callable[[int, int], Array]],
-        dtype: npt.DTypeLike | None = None,
+        scale: MapScale | None = None,
     ) -> None:
         """Write a volume of new planes, with the axes, scales, names and levels of resolution of this one."""
         temporary = temporary_beside(path, ".zarr")
@@ -128,7 +128,7 @@ class ZarrStack:
                     names = ", ".join(self._beside[:_SHOWN]) + (", …" if len(self._beside) > _SHOWN else "")
                     log.warning("%s: only the image is written, without what lies beside it: %s", self.path, names)
                     self._beside = []
-                array, lower = self._created(temporary, np.dtype(dtype or self._array.dtype))
+                array, lower = self._created(temporary, scale)
                 self._fill(array, picture)
                 above = array
                 for level, factors in lower:
@@ -187,9 +187,10 @@ class ZarrStack:
         is_within = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
         return is_within and bool(self._array.metadata.encode_chunk_key(place) == name)
 
-    def _created(self, path: Path, dtype: np.dtype[Any]) -> tuple[Any, list[tuple[Any, list[int]]]]:
+    def _created(self, path: Path, scale: MapScale | None) -> tuple[Any, list[tuple[Any, list[int]]]]:
         """Make an empty volume like this one; return its array, and each level below it with its factors."""
         zarr = _zarr()
+        dtype = self._array.dtype if scale is None else np.dtype(np.float32)
         form = self._array.metadata.zarr_format
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._group is None:
@@ -197,7 +198,7 @@ class ZarrStack:
         group = zarr.open_group(str(path), mode="w", zarr_format=form)
         lower = self._lower_levels()
         attributes = _of_levels(dict(self._group.attrs), [self._level, *lower])
-        group.attrs.update(attributes if dtype == self._array.dtype else _without_windows(attributes))
+        group.attrs.update(attributes if scale is None else _with_windows(attributes, scale))
         array = group.create_array(self._level, **_like(self._array, dtype))
         return array, [(group.create_array(name, **_like(old, dtype)), by) for name, (old, by) in lower.items()]
 
@@ -326,10 +327,10 @@ def _of_levels(attributes: dict[str, Any], levels: list[str]) -> dict[str, Any]:
     return attributes
 
 
-def _without_windows(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return OME's attributes without the range that a viewer shows, which is that of other pixels."""
+def _with_windows(attributes: dict[str, Any], scale: MapScale) -> dict[str, Any]:
+    """Return OME's attributes with the range that a viewer shows of a map."""
     for channel in attributes.get("ome", attributes).get("omero", {}).get("channels", []):
-        channel.pop("window", None)
+        channel["window"] = {"min": 0.0, "max": scale.high, "start": 0.0, "end": scale.high}
     return attributes
 
 

@@ -6,11 +6,14 @@ import pytest
 from indi.errors import ModelError
 from indi.restoration.uncertainty import (
     MARGIN,
+    Bounds,
     Calibration,
     IntensityClass,
+    false_detail,
     half_width,
     maps,
     names,
+    psnr_by_spread,
     read_calibration,
     rounding_of,
 )
@@ -109,6 +112,38 @@ def test_the_disagreement_follows_its_definition_however_faint_the_detail(streng
     for number, part in enumerate((0.1, 0.5, 1.0)):
         inner = invented[:, 60 * number + 15 : 60 * number + 45]
         assert inner.mean() == pytest.approx(part, abs=0.06)
+
+
+def test_detail_is_false_where_it_is_not_that_of_the_clean_image() -> None:
+    random = np.random.default_rng(0)
+    clean = 0.5 + 0.1 * random.standard_normal((2, 60, 180)).astype(np.float32)
+    mean = clean.copy()
+    mean[0, :, 60:120] = 0.5 + 0.1 * random.standard_normal((60, 60))
+    mean[:, :, 120:] += 1e-6 * random.standard_normal((2, 60, 60))
+    false = false_detail(mean, clean, 0.001)
+    assert false.shape == (1, 60, 180)
+    assert false[0, :, 75:105].mean() > 0.98
+    assert not false[0, :, :45].any()
+    assert not false[0, :, 135:].any()
+    flat = np.full((1, 20, 20), 0.5, np.float32)
+    assert not false_detail(flat, flat, 0.001).any()
+    assert false_detail(flat + 0.1 * random.standard_normal(flat.shape), flat, 0.001).mean() > 0.9  # made of nothing
+
+
+def test_what_is_trusted_is_where_samples_agree_enough() -> None:
+    random = np.random.default_rng(0)
+    samples = random.random((4, 1, 40, 40), np.float32)
+    samples[..., 20:] = samples[:1, ..., 20:]
+    bounds = Bounds(psnr_margin=-2.0, trusted_up_to=0.3, trusted=0.5, check={})
+    found = calibration().model_copy(update={"bounds": bounds})
+    made = maps(samples, 0.01, found)
+    assert list(made) == names(found) == ["mean", "spread", "interval", "invented", "trusted"]
+    np.testing.assert_array_equal(made["trusted"], made["invented"] <= np.float32(0.3))
+    assert 0.2 < made["trusted"].mean() < 0.6
+    assert found.mark == [3.0, 0.002, 0.3]
+    assert found.least_psnr(np.full((8, 8), 0.1)) == pytest.approx(20 - 2, abs=0.01)
+    assert calibration().least_psnr(samples) is None
+    assert psnr_by_spread(np.array([0.3, 0.4]), 0.0) == pytest.approx(-10 * np.log10(0.125))
 
 
 def test_rounding_is_no_disagreement() -> None:

@@ -16,7 +16,7 @@ from indi.evaluation.scenes import needed_scenes
 from indi.models.checkpoint import CALIBRATION_FILE
 from indi.process.walks import DEFAULT_STEPS
 from indi.report import counted
-from indi.restoration.uncertainty import Calibration
+from indi.restoration.uncertainty import Calibration, IntensityClass
 
 
 @app.command
@@ -105,6 +105,7 @@ def _told(found: Calibration) -> list[str]:
             lines.append(
                 f"{name} intervals held {held['mean']:.1%} +- {held['deviation']:.1%} on scenes left out, {splits}"
             )
+    lines += _bounds(found)
     if found.scenes < 2:
         lines.append("one scene alone: whether they hold on others could not be looked at")
     area = found.sparsification["area"]
@@ -120,11 +121,34 @@ def _by_class(found: Calibration) -> list[str]:
     """Return a table of the classes of intensity: its factor, and the shares held on scenes left out."""
     if not found.classes:
         return []
-    lines = [f"{'intensity of the mean':>23}  {'pixels':>6}  {'factor':>6}  {'held':>6}  by one factor for all"]
+    lines = [f"{'intensity of the mean':>23}  {'pixels':>6}  {'factor':>6}  {'held':>6}  {'by one factor':>13}  bias"]
     kind = "plain" if found.guaranteed is None else "guaranteed"
     for one, held in zip(found.classes, found.check["classes"], strict=True):
         shares = [held[kind] if held[kind] is not None else held["plain"], held["one_factor"]]
         told = ["-" if share is None else f"{share:.1%}" for share in shares]
         bounds, share = f"{one.low:.4g} to {one.high:.4g}", one.pixels / found.pixels
-        lines.append(f"{bounds:>23}  {share:>6.1%}  {one.factor:>6.3g}  {told[0]:>6}  {told[1]}")
+        lines.append(f"{bounds:>23}  {share:>6.1%}  {one.factor:>6.3g}  {told[0]:>6}  {told[1]:>13}  {_bias(one)}")
+    return lines
+
+
+def _bias(one: IntensityClass) -> str:
+    if one.bias is None:
+        return "-"
+    return f"{one.bias:+.1%}" + (f" +- {one.bias_error:.1%}" if one.bias_error is not None else "")
+
+
+def _bounds(found: Calibration) -> list[str]:
+    """Return what holds of images as a whole, and how much of them may be trusted."""
+    if found.bounds is None:
+        return []
+    held = {name: f" ({share:.0%} on scenes left out)" for name, share in found.bounds.check.items() if share}
+    lines, rate = [], f"{found.rate:.0%}"
+    if (margin := found.bounds.psnr_margin) is not None:
+        of_scenes = f"for {rate} of scenes{held.get('psnr', '')}"
+        lines.append(f"PSNR: at least {margin:+.1f} dB from what the spread makes of it, {of_scenes}")
+    if (limit := found.bounds.trusted_up_to) is None:
+        lines.append(f"no detail can be trusted at {rate}: too few scenes, or false detail where samples agree")
+    else:
+        trusted = f"{found.bounds.trusted:.1%} of the pixels; {rate} of them are true{held.get('trust', '')}"
+        lines.append(f"detail is trusted where at most {limit:.2f} of it is not in common, {trusted}")
     return lines

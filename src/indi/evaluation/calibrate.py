@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
 from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.bounds import bias_by_class, bounds_of
 from indi.evaluation.scenes import (
     Scene,
     check,
@@ -29,7 +32,7 @@ from indi.models.runs import settings_of_data
 from indi.process.walks import Walk
 from indi.report.calibration import draw_calibration
 from indi.restoration.restorer import Restorer, load
-from indi.restoration.uncertainty import Calibration, IntensityClass
+from indi.restoration.uncertainty import Calibration, IntensityClass, Values, false_detail, maps
 
 RATE, SAMPLES = 0.9, 8
 
@@ -120,7 +123,8 @@ def calibrate(
             )
         )
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
-        scenes[scene_of[pair]].add(np.abs(to_unit(target) - mean), spread, restorer.least_spread, mean)
+        scenes[scene_of[pair]].add(mean - to_unit(target), spread, restorer.least_spread, mean)
+        scenes[scene_of[pair]].add_detail(*_detail(restored, to_unit(target), restorer.least_spread, image.dtype))
         if progress is not None:
             progress(done / len(pairs))
     measured = with_enough(list(scenes.values()), rate)
@@ -128,6 +132,15 @@ def calibrate(
     write_text(folder / CALIBRATION_FILE, calibration.model_dump_json(indent=1) + "\n")
     draw_calibration(calibration, reliability(measured), folder / "calibration.png")
     return calibration
+
+
+def _detail(restored: Values, clean: Values, least: float, dtype: np.dtype[Any]) -> tuple[Values, NDArray[np.bool_]]:
+    """Return how much the detail of samples differs, and where that of their mean is false."""
+    samples, (truth,) = (
+        np.moveaxis(values.reshape(*values.shape[:3], -1), -1, 1) for values in (restored, clean[None])
+    )
+    found = maps(samples, least, None, dtype)
+    return found["invented"], false_detail(found["mean"], truth, least, dtype)
 
 
 def _calibration(
@@ -156,6 +169,7 @@ def _calibration(
         realism=how.realism,
         scenes=len(scenes),
         pixels=pixels,
+        bounds=bounds_of(scenes, rate),
         half_width=float(sum(np.dot(factors, scene.widths) for scene in scenes)) / pixels,
         check=check(scenes, rate),
         sparsification=sparsification(scenes),
@@ -170,6 +184,7 @@ def _classes(scenes: Sequence[Scene], ends: tuple[float, float], rate: float) ->
     bounds = [min(ends[0], edges[0]), *edges, max(ends[1], edges[-1])]
     plain = plain_factors(scenes, rate)
     guaranteed: Sequence[float | None] = guaranteed_factors(scenes, rate) or [None] * len(plain)
+    biases = bias_by_class(scenes)
     counts = np.array([scene.counts.sum(axis=1) for scene in scenes])
     return [
         IntensityClass(
@@ -180,6 +195,8 @@ def _classes(scenes: Sequence[Scene], ends: tuple[float, float], rate: float) ->
             guaranteed=sure,
             scenes=int((counts[:, number] > 0).sum()),
             pixels=int(counts[:, number].sum()),
+            bias=biases[number][0],
+            bias_error=biases[number][1],
         )
         for number, (simple, sure) in enumerate(zip(plain, guaranteed, strict=True))
     ]

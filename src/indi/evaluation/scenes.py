@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indi.restoration.uncertainty import half_width
+from indi.restoration.uncertainty import half_width, psnr_by_spread
 
 SPLITS = 20
 FACTORS = np.geomspace(1e-3, 1e4, 7001)  # 0.23 % apart
 SHARES = np.linspace(0, 0.95, 20)  # of the pixels, those of the largest spread, that are left out
+THRESHOLDS = np.linspace(0, 1, 101)  # of disagreement, up to which a pixel is trusted
 QUANTILES = (0.5, 0.8, 0.95, 0.99)  # of the clean intensities, between the classes
 
 Curve = NDArray[np.float64]
@@ -48,28 +49,35 @@ class Scene:
         widths: Sum of hypot(spread, least) over the pixels, by class.
         kept: Sum of squared errors and number of pixels once those of the largest spread are left out, by ``SHARES``;
             and the same where those of the largest error are.
+        sums: Sums of signed errors and of the mean's intensities, by class.
+        margins: Of each image, by how many dB its PSNR is above what the spread makes of it.
+        trust: Pixels, and those with false detail, by the least of ``THRESHOLDS`` at which they are trusted.
     """
 
     edges: tuple[float, ...] = ()
     counts: NDArray[np.int64] = field(init=False)
     widths: NDArray[np.float64] = field(init=False)
     kept: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, len(SHARES))))
+    sums: NDArray[np.float64] = field(init=False)
+    margins: list[float] = field(default_factory=list)
+    trust: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, len(THRESHOLDS)), np.int64))
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((len(self.edges) + 1, len(FACTORS) + 1), np.int64)
         self.widths = np.zeros(len(self.edges) + 1)
+        self.sums = np.zeros((2, len(self.edges) + 1))
 
     def add(self, error: Values, spread: Values, least: float, mean: Values | None = None) -> None:
         """Count the pixels of an image in.
 
         Args:
-            error: Absolute errors of the mean of its samples.
+            error: Errors of the mean of its samples, restored minus clean.
             spread: Standard deviation of the samples.
             least: The least spread that counts.
             mean: The mean itself, which is needed with several classes alone.
         """
         widths = half_width(spread, least)
-        place = np.searchsorted(FACTORS, (error / widths).ravel())
+        place = np.searchsorted(FACTORS, (np.abs(error) / widths).ravel())
         number = np.zeros(place.shape, np.intp)
         if self.edges:
             assert mean is not None
@@ -77,11 +85,23 @@ class Scene:
         bins = self.counts.shape[1]
         self.counts += np.bincount(number * bins + place, minlength=self.counts.size).reshape(self.counts.shape)
         self.widths += np.bincount(number, weights=widths.ravel(), minlength=len(self.widths))
+        if mean is not None:
+            for row, values in zip(self.sums, (error, mean), strict=True):
+                row += np.bincount(number, weights=values.ravel(), minlength=len(row))
         squares = error.ravel().astype(np.float64) ** 2
         by_spread = np.cumsum(squares[np.argsort(spread.ravel(), kind="stable")])
         by_error = np.cumsum(np.sort(squares))
         left = np.ceil((1 - SHARES) * squares.size).astype(int) - 1
         self.kept += np.stack([by_spread[left], by_error[left], left + 1.0])
+
+        guess = psnr_by_spread(spread, least)
+        self.margins.append(-10 * math.log10(max(float(squares.mean()), 1e-20)) - guess)
+
+    def add_detail(self, disagreement: Values, false: NDArray[np.bool_]) -> None:
+        """Count in where an image would be trusted, and where its detail is false; maps of one shape."""
+        place = np.searchsorted(THRESHOLDS, disagreement.ravel() - 1e-7).clip(max=len(THRESHOLDS) - 1)
+        for row, weights in zip(self.trust, (None, false.ravel()), strict=True):
+            row += np.bincount(place, weights, minlength=len(row)).astype(np.int64)
 
     @property
     def pixels(self) -> int:
@@ -100,7 +120,8 @@ class Scene:
         scene = Scene(tuple(edges))
         scene.counts = np.add.reduceat(self.counts, starts, axis=0)
         scene.widths = np.add.reduceat(self.widths, starts)
-        scene.kept = self.kept
+        scene.sums = np.add.reduceat(self.sums, starts, axis=1)
+        scene.kept, scene.margins, scene.trust = self.kept, self.margins, self.trust
         return scene
 
 

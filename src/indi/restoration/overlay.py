@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image as Drawing
 from PIL import ImageDraw
 
+from indi.io import span_of
 from indi.io.display import Pixels, font_of, for_display, scale_bar, stretch_of
 from indi.io.maps import MapScale
 from indi.restoration.uncertainty import Calibration, Values, overlaid, scale_of
@@ -32,7 +33,7 @@ def overlay(
 
     Args:
         mean: (H, W) or (H, W, C), already reduced by ``step_of``, in the type of the files.
-        found: Maps by name, as ``maps`` returns them, reduced likewise.
+        found: Maps by name, as ``maps`` returns them, reduced likewise; the mean is not needed.
         calibration: As of ``maps``.
         micrometres: Side of a pixel of these, for a scale bar.
     """
@@ -43,7 +44,13 @@ def overlay(
         scale = scale_of(name, float(np.quantile(values, 0.998)), mean.dtype)
         drawn.append(_drawn(gray, title, values, scale, micrometres))
     gap = np.full((drawn[0].shape[0], 2 * _MARGIN, 3), 255, np.uint8)
-    return np.concatenate([part for one in drawn for part in (one, gap)][:-1], axis=1)
+    picture = np.concatenate([part for one in drawn for part in (one, gap)][:-1], axis=1)
+    span = span_of(mean.dtype)
+    worth = None if calibration is None else calibration.least_psnr(found["spread"] / span)
+    if calibration is None or worth is None:
+        return picture
+    against = f"against {span:g}, with {calibration.rate:.0%} of scenes"
+    return _with_line(picture, f"PSNR at least {worth:.1f} dB {against}")
 
 
 def _drawn(
@@ -69,6 +76,15 @@ def _drawn(
         place = head + (1 - share) * (height - 1)
         pen.line((left + _BAR, place, left + _BAR + 4, place), fill="black")
         pen.text((left + _BAR + 7, place), f"{share * scale.high:.3g}", fill="black", font=small, anchor="lm")
+    return np.asarray(page)
+
+
+def _with_line(picture: Pixels, text: str) -> Pixels:
+    """Return a picture with a line of text below."""
+    size = max(12, picture.shape[0] // 32)
+    page = Drawing.new("RGB", (picture.shape[1], picture.shape[0] + 2 * size), "white")
+    page.paste(Drawing.fromarray(picture), (0, 0))
+    ImageDraw.Draw(page).text((4, picture.shape[0] + size), text, fill="black", font=font_of(size), anchor="lm")
     return np.asarray(page)
 
 

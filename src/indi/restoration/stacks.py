@@ -22,24 +22,22 @@ import numpy.typing as npt
 from indi.errors import ImageError, IndiError, ShapeError
 from indi.io import Image, from_unit, to_unit, write
 from indi.io.manifest import state_of
-from indi.io.maps import MapScale
 from indi.io.pixel_size import pixel_size
 from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.models.checkpoint import write_text
 from indi.process.walks import Walk
-from indi.restoration.overlay import overlay, step_of
 from indi.restoration.restorer import Pixels, Restorer
+from indi.restoration.stack_maps import overlay_of, scale_over
 from indi.restoration.state import Canvas
 from indi.restoration.tiling import part_of
-from indi.restoration.uncertainty import MARGIN, Calibration, maps, names, overlaid, scale_of
+from indi.restoration.uncertainty import MARGIN, Calibration, maps, names
 from indi.version import __version__
 
 log = logging.getLogger("indi")
 
 MANIFEST = "manifest.json"
 IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
-_PART = 2**22  # values that are read at a time
 _BAND = 256  # rows that are worked on at a time where a picture is read through
 
 
@@ -147,38 +145,18 @@ class StackJob:
                     continue
                 is_map = self.samples is not None and place > self.samples  # but the mean, which is an image
                 dtype = np.float32 if is_map else None
-                scale = self._scale(stack, place) if is_map else None
+                files = (_file(self.work, number, place) for number in range(len(stack.headers)))
+                name = names(self.calibration)[place - (self.samples or 0)] if is_map else ""
+                scale = scale_over(files, name, stack.headers[0].dtype) if is_map else None
                 stack.write_like(target, partial(_rows, stack, self.work, place, dtype), scale)
                 self._written(place).touch()
-            if self.overlay is not None:
-                write(self.overlay, Image(self._overlay(stack)))
+            if self.overlay is not None and self.samples is not None:
+                number = len(stack.headers) // 2
+                made = enumerate(names(self.calibration), self.samples)
+                maps_of = {name: _file(self.work, number, place) for place, name in made}
+                drawn = overlay_of(maps_of, stack.headers[number], self.calibration, pixel_size(self.source))
+                write(self.overlay, Image(drawn))
         shutil.rmtree(self.work, ignore_errors=True)
-
-    def _scale(self, stack: Stack, place: int) -> MapScale:
-        """Return the scale of a map, over all its pictures."""
-        files = [_file(self.work, number, place) for number in range(len(stack.headers))]
-        largest = max(_largest(file) for file in files)
-        return scale_of(names(self.calibration)[place - (self.samples or 0)], largest, stack.headers[0].dtype)
-
-    def _overlay(self, stack: Stack) -> Pixels:
-        """Return the maps of the picture in the middle over its mean."""
-        assert self.samples is not None
-        number = len(stack.headers) // 2
-        header = stack.headers[number]
-        step = step_of(header.height, header.width)
-
-        def planes(place: int, dtype: npt.DTypeLike) -> Pixels:
-            shape, whole = (header.channels, header.height, header.width), Box(0, 0, header.height, header.width)
-            with Canvas(shape, np.dtype(dtype), _file(self.work, number, place), is_there=True) as canvas:
-                return np.concatenate(
-                    [canvas.read(box)[:, ::step, ::step] for box in cores(whole, step * _BAND)], axis=1
-                )
-
-        listed = names(self.calibration)
-        found = {name: planes(self.samples + listed.index(name), np.float32) for name in overlaid(self.calibration)}
-        size = pixel_size(self.source)
-        mean = np.moveaxis(planes(self.samples, header.dtype), 0, -1)
-        return overlay(mean, found, self.calibration, micrometres=None if size is None else size * step)
 
     def _written(self, place: int) -> Path:
         """Return the file that says that a target is written."""
@@ -337,15 +315,6 @@ def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, num
         return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     return read
-
-
-def _largest(file: Path) -> float:
-    """Return the largest value of a map, read in parts."""
-    largest = 0.0
-    with file.open("rb") as opened:
-        while (part := np.fromfile(opened, np.float32, _PART)).size:
-            largest = max(largest, float(part.max()))
-    return largest
 
 
 def _planes(image: Pixels) -> Pixels:

@@ -6,6 +6,7 @@ and the least spread that counts, which keeps pixels on which all samples agree 
 intensities of the mean.
 """
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,8 @@ class IntensityClass(Settings):
         factor, plain, guaranteed: As of ``Calibration``, for the pixels of this class.
         scenes: That had pixels of it.
         pixels: How many.
+        bias: How much the mean of samples was above the clean image, in shares of the clean intensity there.
+        bias_error: Its standard error over scenes, None for one scene.
     """
 
     low: float
@@ -50,6 +53,24 @@ class IntensityClass(Settings):
     guaranteed: float | None
     scenes: int
     pixels: int
+    bias: float | None = None
+    bias_error: float | None = None
+
+
+class Bounds(Settings):
+    """What holds of an image as a whole, and where its structure may be trusted (evaluation/bounds.py).
+
+    Attributes:
+        psnr_margin: By how many dB images are at least better than their spread makes them, None with too few scenes.
+        trusted_up_to: The disagreement up to which a pixel is trusted, None where nothing may be.
+        trusted: The share of the pixels that were trusted.
+        check: What held on scenes left out.
+    """
+
+    psnr_margin: float | None
+    trusted_up_to: float | None
+    trusted: float
+    check: dict[str, float | None]
 
 
 class Calibration(Settings):
@@ -63,6 +84,7 @@ class Calibration(Settings):
         plain: The factor of the plain quantile: the share that it held of the pixels it was measured on.
         guaranteed: The factor of conformal risk control, None with too few scenes.
         classes: Factors by intensity, from dark to bright; none where one is for all.
+        bounds: Of images and of places; older files have none.
         least: The least spread that counts, in intensities of the files' range.
         samples, steps, times, sampler, realism: Of the restorations.
         scenes, pixels: What it was measured on.
@@ -78,6 +100,7 @@ class Calibration(Settings):
     plain: float
     guaranteed: float | None
     classes: tuple[IntensityClass, ...] = ()
+    bounds: Bounds | None = None
     least: float
     samples: int
     steps: int
@@ -108,7 +131,22 @@ class Calibration(Settings):
     @property
     def mark(self) -> list[Any]:
         """What tells its intervals from those of others, for a manifest."""
-        return [self.factor, self.least, *([one.low, one.high, one.factor] for one in self.classes)]
+        trusted = [] if self.trusted_up_to is None else [self.trusted_up_to]
+        return [self.factor, self.least, *([one.low, one.high, one.factor] for one in self.classes), *trusted]
+
+    @property
+    def trusted_up_to(self) -> float | None:
+        """The disagreement up to which a pixel is trusted; None where that is not known, or none may be."""
+        return None if self.bounds is None else self.bounds.trusted_up_to
+
+    def least_psnr(self, spread: Values) -> float | None:
+        """Return the PSNR in dB that a mean of samples has at least, for a share ``rate`` of scenes, by their spread.
+
+        Against the range of the files' type, 1 for floats. None with too few scenes.
+        """
+        if self.bounds is None or self.bounds.psnr_margin is None:
+            return None
+        return psnr_by_spread(spread, self.least) + self.bounds.psnr_margin
 
     def misfit(
         self,
@@ -154,10 +192,15 @@ def half_width(spread: Values, least: float, factor: float | Values = 1.0) -> Va
     return widths
 
 
+def psnr_by_spread(spread: Values, least: float) -> float:
+    """Return the PSNR in dB, against 1, of an image whose errors are as large as hypot(spread, least)."""
+    return -10 * math.log10(max(float(np.mean(np.square(spread, dtype=np.float64))) + least**2, 1e-20))
+
+
 def maps(
     samples: Values, least: float, calibration: Calibration | None, dtype: npt.DTypeLike = np.float32
 ) -> dict[str, Values]:
-    """Return what (K, C, H, W) samples tell, by name, each (C, H, W) float32 but the last, which is (1, H, W).
+    """Return what (K, C, H, W) samples tell, by name, each float32, (C, H, W), or the last ones (1, H, W).
 
     mean: of the samples, in intensities of the files' range.
     spread: their standard deviation, as pixels are stored: in counts, where they are whole numbers.
@@ -165,6 +208,7 @@ def maps(
     invented: the share of local detail that the samples do not have in common, 0 to 1, in the channel where it is
         largest: where they put different structures, or only some of them do. Unbiased for independent samples, however
         faint the detail; what rounding to whole numbers makes is none.
+    trusted: 1 where that is so small that the structure may be trusted, else 0; only with a calibration that says so.
 
     Args:
         samples: (K, C, H, W), in intensities of the files' range.
@@ -181,12 +225,35 @@ def maps(
     found["invented"] = _invented(
         torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), max(step, _FAINT * least)
     )
+    if calibration is not None and calibration.trusted_up_to is not None:
+        found["trusted"] = (found["invented"] <= calibration.trusted_up_to).astype(np.float32)
     return found
 
 
 def names(calibration: Calibration | None) -> list[str]:
     """Return the names of ``maps``."""
-    return ["mean", "spread", *(["interval"] if calibration is not None else []), "invented"]
+    if calibration is None:
+        return ["mean", "spread", "invented"]
+    trusted = [] if calibration.trusted_up_to is None else ["trusted"]
+    return ["mean", "spread", "interval", "invented", *trusted]
+
+
+def false_detail(mean: Values, clean: Values, least: float, dtype: npt.DTypeLike = np.float32) -> NDArray[np.bool_]:
+    """Return where the fine detail of a mean of samples is not that of the clean image, (1, H, W).
+
+    There its difference from the clean one has at least half the energy of the clean one, in any of the channels.
+
+    Args:
+        mean: (C, H, W), in intensities of the files' range.
+        clean: Likewise.
+        least: As of ``maps``.
+        dtype: As of ``maps``.
+    """
+    floor = max(rounding_of(np.dtype(dtype)), _FAINT * least, 1e-10) ** 2
+    both = (torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))[:, None] for part in (mean - clean, clean))
+    wrong, wanted = (_smoothed((part - _smoothed(part, _DETAIL)).square(), _WINDOW) for part in both)
+    false: NDArray[np.bool_] = (wrong - floor > 0.5 * (wanted - floor).clamp(min=floor)).amax(dim=0).numpy()
+    return false
 
 
 def rounding_of(dtype: np.dtype[Any]) -> float:
@@ -199,7 +266,7 @@ def rounding_of(dtype: np.dtype[Any]) -> float:
 
 def scale_of(name: str, largest: float, dtype: np.dtype[Any]) -> MapScale:
     """Return the scale of a map by its name: that of shares ends at 1, that of deviations at their largest value."""
-    if name == "invented":
+    if name in ("invented", "trusted"):
         return MapScale(1.0, "share")
     return MapScale(largest, "counts" if dtype.kind == "u" else "intensity")
 

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 import indi
+from indi.cli.calibrate import _told
 from indi.data import Pair, scenes_of
 from indi.errors import ConfigError, DataError, IndiError
 from indi.evaluation.scenes import (
@@ -220,6 +221,13 @@ def test_a_run_is_calibrated_and_restores_with_intervals_that_hold(run: Path, tm
     assert [one.low for one in found.classes[1:]] == [one.high for one in found.classes[:-1]]
     assert len(found.classes) == len(found.check["classes"]) > 1
     assert sum(one.pixels for one in found.classes) == found.pixels
+    assert found.bounds is not None
+    assert found.bounds.psnr_margin is not None
+    table = "\n".join(_told(found))
+    for one, held in zip(found.classes, found.check["classes"], strict=True):
+        assert f"{one.low:.4g} to {one.high:.4g}" in table
+        assert f"{held['one_factor']:.1%}" in table
+    assert f"PSNR: at least {found.bounds.psnr_margin:+.1f} dB" in table
     restorer = indi.load(run)
     assert restorer.calibration == found
     names = json.loads((run / "split.json").read_text())["validation"]

@@ -118,16 +118,19 @@ def _factor(found: Calibration) -> str:
 
 
 def _by_class(found: Calibration) -> list[str]:
-    """Return a table of the classes of intensity: its factor, and the shares held on scenes left out."""
+    """Return a table of the classes of intensity: its factor, the shares held on scenes left out, and the bias."""
     if not found.classes:
         return []
-    lines = [f"{'intensity of the mean':>23}  {'pixels':>6}  {'factor':>6}  {'held':>6}  {'by one factor':>13}  bias"]
-    kind = "plain" if found.guaranteed is None else "guaranteed"
+    ways = {"one_factor": "one for all", "plain": "plain", "guaranteed": "guaranteed"}
+    head = f"{'intensity of the mean':>23}  {'pixels':>6}  {'factor':>6}"
+    lines = ["".join([head, *(f"  {name:>11}" for name in ways.values()), "  bias"])]
     for one, held in zip(found.classes, found.check["classes"], strict=True):
-        shares = [held[kind] if held[kind] is not None else held["plain"], held["one_factor"]]
-        told = ["-" if share is None else f"{share:.1%}" for share in shares]
-        bounds, share = f"{one.low:.4g} to {one.high:.4g}", one.pixels / found.pixels
-        lines.append(f"{bounds:>23}  {share:>6.1%}  {one.factor:>6.3g}  {told[0]:>6}  {told[1]:>13}  {_bias(one)}")
+        shares = "".join(f"  {'-' if held[name] is None else f'{held[name]:.1%}':>11}" for name in ways)
+        bounds = f"{one.low:.4g} to {one.high:.4g}"
+        lines.append(f"{bounds:>23}  {one.pixels / found.pixels:>6.1%}  {one.factor:>6.3g}{shares}  {_bias(one)}")
+    lines.append(
+        "  held on scenes left out by one factor for all intensities, and by one of each: plain and guaranteed"
+    )
     return lines
 
 

@@ -33,7 +33,7 @@ from indi.process.walks import DEFAULT_REALISM, DEFAULT_SAMPLER, DEFAULT_STEPS, 
 from indi.restoration.intensities import warn_of_intensities
 from indi.restoration.sweep import sweep
 from indi.restoration.tiling import Call, Progress, TiledCall, part_of, tiled
-from indi.restoration.uncertainty import LEAST, Calibration, read_calibration
+from indi.restoration.uncertainty import LEAST, Calibration, read_calibration, told
 
 Pixels = NDArray[Any]
 
@@ -428,7 +428,8 @@ class Restorer:
         """
         about = about_weights(self.model)
         steps = (about or {}).get("steps", self.default_steps)
-        hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about)
+        more = [] if self.calibration is None else [told(self.calibration)]
+        hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about, more=more)
         if self.calibration is not None:
             write_text(Path(folder) / CALIBRATION_FILE, self.calibration.model_dump_json(indent=1) + "\n")
 

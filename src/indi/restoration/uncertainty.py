@@ -186,6 +186,22 @@ def read_calibration(run: Path) -> Calibration | None:
         raise ModelError(f"{file}: not a calibration that this version reads; make it anew, or remove it") from error
 
 
+def told(calibration: Calibration) -> str:
+    """Return as Markdown what intervals hold, all and by intensity, on scenes left out: for a model's card."""
+    kind = "plain" if calibration.guaranteed is None else "guaranteed"
+    found = calibration.check.get(kind)
+    held = "" if found is None else f"; on scenes left out they held {found['mean']:.1%}"
+    way = f"{calibration.samples} samples at {calibration.steps} steps"
+    text = f"**Intervals**: of {calibration.rate:.0%} from {calibration.scenes} scenes, {kind}, for {way}{held}."
+    if not calibration.classes:
+        return text
+    lines = ["| intensity of the mean | factor | held |", "|---|---|---|"]
+    for one, row in zip(calibration.classes, calibration.check["classes"], strict=True):
+        share = "-" if row[kind] is None else f"{row[kind]:.1%}"
+        lines.append(f"| {one.low:.3g} to {one.high:.3g} | {one.factor:.3g} | {share} |")
+    return "\n".join([text, "", *lines])
+
+
 def half_width(spread: Values, least: float, factor: float | Values = 1.0) -> Values:
     """Return the half widths of intervals: ``factor``, one or one a pixel, times hypot(spread, least)."""
     widths: Values = (factor * np.hypot(spread, least)).astype(np.float32)

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from indi.config import Config
@@ -54,7 +55,9 @@ def test_a_row_an_image_and_a_column_a_stage(tmp_path: Path) -> None:
         rows.append(stages)
         for name, image in zip(wanted, stages, strict=False):
             wanted[name].append(decibels(image, clean))
-    np.testing.assert_array_equal(picture, titled(sheet(rows), ["degraded", "1", "3 steps", "clean"], ["0", "1", "2"]))
+    np.testing.assert_array_equal(
+        picture, titled(sheet(rows), ["degraded", "1 step", "3 steps", "clean"], ["0", "1", "2"])
+    )
     assert values == pytest.approx({name: np.mean(each) for name, each in wanted.items()}, abs=1e-3)
 
 
@@ -121,3 +124,23 @@ def test_floats_beside_whole_numbers_are_each_measured_in_their_range(tmp_path: 
     values = Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
     wanted = [-20 * np.log10(0.1 / float(clean.max() - clean.min())), -20 * np.log10(20 / 255)]
     assert values["0"] == pytest.approx(np.mean(wanted), abs=0.01)
+
+
+def test_counts_are_stretched_and_the_picture_says_so(tmp_path: Path) -> None:
+    """With a scale bar on the clean crop, where the file knows the size of its pixels."""
+    random = np.random.default_rng(0)
+    folders = {side: tmp_path / side for side in ("clean", "degraded")}
+    for folder in folders.values():
+        folder.mkdir()
+        counts = random.integers(100, 1100, (100, 100)).astype(np.uint16)
+        tifffile.imwrite(folder / "a.tif", counts, imagej=True, resolution=(10, 10), metadata={"unit": "um"})
+    pairs, config = pairs_in(folders), settings(name="regression")
+    Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
+    picture = read(tmp_path / "out/0000001.png").pixels
+    assert picture.shape == (WORDS + 100 + 2 * 12, WORDS + 3 * 100 + 2 * 4, 3)
+    assert (picture[WORDS + 100 :] < 128).any()
+    crops = [picture[WORDS : WORDS + 100, WORDS + 104 * column :][:, :100] for column in range(3)]
+    assert (crops[0].min(), crops[0].max()) == (0, 255)
+    bar = crops[2][100 - 4 - 1, 4:24]
+    assert (bar == 255).all()  # 2 µm of 0.1 µm
+    assert not (crops[0][100 - 4 - 1, 4:24] == 255).all()

@@ -78,3 +78,14 @@ def scale_bar(picture: Pixels, micrometres: float | None) -> Pixels:
     font = font_of(max(10, height // 24))
     pen.text(place, f"{size:g} {unit}", fill="white", font=font, anchor="ls", stroke_width=1, stroke_fill="black")
     return np.asarray(drawn)
+
+
+def with_line(picture: Pixels, text: str) -> Pixels:
+    """Return a (H, W, 3) uint8 picture with a line of text below, no longer than it is wide."""
+    height, width = picture.shape[:2]
+    size = max(12, height // 32)
+    size = max(8, min(size, int(size * (width - 8) / font_of(size).getlength(text))))
+    page = Drawing.new("RGB", (width, height + 2 * size), "white")
+    page.paste(Drawing.fromarray(picture), (0, 0))
+    ImageDraw.Draw(page).text((4, height + size), text, fill="black", font=font_of(size), anchor="lm")
+    return np.asarray(page)

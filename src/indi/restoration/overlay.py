@@ -8,7 +8,7 @@ from PIL import Image as Drawing
 from PIL import ImageDraw
 
 from indi.io import span_of
-from indi.io.display import Pixels, font_of, for_display, scale_bar, stretch_of
+from indi.io.display import Pixels, font_of, for_display, scale_bar, stretch_of, with_line
 from indi.io.maps import MapScale
 from indi.restoration.uncertainty import Calibration, Values, overlaid, scale_of
 
@@ -50,7 +50,7 @@ def overlay(
     if calibration is None or worth is None:
         return picture
     against = f"against {span:g}, with {calibration.rate:.0%} of scenes"
-    return _with_line(picture, f"PSNR at least {worth:.1f} dB {against}")
+    return with_line(picture, f"PSNR at least {worth:.1f} dB {against}")
 
 
 def _drawn(
@@ -76,15 +76,6 @@ def _drawn(
         place = head + (1 - share) * (height - 1)
         pen.line((left + _BAR, place, left + _BAR + 4, place), fill="black")
         pen.text((left + _BAR + 7, place), f"{share * scale.high:.3g}", fill="black", font=small, anchor="lm")
-    return np.asarray(page)
-
-
-def _with_line(picture: Pixels, text: str) -> Pixels:
-    """Return a picture with a line of text below."""
-    size = max(12, picture.shape[0] // 32)
-    page = Drawing.new("RGB", (picture.shape[1], picture.shape[0] + 2 * size), "white")
-    page.paste(Drawing.fromarray(picture), (0, 0))
-    ImageDraw.Draw(page).text((4, picture.shape[0] + size), text, fill="black", font=font_of(size), anchor="lm")
     return np.asarray(page)
 
 

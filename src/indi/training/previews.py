@@ -11,10 +11,11 @@ from indi.config import Config
 from indi.data import Pair, load_test_pair
 from indi.devices import Precision
 from indi.io import Image, to_unit, write
-from indi.io.display import for_display, scale_bar, stretch_of
+from indi.io.display import for_display, scale_bar, stretch_of, with_line
 from indi.io.pixel_size import pixel_size
 from indi.metrics import psnr
 from indi.models.checkpoint import Model
+from indi.report import steps_label
 from indi.report.display import liveliest_window, sheet, titled
 from indi.restoration.restorer import Pixels, Restorer
 
@@ -63,12 +64,11 @@ class Preview:
             stretch = stretch_of(clean)
             shown = [for_display(image, stretch) for image in (degraded, *restored, clean)]
             rows.append([*shown[:-1], scale_bar(shown[-1], size)])
-        headings = [
-            "degraded",
-            *(f"{name} steps" if name.isdecimal() and name != "1" else name for name in self._ways),
-            "clean",
-        ]
-        write(folder / f"{iteration:07d}.png", Image(titled(sheet(rows), headings, self._names)))
+        ways = [steps_label(int(name)) if name.isdecimal() else name for name in self._ways]
+        picture = titled(sheet(rows), ["degraded", *ways, "clean"], self._names)
+        if any(stretch_of(clean) for clean, _ in self._crops):
+            picture = with_line(picture, "black to white: 0.5 to 99.8 % of the clean image")
+        write(folder / f"{iteration:07d}.png", Image(picture))
         means = np.mean(values, axis=0)
         return {name: float(mean) for name, mean in zip(("0", *self._ways), means, strict=True)}
 

@@ -35,7 +35,7 @@ from indi.degradations import degradation
 from indi.devices import set_threads
 from indi.errors import MissingExtraError
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.calibrate import Scene, check, guaranteed_factor, plain_factor
+from indi.evaluation.scenes import Scene, check, guaranteed_factor, plain_factor
 from indi.io import to_unit
 from indi.metrics import METRICS, PERCEPTUAL, measure
 from indi.models.checkpoint import CARD_FILE, Card, write_text

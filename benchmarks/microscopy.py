@@ -35,7 +35,7 @@ from indi.config import RATE, RECIPES, Config, merged
 from indi.data import Pair, load_test_pair, scenes_of
 from indi.devices import set_threads
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.calibrate import Scene, check, guaranteed_factor, plain_factor, sparsification
+from indi.evaluation.scenes import Scene, check, guaranteed_factor, plain_factor, sparsification
 from indi.io import to_unit
 from indi.metrics import measure
 from indi.models.checkpoint import write_text

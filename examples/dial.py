@@ -14,7 +14,8 @@ import indi
 from indi.data import Pair, load_test_pair
 from indi.devices import set_threads
 from indi.io import Image, from_unit, to_unit, write
-from indi.report.display import Pixels, for_display, liveliest_window, sheet, titled
+from indi.io.display import Pixels, for_display
+from indi.report.display import liveliest_window, sheet, titled
 
 DIAL = (0.0, 0.6)
 SIDE = 128  # pixels of what is shown, drawn twice as large

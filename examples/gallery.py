@@ -18,10 +18,11 @@ import indi
 from indi.data import Pair, load_test_pair
 from indi.devices import set_threads
 from indi.io import Image, find_images, from_unit, to_unit, write
+from indi.io.display import Pixels, for_display
 from indi.metrics import psnr
 from indi.models.checkpoint import write_text
 from indi.models.pretrained import pretrained_names
-from indi.report.display import Pixels, for_display, liveliest_window, sheet, titled
+from indi.report.display import liveliest_window, sheet, titled
 
 TASKS = ("photo:phone", "photo:chat", "photo:scan", "denoise", "jpeg", "super-resolve-4x", "deblur-defocus")
 SIDE = 176  # pixels of what is shown, drawn twice as large

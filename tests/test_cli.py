@@ -292,7 +292,9 @@ def test_the_default_folder_is_restored(
     assert (
         run("restore", "--model", model, "--steps", 1, "data/degraded/0.png", "--samples", 2, "data/clean/1.png") == 0
     )
-    stems = [f"{number}_{what}" for number in (0, 1) for what in ("invented", "mean", "s01", "s02", "spread")]
+    stems = [
+        f"{number}_{what}" for number in (0, 1) for what in ("invented", "mean", "overlay", "s01", "s02", "spread")
+    ]
     assert sorted(file.stem for file in (tmp_path / "restored").iterdir() if file.name != MANIFEST) == stems
 
 

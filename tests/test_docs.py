@@ -193,7 +193,7 @@ def test_the_microscopists_page_works(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [line.split()[1] for line in steps] == ["train", "evaluate", "calibrate", "restore"]
     for line in steps:
         run(line)
-    names = re.findall(r"^\| `(stack_\w+\.tif)`", document.read_text(encoding="utf-8"), re.MULTILINE)
+    names = re.findall(r"^\| `(stack_\w+\.(?:tif|png))`", document.read_text(encoding="utf-8"), re.MULTILINE)
     assert {path.name for path in (tmp_path / "restored").glob("[!.]*")} == {
         *names,
         *(f"stack_s{n:02d}.tif" for n in range(1, 9)),

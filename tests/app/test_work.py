@@ -95,13 +95,14 @@ def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tm
         "a-restored_mean.png",
         "a-restored_spread.tif",
         "a-restored_invented.tif",
+        "a-restored_overlay.png",
     ]
     for file, wanted in zip(last.files, load(run).restore(pixels, steps=3, samples=2), strict=False):
         np.testing.assert_array_equal(read(file).pixels, wanted)
     assert [text for _, text in last.samples] == ["sample 1", "sample 2"]
     assert last.spread is not None
     picture, legend = last.spread
-    spread = read(last.files[3]).pixels
+    spread = read(last.files[3]).pixels / 255
     brightest = np.quantile(spread, 0.999)
     np.testing.assert_allclose(read(picture).pixels[..., 0], (spread / brightest).clip(0, 1) * 255, atol=0.6)
     assert f"{brightest:.1%}" in legend

@@ -11,16 +11,22 @@ import pytest
 import tifffile
 
 import indi
+from indi.cli.calibrate import _told
 from indi.data import Pair, scenes_of
 from indi.errors import ConfigError, DataError, IndiError
-from indi.evaluation.calibrate import (
+from indi.evaluation.scenes import (
     FACTORS,
     Scene,
     check,
     coverage,
+    coverage_by_class,
+    edges_of,
     guaranteed_factor,
+    guaranteed_factors,
     plain_factor,
+    plain_factors,
     sparsification,
+    with_enough,
 )
 from indi.io import Image, read, write
 from indi.restoration.batch import plan, restore_files
@@ -81,6 +87,66 @@ def test_the_guarantee_holds_over_new_scenes() -> None:
         outside.append(1 - coverage([drawn()], factor))
     # 0.2 at most in expectation; and not idle, or a constant would do: Theorem 2 has at least 0.2 - 2 / 13.
     assert 0.2 - 2 / 13 - 0.02 < np.mean(outside) < 0.2 + 3 * np.std(outside) / np.sqrt(300)
+
+
+def shaded(random: np.random.Generator, pixels: int = 4000, scale: float = 1.0) -> Scene:
+    """Return a scene whose errors grow with its intensity, which the spread does not tell; 5 % of it is bright."""
+    mean = np.where(np.arange(pixels) < 0.95 * pixels, 0.1, 0.9) + random.uniform(-0.05, 0.05, pixels)
+    found = Scene((0.5,))
+    found.add(np.abs(scale * 0.1 * mean * random.standard_normal(pixels)), np.full(pixels, 0.01), 0.0, mean)
+    return found
+
+
+def test_each_class_of_intensity_has_the_factor_that_it_needs() -> None:
+    """Errors of 0.1 x the intensity where all spreads are 0.01: normal, of deviation about 1 in the dark and 9."""
+    random = np.random.default_rng(0)
+    scenes = [shaded(random, 20_000) for _ in range(10)]
+    one, (dark, bright) = plain_factor(scenes, 0.9), plain_factors(scenes, 0.9)
+    assert dark == pytest.approx(NormalDist().inv_cdf(0.95), rel=0.1)
+    assert bright == pytest.approx(9 * NormalDist().inv_cdf(0.95), rel=0.02)
+    assert coverage_by_class(scenes, one)[1] < 0.3
+    assert coverage_by_class(scenes, [dark, bright]) == pytest.approx([0.9, 0.9], abs=0.002)
+    assert coverage(scenes, [dark, bright]) == pytest.approx(0.9, abs=0.002)
+    found = check(scenes, 0.9)
+    assert [row["one_factor"] for row in found["classes"]] == pytest.approx(coverage_by_class(scenes, one), abs=0.02)
+    assert [row["plain"] for row in found["classes"]] == pytest.approx([0.9, 0.9], abs=0.01)
+
+
+def test_the_guarantee_holds_in_each_class_over_new_scenes() -> None:
+    """Mondrian: theorem 1 among the scenes that have pixels of the class, however the scenes differ."""
+    random = np.random.default_rng(0)
+
+    def drawn() -> Scene:
+        return shaded(random, 200, scale=float(random.lognormal(0, 0.7)))
+
+    held = []
+    for _ in range(300):
+        scenes = [drawn() for _ in range(12)]
+        factors = guaranteed_factors(scenes, 0.8)
+        assert factors is not None
+        new = [drawn()]
+        held.append([*coverage_by_class(new, factors), coverage(new, factors)])
+    outside, errors = 1 - np.mean(held, axis=0), np.std(held, axis=0) / np.sqrt(300)
+    assert (outside < 0.2 + 3 * errors).all()
+    assert (outside > 0.2 - 2 / 13 - 0.02).all()
+
+
+def test_a_class_that_too_few_scenes_have_is_merged_with_the_next() -> None:
+    random = np.random.default_rng(0)
+    scenes = [Scene((0.3, 0.6)) for _ in range(12)]
+    for number, each in enumerate(scenes):
+        mean = random.uniform(0, 0.6 if number < 8 else 1.0, 100)
+        each.add(np.zeros(100), np.ones(100), 0.0, mean)
+    assert [one.edges for one in with_enough(scenes, 0.9)] == [(0.3,)] * 12  # the brightest, of 4 scenes
+    assert with_enough(scenes, 0.5)[0].edges == (0.3, 0.6)
+    merged = with_enough(scenes, 0.9)
+    assert sum(one.pixels for one in merged) == 1200
+    np.testing.assert_array_equal(merged[9].counts[1], scenes[9].counts[1:].sum(axis=0))
+    darkest = [Scene((0.3, 0.6)) for _ in range(2)]
+    for each in darkest:
+        each.add(np.zeros(100), np.ones(100), 0.0, random.uniform(0.3, 1, 100))
+    assert with_enough(darkest, 0.9)[0].edges == (0.6,)
+    assert edges_of([np.zeros((8, 8)), np.ones((8, 8))]) == pytest.approx((0.5, 1.0))
 
 
 def test_check_reports_scenes_left_out() -> None:
@@ -152,6 +218,16 @@ def test_a_run_is_calibrated_and_restores_with_intervals_that_hold(run: Path, tm
     assert (run / "calibration.png").stat().st_size > 10_000
     assert found.scenes == 15
     assert found.guaranteed == found.factor > found.plain
+    assert [one.low for one in found.classes[1:]] == [one.high for one in found.classes[:-1]]
+    assert len(found.classes) == len(found.check["classes"]) > 1
+    assert sum(one.pixels for one in found.classes) == found.pixels
+    assert found.bounds is not None
+    assert found.bounds.psnr_margin is not None
+    table = "\n".join(_told(found))
+    for one, held in zip(found.classes, found.check["classes"], strict=True):
+        assert f"{one.low:.4g} to {one.high:.4g}" in table
+        assert f"{held['one_factor']:.1%}" in table
+    assert f"PSNR: at least {found.bounds.psnr_margin:+.1f} dB" in table
     restorer = indi.load(run)
     assert restorer.calibration == found
     names = json.loads((run / "split.json").read_text())["validation"]
@@ -162,7 +238,7 @@ def test_a_run_is_calibrated_and_restores_with_intervals_that_hold(run: Path, tm
         assert outcome.error is None
         clean = read(run.parent / "data" / "clean" / f"{name}.png").pixels / 255
         mean = read(tmp_path / f"{name}_mean.png").pixels / 255
-        width = tifffile.imread(tmp_path / f"{name}_interval.tif")
+        width = tifffile.imread(tmp_path / f"{name}_interval.tif") / 255
         held.append(np.mean(np.abs(clean - mean) <= width + 1 / 510))  # the mean is rounded to 8 bit
     assert np.mean(held) >= 0.9
 

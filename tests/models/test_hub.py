@@ -182,3 +182,14 @@ def test_a_folder_for_the_hub_is_measured_and_calibrated(tmp_path: Path) -> None
     folders: dict[str, Any] = write_pairs(tmp_path / "data", count=2)
     assert len(indi.evaluate(tmp_path / "mine", **folders, steps=[1])["per_image"]) == 4
     assert indi.calibrate(tmp_path / "mine", **folders, samples=2, steps=1).scenes == 2
+
+
+def test_the_card_of_a_calibrated_model_says_what_its_intervals_hold(tmp_path: Path) -> None:
+    Restorer(tiny_model(1, epsilon=0.05)).save_pretrained(tmp_path / "mine")
+    folders: dict[str, Any] = write_pairs(tmp_path / "data", count=4)
+    found = indi.calibrate(tmp_path / "mine", **folders, samples=2, steps=1)
+    indi.load(tmp_path / "mine").save_pretrained(tmp_path / "mine")
+    text = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
+    assert "**Intervals**: of 90% from 4 scenes, plain, for 2 samples at 1 steps; on scenes left out they held" in text
+    for one, held in zip(found.classes, found.check["classes"], strict=True):
+        assert f"| {one.low:.3g} to {one.high:.3g} | {one.factor:.3g} | {held['plain']:.1%} |" in text

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from indi.data import Pair, load_test_pair, match_pairs
 from indi.degradations import DEGRADATIONS
 from indi.errors import ConfigError, ImageError
-from indi.io import Image, Metadata, Resolution, from_unit, read, to_unit, write
+from indi.io import Image, Metadata, Resolution, from_unit, read, span_of, to_unit, write
 from indi.io.manifest import MANIFEST
 from indi.restoration.batch import Job, degrade_files, plan, restore_files
 from indi.restoration.restorer import Restorer
@@ -228,7 +228,14 @@ def test_what_one_input_gave_is_not_written_over_by_the_next(tmp_path: Path, gra
     first, second = restore_files(gray, plan(paths, tmp_path / "out"), asking(steps=1, samples=2))
     assert first.error is None
     assert "x_spread.tif: is an input or was just written" in str(second.error)
-    assert names(tmp_path / "out") == ["x_invented.tif", "x_mean.png", "x_s01.png", "x_s02.png", "x_spread.tif"]
+    assert names(tmp_path / "out") == [
+        "x_invented.tif",
+        "x_mean.png",
+        "x_overlay.png",
+        "x_s01.png",
+        "x_s02.png",
+        "x_spread.tif",
+    ]
     again, _ = restore_files(gray, plan(paths, tmp_path / "out"), asking(steps=1, samples=2))
     assert again.error is None  # an earlier run's results are replaced
 
@@ -245,27 +252,40 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
         *(f"{stem}.{suffix}" for stem in stems),
         "x_spread.tif",
         "x_invented.tif",
+        "x_overlay.png",
     ]
     assert names(out) == sorted(file.name for file in outcome.written)
-    for file in outcome.written:
+    *files, drawn = outcome.written
+    for file in files:
         found = read(file).metadata.resolution
         assert found is not None
         assert found.per("cm") == pytest.approx((30, 20))
-    *samples, mean, spread, _ = (read(file).pixels for file in outcome.written)
+    assert read(drawn).pixels.shape[2] == 3
+    *samples, mean, spread, _ = (read(file).pixels for file in files)
     for written, wanted in zip(samples, gray.restore(read(image).pixels, steps=2, samples=3, seed=4), strict=True):
         np.testing.assert_array_equal(written, wanted)
     values = np.stack([to_unit(sample) for sample in samples]).astype(np.float64)
     assert mean.dtype == dtype
     np.testing.assert_array_equal(mean, from_unit(values.mean(axis=0).astype(np.float32), dtype))
     assert spread.dtype == np.float32
-    np.testing.assert_allclose(spread, np.sqrt(((values - values.mean(axis=0)) ** 2).mean(axis=0)), atol=1e-6)
-    assert spread.max() > 0.001
+    span = span_of(np.dtype(dtype))  # the map is in counts
+    np.testing.assert_allclose(spread / span, np.sqrt(((values - values.mean(axis=0)) ** 2).mean(axis=0)), atol=1e-6)
+    assert spread.max() > 0.001 * span
+    with tifffile.TiffFile(files[-2]) as file:
+        description = file.pages[0].description
+    assert f"max={spread.max():.6g}\nvunit={'intensity' if dtype == 'float32' else 'counts'}" in description
 
 
 def test_samples_of_a_named_file(tmp_path: Path, gray: Restorer) -> None:
     image = save(tmp_path / "x.jpg")
     (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), asking(steps=1, samples=1))
-    assert [file.name for file in outcome.written] == ["y_s01.png", "y_mean.png", "y_spread.tif", "y_invented.tif"]
+    assert [file.name for file in outcome.written] == [
+        "y_s01.png",
+        "y_mean.png",
+        "y_spread.tif",
+        "y_invented.tif",
+        "y_overlay.png",
+    ]
     assert not read(outcome.written[2]).pixels.any()  # one restoration does not spread
 
 
@@ -439,10 +459,10 @@ def test_samples_beside_their_inputs_are_no_inputs(
         outcomes = list(restore_files(gray, plan([folder], folder), asking(steps=1, samples=2)))
         assert [outcome.error for outcome in outcomes] == [None, None]
         counts.append(len(names(folder)))
-    assert counts == [2 + 2 * 5] * 3
+    assert counts == [2 + 2 * 6] * 3
     with caplog.at_level("INFO", logger="indi"):
         assert len(plan([folder], tmp_path / "elsewhere")) == 2
-    assert "passed over: 10 made by indi (0_invented.tif, 0_mean.png" in caplog.text
+    assert "passed over: 12 made by indi (0_invented.tif, 0_mean.png" in caplog.text
     assert len(plan([folder / "0_mean.png"], tmp_path / "elsewhere")) == 1  # unless they are named
     assert [pair.name for pair in match_pairs(folder, None).pairs] == ["0", "1"]
     list(restore_files(gray, plan([folder], tmp_path / "once"), asking(steps=1)))

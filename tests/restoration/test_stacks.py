@@ -13,6 +13,7 @@ import tifffile
 from indi.data.normalization import Normalisation, Scale
 from indi.errors import ImageError
 from indi.io import manifest as archive
+from indi.io import read
 from indi.io.formats.zarr_stack import ZarrStack
 from indi.io.stacks import is_stack
 from indi.process.sampling import Sampling
@@ -53,8 +54,10 @@ def restore(restorer: Restorer, source: Path, out: Path, **options: Any) -> list
 def test_maps_of_an_ome_file_are_named_as_ome_files(tmp_path: Path, gray: Restorer) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", random(2, 24, 24), metadata={"axes": "ZYX"})
     written = restore(gray, tmp_path / "a.ome.tif", tmp_path / "out", samples=2)
+    *written, drawn = written
     ends = ["s01", "s02", "mean", "spread", "invented"]
     assert [path.name for path in written] == [f"a_{end}.ome.tif" for end in ends]
+    assert drawn.name == "a_overlay.png"
     for path in written:
         with tifffile.TiffFile(path) as file:
             assert file.ome_metadata
@@ -96,16 +99,31 @@ def test_each_picture_is_restored_with_noise_of_its_own(tmp_path: Path, gray: Re
 def test_samples_are_stacks_with_their_mean_and_spread(tmp_path: Path, gray: Restorer) -> None:
     data = random(2, 40, 50)
     tifffile.imwrite(tmp_path / "a.tif", data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.2})
-    *samples, mean, spread, _ = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=3)
+    *samples, mean, spread, _, drawn = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=3)
     wanted = np.stack([gray.restore(picture, steps=2, samples=3, plane=k) for k, picture in enumerate(data)], axis=1)
     for path, stack in zip(samples, wanted, strict=True):
         np.testing.assert_array_equal(tifffile.imread(path), stack)
     unit = wanted / 65535
     assert np.abs(tifffile.imread(mean) / 65535 - unit.mean(axis=0)).max() < 1e-5
-    assert np.abs(tifffile.imread(spread) - unit.std(axis=0)).max() < 1e-6
+    assert np.abs(tifffile.imread(spread) / 65535 - unit.std(axis=0)).max() < 1e-6
     with tifffile.TiffFile(spread) as file:
         assert "PhysicalSizeX" in (file.ome_metadata or "")
         assert file.series[0].dtype == np.float32
+    picture = read(drawn).pixels
+    assert picture.shape[2] == 3
+    assert picture.shape[1] > 2 * 240
+
+
+def test_maps_of_a_stack_of_imagej_say_their_range_and_unit(tmp_path: Path, gray: Restorer) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(3, 40, 50), imagej=True, metadata={"axes": "ZYX", "max": 9.0})
+    *_, spread, invented, _ = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=2)
+    with tifffile.TiffFile(spread) as file:
+        found = file.imagej_metadata or {}
+        assert found["vunit"] == "counts"
+        assert (found["min"], found["max"]) == (0.0, pytest.approx(file.asarray().max(), rel=1e-5))
+        assert found["images"] == 3
+    with tifffile.TiffFile(invented) as file:
+        assert ((file.imagej_metadata or {})["max"], (file.imagej_metadata or {})["vunit"]) == (1.0, "share")
 
 
 @pytest.mark.medium
@@ -122,8 +140,9 @@ def test_a_picture_too_large_for_memory_comes_out_the_same(
     pieces = restore(gray, tmp_path / "a.tif", tmp_path / "pieces", samples=samples)
     assert len(whole) == len(pieces)
     for one, other in zip(whole, pieces, strict=True):
-        difference = tifffile.imread(one).astype(float) - tifffile.imread(other)
-        assert np.abs(difference).max() <= (1 if tifffile.imread(one).dtype == np.uint16 else 1e-5)
+        before, after = (read(path).pixels.astype(float) for path in (one, other))
+        span = 65535 if "spread" in one.name else 1  # in counts
+        assert np.abs(before - after).max() <= (1e-5 * span if read(one).pixels.dtype == np.float32 else 1)
     with tifffile.TiffFile(pieces[0]) as file:
         assert file.pages.first.software == "kept"
 
@@ -248,8 +267,8 @@ def test_a_volume_that_was_interrupted_while_it_was_written_goes_on(
     with pytest.raises(KeyboardInterrupt):
         restore(gray, source, tmp_path / "out", samples=2)
     results = restore(gray, source, tmp_path / "out", samples=2)
-    assert len(results) == 5
-    assert all(path.is_dir() for path in results)
+    assert len(results) == 6
+    assert all(path.is_dir() for path in results[:-1])  # the overlay is a file
     assert len(written) == 6  # no target twice but the one that was interrupted
     (outcome,) = restore_files(gray, plan([source], tmp_path / "out"), asking(steps=2, samples=2))
     assert "is there already" in str(outcome.error)

@@ -3,16 +3,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from indi.config import Config
 from indi.data import Pair
 from indi.io import Image, read, write
 from indi.models.checkpoint import Model
-from indi.report.display import liveliest_window, sheet
+from indi.report.display import liveliest_window, sheet, titled
 from indi.restoration.restorer import Restorer
 from indi.training.previews import Preview
 from problems import tiny_model, write_pairs
+
+WORDS = 42  # px of words above and beside the crops
 
 
 def pairs_in(folders: dict[str, Path]) -> list[Pair]:
@@ -52,7 +55,9 @@ def test_a_row_an_image_and_a_column_a_stage(tmp_path: Path) -> None:
         rows.append(stages)
         for name, image in zip(wanted, stages, strict=False):
             wanted[name].append(decibels(image, clean))
-    np.testing.assert_array_equal(picture, sheet(rows))
+    np.testing.assert_array_equal(
+        picture, titled(sheet(rows), ["degraded", "1 step", "3 steps", "clean"], ["0", "1", "2"])
+    )
     assert values == pytest.approx({name: np.mean(each) for name, each in wanted.items()}, abs=1e-3)
 
 
@@ -61,7 +66,7 @@ def test_a_method_of_one_step_shows_one(tmp_path: Path) -> None:
     pairs = pairs_in(write_pairs(tmp_path, count=1))
     values = Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
     assert list(values) == ["0", "1"]
-    assert read(tmp_path / "out/0000001.png").pixels.shape == (40, 3 * 48 + 2 * 4, 3)
+    assert read(tmp_path / "out/0000001.png").pixels.shape == (WORDS + 40, WORDS + 3 * 48 + 2 * 4, 3)
 
 
 def test_large_images_are_cut_and_many_are_thinned(tmp_path: Path) -> None:
@@ -69,9 +74,11 @@ def test_large_images_are_cut_and_many_are_thinned(tmp_path: Path) -> None:
     pairs = pairs_in(write_pairs(tmp_path, count=9, size=(150, 140)))
     Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
     picture = read(tmp_path / "out/0000001.png").pixels
-    assert picture.shape == (4 * 132 - 4, 3 * 132 - 4, 3)
+    assert picture.shape == (WORDS + 4 * 132 - 4, WORDS + 3 * 132 - 4, 3)
     second = read(pairs[2].clean).pixels  # of every other image
-    np.testing.assert_array_equal(picture[132:260, 264:, 0], second[liveliest_window(second, 128)])
+    np.testing.assert_array_equal(
+        picture[WORDS + 132 : WORDS + 260, WORDS + 264 :, 0], second[liveliest_window(second, 128)]
+    )
 
 
 def test_images_of_several_sizes_fit_into_one_picture(tmp_path: Path) -> None:
@@ -83,7 +90,7 @@ def test_images_of_several_sizes_fit_into_one_picture(tmp_path: Path) -> None:
         pairs.append(Pair(name, tmp_path / "clean" / f"{name}.png", tmp_path / "degraded" / f"{name}.png"))
     config = settings(name="regression")
     Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.bfloat16)
-    assert read(tmp_path / "out/0000001.png").pixels.shape == (2 * 44 - 4, 3 * 34 - 4, 3)
+    assert read(tmp_path / "out/0000001.png").pixels.shape == (WORDS + 2 * 44 - 4, WORDS + 3 * 34 - 4, 3)
 
 
 def test_floats_of_any_range_are_measured_against_it(tmp_path: Path) -> None:
@@ -117,3 +124,23 @@ def test_floats_beside_whole_numbers_are_each_measured_in_their_range(tmp_path: 
     values = Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
     wanted = [-20 * np.log10(0.1 / float(clean.max() - clean.min())), -20 * np.log10(20 / 255)]
     assert values["0"] == pytest.approx(np.mean(wanted), abs=0.01)
+
+
+def test_counts_are_stretched_and_the_picture_says_so(tmp_path: Path) -> None:
+    """With a scale bar on the clean crop, where the file knows the size of its pixels."""
+    random = np.random.default_rng(0)
+    folders = {side: tmp_path / side for side in ("clean", "degraded")}
+    for folder in folders.values():
+        folder.mkdir()
+        counts = random.integers(100, 1100, (100, 100)).astype(np.uint16)
+        tifffile.imwrite(folder / "a.tif", counts, imagej=True, resolution=(10, 10), metadata={"unit": "um"})
+    pairs, config = pairs_in(folders), settings(name="regression")
+    Preview(pairs, config, 1).draw(model_of(config), 1, tmp_path / "out", torch.float32)
+    picture = read(tmp_path / "out/0000001.png").pixels
+    assert picture.shape == (WORDS + 100 + 2 * 12, WORDS + 3 * 100 + 2 * 4, 3)
+    assert (picture[WORDS + 100 :] < 128).any()
+    crops = [picture[WORDS : WORDS + 100, WORDS + 104 * column :][:, :100] for column in range(3)]
+    assert (crops[0].min(), crops[0].max()) == (0, 255)
+    bar = crops[2][100 - 4 - 1, 4:24]
+    assert (bar == 255).all()  # 2 µm of 0.1 µm
+    assert not (crops[0][100 - 4 - 1, 4:24] == 255).all()

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
@@ -12,11 +13,13 @@ from PIL import Image as Pillow
 from indi.app.reading import LIMIT, READERS
 from indi.app.session import Session, Task, safe_name
 from indi.errors import ConfigError
-from indi.io import Image, orientation, read, read_header, write
+from indi.io import Image, orientation, read, read_header, span_of, write
+from indi.io.display import for_display
+from indi.io.pixel_size import pixel_size
 from indi.io.region import Box
 from indi.process.samplers import State
 from indi.process.sampling import Sampling
-from indi.report.display import for_display, liveliest_window
+from indi.report.display import liveliest_window
 from indi.restoration.batch import Job, Restoration, parted
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.tiling import part_of
@@ -257,7 +260,7 @@ def _finished(
 ) -> Progress:
     calibration, samples = restorer.calibration_for(asked.sampling), asked.sampling.samples
     pixels = drawn.restored[0] if samples is None else np.stack(drawn.restored)
-    results = asked.results(restorer, drawn.image, pixels, calibration)
+    results = asked.results(restorer, drawn.image, pixels, calibration, pixel_size(upload))
     stem, suffix = parted(Path(safe_name(upload.name)))
     job = Job(upload, session.new_folder("restored") / f"{stem}-restored{suffix}")
     files = asked.targets(job, calibration)
@@ -268,12 +271,16 @@ def _finished(
     done = replace(progress, share=1.0, note="done", after=after, files=tuple(files))
     if samples is None:
         return done
-    return replace(done, samples=drawn.samples_shown(), spread=_spread(drawn.shown, results[samples + 1].pixels))
+    return replace(
+        done,
+        samples=drawn.samples_shown(),
+        spread=_spread(drawn.shown, results[samples + 1].pixels, answer.dtype),
+    )
 
 
-def _spread(shown: _Pictures, spread: Pixels) -> Shown:
+def _spread(shown: _Pictures, spread: Pixels, dtype: np.dtype[Any]) -> Shown:
     """Return the map of the samples' deviation, one value a pixel, with what its brightest stands for."""
-    values = spread if spread.ndim == 2 else spread.max(axis=2)
+    values = (spread if spread.ndim == 2 else spread.max(axis=2)) / span_of(dtype)
     brightest = max(float(np.quantile(values, 0.999)), 1e-6)
     scaled = for_display((values / brightest).clip(0, 1).astype(np.float32))
     legend = f"black: they agree; white: they deviate by {brightest:.1%} of the full range"

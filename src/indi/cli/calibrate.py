@@ -1,6 +1,5 @@
 """The command that makes intervals hold."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ from indi.devices import set_threads
 from indi.process import DEFAULT_STEPS
 
 if TYPE_CHECKING:
-    from indi.restoration.uncertainty import Calibration
+    from indi.restoration.uncertainty import Calibration, IntensityClass
 
 
 @app.command
@@ -88,10 +87,11 @@ def calibrate(
 
 def _told(found: "Calibration") -> list[str]:
     """Return what was found, in lines."""
+    from indi.evaluation.scenes import needed_scenes
     from indi.report import counted
 
     scenes = counted(found.scenes, "scene")
-    needed = math.ceil(1 / (1 - found.rate) - 1 - 1e-9)
+    needed = needed_scenes(found.rate)
     kind = "with the guarantee of conformal risk control"
     if found.guaranteed is None:
         kind = f"plain: a guarantee needs {needed} scenes (--clean and --degraded take others than those kept)"
@@ -99,7 +99,8 @@ def _told(found: "Calibration") -> list[str]:
             kind = "plain: no width gives a guarantee; some errors lie where all samples agree"
     lines = [
         f"intervals for {found.rate:.0%} of the pixels, from {scenes}, {kind}",
-        f"half width: {found.factor:.3g} times hypot(spread, {found.least:.2g}), {found.half_width:.4f} on average",
+        f"half width: {_factor(found)} times hypot(spread, {found.least:.2g}), {found.half_width:.4f} on average",
+        *_by_class(found),
     ]
     for name in ("plain", "guaranteed"):
         held = found.check.get(name)
@@ -108,8 +109,53 @@ def _told(found: "Calibration") -> list[str]:
             lines.append(
                 f"{name} intervals held {held['mean']:.1%} +- {held['deviation']:.1%} on scenes left out, {splits}"
             )
+    lines += _bounds(found)
     if found.scenes < 2:
         lines.append("one scene alone: whether they hold on others could not be looked at")
     area = found.sparsification["area"]
     lines.append(f"sparsification: area {area:.3f} between the ranking by spread and the best (0 is perfect)")
+    return lines
+
+
+def _factor(found: "Calibration") -> str:
+    return "a factor of its intensity" if found.classes else f"{found.factor:.3g}"
+
+
+def _by_class(found: "Calibration") -> list[str]:
+    """Return a table of the classes of intensity: its factor, the shares held on scenes left out, and the bias."""
+    if not found.classes:
+        return []
+    ways = {"one_factor": "one for all", "plain": "plain", "guaranteed": "guaranteed"}
+    head = f"{'intensity of the mean':>23}  {'pixels':>6}  {'factor':>6}"
+    lines = ["".join([head, *(f"  {name:>11}" for name in ways.values()), "  bias"])]
+    for one, held in zip(found.classes, found.check["classes"], strict=True):
+        shares = "".join(f"  {'-' if held[name] is None else f'{held[name]:.1%}':>11}" for name in ways)
+        bounds = f"{one.low:.4g} to {one.high:.4g}"
+        lines.append(f"{bounds:>23}  {one.pixels / found.pixels:>6.1%}  {one.factor:>6.3g}{shares}  {_bias(one)}")
+    lines.append(
+        "  held on scenes left out by one factor for all intensities, and by one of each: plain and guaranteed"
+    )
+    return lines
+
+
+def _bias(one: "IntensityClass") -> str:
+    if one.bias is None:
+        return "-"
+    return f"{one.bias:+.1%}" + (f" +- {one.bias_error:.1%}" if one.bias_error is not None else "")
+
+
+def _bounds(found: "Calibration") -> list[str]:
+    """Return what holds of images as a whole, and how much of them may be trusted."""
+    if found.bounds is None:
+        return []
+    held = {name: f" ({share:.0%} on scenes left out)" for name, share in found.bounds.check.items() if share}
+    lines, rate = [], f"{found.rate:.0%}"
+    if (margin := found.bounds.psnr_margin) is not None:
+        of_scenes = f"for {rate} of scenes{held.get('psnr', '')}"
+        lines.append(f"PSNR: at least {margin:+.1f} dB from what the spread makes of it, {of_scenes}")
+    if (limit := found.bounds.trusted_up_to) is None:
+        lines.append(f"no detail can be trusted at {rate}: too few scenes, or false detail where samples agree")
+    else:
+        trusted = f"{found.bounds.trusted:.1%} of the pixels; {rate} of them are true{held.get('trust', '')}"
+        lines.append(f"detail is trusted where at most {limit:.2f} of it is not in common, {trusted}")
     return lines

@@ -18,9 +18,10 @@ from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.means import Row, with_means
 from indi.evaluation.measurement import DEGRADED, Measurement, Subject, batch, finite
-from indi.evaluation.ranges import DataRange, check_measure, peak_of, span_of, warn_of_range
-from indi.io import from_unit, to_unit
+from indi.evaluation.ranges import DataRange, check_measure, peak_of, warn_of_range
+from indi.io import from_unit, span_of, to_unit
 from indi.io.atomic import check_place
+from indi.io.pixel_size import pixel_size
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, with_niqe
 from indi.models.checkpoint import write_text
 from indi.process.sampling import Sampling
@@ -160,7 +161,7 @@ class Evaluation:
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.sampling.seed
             )
             window = liveliest_window(clean, _CROP) if index in shown else None
-            subject = Subject(pair.name, clean, peak_of(clean, self.data_range), window)
+            subject = Subject(pair.name, clean, peak_of(clean, self.data_range), window, pixel_size(pair.clean))
             measured = partial(subject.measured, metrics, border=self.border, with_features=bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from indi.evaluation.means import Row
-from indi.evaluation.ranges import span_of
-from indi.io import to_unit
+from indi.io import span_of, to_unit
+from indi.io.display import for_display, scale_bar, stretch_of
 from indi.metrics import Metric, measure
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features
-from indi.report.display import for_display, stretch_of
 from indi.restoration.restorer import Pixels
 
 DEGRADED = Row(0)
@@ -53,12 +52,14 @@ class Subject:
         clean: Its pixels.
         peak: The range to measure against, where that of the image's type is 1; 0 of an image of one value.
         window: What reports show of it, None for nothing.
+        pixel: The side of a pixel in micrometres, where it is known.
     """
 
     file: str
     clean: Pixels
     peak: float
     window: Any = None
+    pixel: float | None = None
 
     def measured(
         self,
@@ -91,7 +92,8 @@ class Subject:
         shown = None
         if self.window is not None:
             stretch = stretch_of(clean)
-            shown = for_display(image[self.window], stretch), for_display(clean[self.window], stretch)
+            bar = scale_bar(for_display(clean[self.window], stretch), self.pixel)
+            shown = for_display(image[self.window], stretch), bar
         features = [inception_features(inside(part, border), data_range=peak or 1.0) for part in both if with_features]
         megapixels = clean.shape[0] * clean.shape[1] / 1e6
         own = peak * span_of(clean.dtype)

@@ -5,12 +5,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from indi.data import LARGEST_FLOAT, few
 from indi.errors import ConfigError
-from indi.io import to_unit
+from indi.io import span_of, to_unit
 from indi.restoration.intensities import DIM
 
 log = logging.getLogger("indi")
@@ -32,11 +31,6 @@ def check_measure(border: int, data_range: float | str | None) -> None:
         return
     if isinstance(data_range, str) or not 0 < data_range < math.inf:
         raise ConfigError(f"data range is {data_range}; give a number above 0, in the images' own unit, or image")
-
-
-def span_of(dtype: Any) -> float:
-    """Return the range of a type of pixels, 1 for floats."""
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
 def peak_of(clean: NDArray[Any], data_range: DataRange) -> float:

@@ -1,7 +1,7 @@
 """Image files to arrays and back, with type, alpha and metadata kept."""
 
 from indi.io.atomic import atomic, write_atomic
-from indi.io.convert import fit_channels, from_unit, to_unit
+from indi.io.convert import fit_channels, from_unit, span_of, to_unit
 from indi.io.files import (
     find_images,
     read,
@@ -49,6 +49,7 @@ __all__ = [
     "read_header",
     "read_headers",
     "read_picture",
+    "span_of",
     "to_unit",
     "write",
     "write_atomic",

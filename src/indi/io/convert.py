@@ -13,6 +13,11 @@ Floats = npt.NDArray[np.float32]
 _SPANS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
+def span_of(dtype: np.dtype[Any]) -> float:
+    """Return the range of a type of pixels, 1 for floats."""
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
 def to_unit(pixels: Array) -> Floats:
     """Return ``pixels`` as float32 intensities: integers span [0, 1], floats pass unchanged.
 

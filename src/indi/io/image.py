@@ -23,6 +23,19 @@ _PER_METRE = {"inch": 1 / 0.0254, "cm": 100.0, "metre": 1.0}
 
 
 @dataclass(frozen=True)
+class MapScale:
+    """What the values of a map are.
+
+    Attributes:
+        high: The largest value to show; the least is 0.
+        unit: Of the values, such as counts.
+    """
+
+    high: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class Resolution:
     """Pixels per ``unit`` of length, across and down; ``"aspect"`` tells the ratio of the two alone."""
 

@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from indi.errors import ConfigError, ImageError, IndiError
 from indi.io.convert import Array
 from indi.io.formats.format import ReadRows, Stack
 from indi.io.formats.registry import format_of, opened
-from indi.io.image import Header
+from indi.io.image import Header, MapScale
 from indi.io.region import Box
 
 __all__ = ["ReadRows", "Stack", "is_stack", "open_stack"]
@@ -91,7 +90,7 @@ class ChannelsTogether(Stack):
         """Return a box of a picture, (height, width, C)."""
         return np.stack([self._stack.pixels(int(part), box) for part in self._parts[number]], axis=-1)
 
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write the channels of new pictures to where they lie in this stack."""
         place = {int(part): divmod(index, self._parts.shape[1]) for index, part in enumerate(self._parts.ravel())}
 
@@ -100,7 +99,7 @@ class ChannelsTogether(Stack):
             rows = picture(number)
             return lambda start, stop: np.ascontiguousarray(rows(start, stop)[..., channel])
 
-        self._stack.write_like(path, of_channel, dtype)
+        self._stack.write_like(path, of_channel, scale)
 
 
 class ChannelsApart(Stack):
@@ -133,7 +132,7 @@ class ChannelsApart(Stack):
         values = self._stack.pixels(picture, box)
         return values if channel is None else np.ascontiguousarray(values[..., channel])
 
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write new channels to the pictures that they are of in this stack."""
         numbers: dict[int, list[int]] = {}
         for number, (whole, _) in enumerate(self._parts):
@@ -145,7 +144,7 @@ class ChannelsApart(Stack):
                 return channels[0]
             return lambda start, stop: np.stack([rows(start, stop) for rows in channels], axis=-1)
 
-        self._stack.write_like(path, of_picture, dtype)
+        self._stack.write_like(path, of_picture, scale)
 
 
 def is_stack(path: Path, in_memory: int) -> bool:

@@ -116,7 +116,7 @@ def load_model(path: Path) -> Model:
     try:
         model = Model.new(Card.model_validate(card))
     except ValidationError as error:
-        missing = [name for name in card.get("plugins", ()) if name not in loaded_plugins()]
+        missing = _missing_plugins(card)
         advice = "update indi, or retrain"
         if missing:
             advice = f"it was trained with plugins that are not loaded: {'; '.join(missing)}"
@@ -127,6 +127,14 @@ def load_model(path: Path) -> Model:
     model.network.load_state_dict(tensors)
     model.network.requires_grad_(False).eval()
     return model
+
+
+def _missing_plugins(card: object) -> list[str]:
+    """Return the plugins that a card, of any content, names and that are not loaded."""
+    plugins = card.get("plugins") if isinstance(card, dict) else None
+    if not isinstance(plugins, list):
+        return []
+    return [name for name in plugins if isinstance(name, str) and name not in loaded_plugins()]
 
 
 def check_weights(tensors: Mapping[str, Tensor], network: torch.nn.Module, file: Path) -> None:

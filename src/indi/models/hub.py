@@ -8,7 +8,7 @@ Source: Hugging Face, "Model Cards", its specification modelcard.md, and "Integr
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,13 @@ def fetch(model: str, *, revision: str | None = None, **options: Any) -> Path:
 
 
 def save_pretrained(
-    model: Model, folder: str | Path, *, steps: int, name: str | None = None, about: Mapping[str, Any] | None = None
+    model: Model,
+    folder: str | Path,
+    *,
+    steps: int,
+    name: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    more: Sequence[str] = (),
 ) -> None:
     """Write a model as the hub wants it: weights, config.json and a README with what is known of it.
 
@@ -64,6 +70,7 @@ def save_pretrained(
         steps: That it is best with.
         name: USER/NAME on the hub, where it is known.
         about: What NAME.json says of a pretrained model (pretrained.py).
+        more: Further paragraphs for its README.md.
 
     Raises:
         ImageError: The folder cannot be written.
@@ -71,7 +78,7 @@ def save_pretrained(
     folder = Path(folder)
     save_model(model, folder)
     write_text(folder / CONFIG_FILE, model.card.model_dump_json(indent=2) + "\n")
-    write_text(folder / README_FILE, readme(model, steps=steps, name=name, about=about))
+    write_text(folder / README_FILE, readme(model, steps=steps, name=name, about=about, more=more))
     if model.card.licence is not None:
         write_text(folder / LICENCE_FILE, model.card.licence + "\n")
 
@@ -98,7 +105,14 @@ def push(folder: Path, name: str, *, private: bool, token: str | None = None) ->
     return str(address)
 
 
-def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[str, Any] | None = None) -> str:
+def readme(
+    model: Model,
+    *,
+    steps: int,
+    name: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    more: Sequence[str] = (),
+) -> str:
     """Return the model card: what the hub reads, then what people do; arguments as ``save_pretrained``."""
     card = model.card
     tags = ["image-restoration", "indi", *([card.task] if card.task else [])]
@@ -116,7 +130,7 @@ def readme(model: Model, *, steps: int, name: str | None = None, about: Mapping[
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     lines = "\n".join(f"{name}: {json.dumps(value)}" for name, value in head.items())  # JSON is YAML
-    more = "".join(f"\n{paragraph}\n" for paragraph in (*_known(about), *_licence(card)))
+    rest = "".join(f"\n{paragraph}\n" for paragraph in (*_known(about), *more, *_licence(card)))
     return f"""---
 {lines}
 ---
@@ -135,7 +149,7 @@ indi restore IMAGE --model {PREFIX + name if name else "FOLDER"} {_dial(card, st
 
 It learned from the images it was trained on. On others it may do harm, and {_at_its_most_real(card)} it can add
 detail that is likely, not known.
-{more}"""
+{rest}"""
 
 
 def _at_its_most_real(card: Card) -> str:

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from indi.io import write_atomic
 from indi.report.drawing import ACCENT, INK, PALE, grid, picture
 from indi.restoration.uncertainty import Calibration
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 def draw_calibration(calibration: Calibration, reliability: Sequence[tuple[float, float]], path: Path) -> None:
-    """Draw coverage against the rate asked for, and the error as uncertain pixels are left out, as a PNG.
+    """Draw coverage against the rate asked for and by intensity, and the error as uncertain pixels are left out: a PNG.
 
     Args:
         calibration: What was found.
@@ -22,9 +25,11 @@ def draw_calibration(calibration: Calibration, reliability: Sequence[tuple[float
     """
 
     def draw(figure: "Figure") -> None:
-        left, right = figure.subplots(1, 2)
-        for axes in (left, right):
+        left, *middle, right = figure.subplots(1, 3 if calibration.classes else 2)
+        for axes in (left, *middle, right):
             grid(axes)
+        for axes in middle:
+            _draw_classes(axes, calibration)
         left.set_title("Do intervals hold?", loc="left", fontweight="bold", pad=10)
         left.set_xlabel("share asked for")
         left.set_ylabel("share held, on scenes left out")
@@ -46,4 +51,23 @@ def draw_calibration(calibration: Calibration, reliability: Sequence[tuple[float
         right.set(xlim=(0, 1), ylim=(0, None))
         right.legend(frameon=False, loc="lower left")
 
-    write_atomic(path, picture(draw, 8.4, 4.0))
+    write_atomic(path, picture(draw, 12.4 if calibration.classes else 8.4, 4.0))
+
+
+def _draw_classes(axes: "Axes", calibration: Calibration) -> None:
+    """Draw what intervals hold by intensity, beside what one factor for all intensities holds."""
+    ways = [("one_factor", "one factor for all, plain", PALE, "s"), ("plain", "one each, plain", ACCENT, "o")]
+    if calibration.guaranteed is not None:
+        ways.append(("guaranteed", "one each, guaranteed", INK, "^"))
+    found = calibration.check["classes"]
+    places = range(len(found))
+    axes.set_title("Do they hold where it is bright?", loc="left", fontweight="bold", pad=10)
+    axes.set_xlabel("intensity of the restored mean, from dark to bright:\nshare of the pixels")
+    axes.set_ylabel("share held, on scenes left out")
+    axes.axhline(calibration.rate, color=PALE, linewidth=1, linestyle="--")
+    for name, label, colour, marker in ways:
+        shares = [np.nan if one[name] is None else one[name] for one in found]
+        axes.plot(places, shares, color=colour, marker=marker, markersize=5, linewidth=1.2, label=label)
+    axes.set_xticks(places, [f"{one.pixels / calibration.pixels:.0%}" for one in calibration.classes])
+    axes.set_ylim(None, 1)
+    axes.legend(frameon=False)

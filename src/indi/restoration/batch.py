@@ -16,15 +16,17 @@ from indi.io.files import check_format
 from indi.io.formats.enlarged import enlarged
 from indi.io.manifest import Archive
 from indi.io.maps import of_map
+from indi.io.pixel_size import pixel_size
 from indi.io.stacks import is_stack
 from indi.process.sampling import Sampling
 from indi.restoration import stacks
 from indi.restoration.inputs import Job, plan
 from indi.restoration.intensities import subject
+from indi.restoration.overlay import overlay, step_of
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.stacks import StackJob, deciding, restore_stack
 from indi.restoration.tiling import is_out_of_memory
-from indi.restoration.uncertainty import Calibration, maps, names
+from indi.restoration.uncertainty import Calibration, maps, names, scale_of
 from indi.version import __version__
 
 __all__ = ["Job", "Outcome", "Restoration", "clashes", "degrade_files", "plan", "restore_files"]
@@ -57,9 +59,9 @@ def parted(path: Path) -> tuple[str, str]:
 class Restoration:
     """What is asked of every file: how it is restored, and what is written.
 
-    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, on the scale where
-    the type's range is 1, NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, and
-    NAME_invented.tif (uncertainty.py). Alpha, colour profile and EXIF go over unchanged.
+    With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, in counts,
+    NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, and NAME_invented.tif
+    (uncertainty.py), and a picture of the maps, NAME_overlay.png. Alpha, colour profile and EXIF go over unchanged.
 
     Attributes:
         sampling: How each image is sampled.
@@ -101,6 +103,7 @@ class Restoration:
         for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix.lower().endswith(tuple(FLOAT_SUFFIXES))
             stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
+        stems.append(f"{stem}_overlay.png")
         return [job.target.with_name(name) for name in stems]
 
     def stack(self, job: Job, restorer: Restorer, calibration: Calibration | None) -> StackJob:
@@ -111,9 +114,12 @@ class Restoration:
         """
         if self.enlarged != 1:
             raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
-        targets = tuple(self.targets(job, calibration))
+        targets, drawn = tuple(self.targets(job, calibration)), None
+        if self.sampling.samples is not None:
+            *files, drawn = targets
+            targets = tuple(files)
         card = restorer.card
-        return StackJob(job.source, targets, self.sampling, calibration, card.channels, self.axes, card.apart)
+        return StackJob(job.source, targets, self.sampling, calibration, card.channels, self.axes, card.apart, drawn)
 
     def images(
         self,
@@ -121,11 +127,12 @@ class Restoration:
         image: Image,
         calibration: Calibration | None,
         progress: Callable[[float], None] | None,
+        micrometres: float | None = None,
     ) -> list[Image]:
         """Return what an image becomes, in the order of ``targets``."""
         image = self.enlarge(image)
         pixels = restorer.restore(image.pixels, sampling=self.sampling, progress=progress)
-        return self.results(restorer, image, pixels, calibration)
+        return self.results(restorer, image, pixels, calibration, micrometres)
 
     def enlarge(self, image: Image) -> Image:
         """Return the image as it is restored."""
@@ -135,15 +142,31 @@ class Restoration:
             metadata = replace(metadata, quality=self.quality)
         return replace(image, pixels=enlarge(image.pixels, self.enlarged), alpha=alpha, metadata=metadata)
 
-    def results(self, restorer: Restorer, image: Image, pixels: Pixels, calibration: Calibration | None) -> list[Image]:
-        """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``."""
+    def results(
+        self,
+        restorer: Restorer,
+        image: Image,
+        pixels: Pixels,
+        calibration: Calibration | None,
+        micrometres: float | None = None,
+    ) -> list[Image]:
+        """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``.
+
+        Where ``micrometres``, the side of a pixel, are known, the overlay has a scale bar.
+        """
         if self.sampling.samples is None:
-            return [_like(image, pixels)]
+            return [replace(image, pixels=pixels)]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
-        found = maps(planes, restorer.least_spread, calibration)
-        found["mean"] = from_unit(found["mean"], pixels.dtype)
-        shown = [np.moveaxis(each, 0, -1) if len(each) > 1 else each[0] for each in found.values()]
-        return [_like(image, result) for result in (*pixels, *shown)]
+        found = maps(planes, restorer.least_spread, calibration, pixels.dtype)
+        mean = _as_image(from_unit(found.pop("mean"), pixels.dtype))
+        results = [replace(image, pixels=result) for result in (*pixels, mean)]
+        for name, values in found.items():
+            scale = scale_of(name, float(values.max()), pixels.dtype)
+            results.append(Image(_as_image(values), metadata=of_map(image.metadata, scale)))
+        step = step_of(*mean.shape[:2])
+        drawn = {name: values[:, ::step, ::step] for name, values in found.items()}
+        size = None if micrometres is None else step * micrometres
+        return [*results, Image(overlay(mean[::step, ::step], drawn, calibration, micrometres=size))]
 
 
 def restore_files(
@@ -176,7 +199,7 @@ def restore_files(
     return _work(
         jobs,
         lambda job: asked.targets(job, calibration),
-        lambda image, source: asked.images(restorer, image, calibration, progress),
+        lambda image, source: asked.images(restorer, image, calibration, progress, pixel_size(source)),
         lambda job, note: restore_stack(
             restorer, asked.stack(job, restorer, calibration), progress=progress, before_writing=note
         ),
@@ -320,8 +343,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _like(image: Image, pixels: Pixels) -> Image:
-    """Return the image with new pixels; a map of another type than the image keeps what is true of it."""
-    if pixels.dtype == image.pixels.dtype:
-        return replace(image, pixels=pixels)
-    return Image(pixels, None, of_map(image.metadata))
+def _as_image(planes: Pixels) -> Pixels:
+    """Return (C, H, W) planes as the pixels of an image."""
+    return np.moveaxis(planes, 0, -1) if len(planes) > 1 else planes[0]

@@ -185,11 +185,11 @@ def _refusal(act: Callable[[], None]) -> IndiError | None:
 
 def _finished(stack: StackJob, archive: Archive) -> Outcome:
     try:
-        archive.begin(stack.source, stack.targets)
+        archive.begin(stack.source, stack.written)
         stack.finish()
     except IndiError as error:
         return Outcome(stack.source, error=error)
-    return Outcome(stack.source, stack.targets)
+    return Outcome(stack.source, stack.written)
 
 
 def _problem(job: Job, result: object) -> IndiError:

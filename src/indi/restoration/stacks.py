@@ -20,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from indi.errors import ImageError, IndiError, ShapeError
-from indi.io import from_unit, to_unit
+from indi.io import Image, from_unit, to_unit, write
 from indi.io.manifest import state_of
+from indi.io.pixel_size import pixel_size
 from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.models.checkpoint import write_text
 from indi.process.sampling import Sampling
 from indi.restoration.restorer import Pixels, Restorer
+from indi.restoration.stack_maps import overlay_of, scale_over
 from indi.restoration.state import DiskArray
 from indi.restoration.tiling import part_of
 from indi.restoration.uncertainty import MARGIN, Calibration, maps, names
@@ -48,12 +50,13 @@ class StackJob:
     Attributes:
         source: The file.
         targets: The file to write; with ``samples`` one for each, then their maps (uncertainty.py): the mean, and the
-            others in float32, on the scale where the type's range is 1.
+            others in float32, in counts.
         sampling: How, as the model resolves it; the noise differs from picture to picture.
         calibration: That fits these restorations.
         channels: Of the model; those of a stack that has as many are restored together.
         axes: Of the stack, where they are given.
         apart: Whether its channels are pictures of their own, by the model's card.
+        overlay: The file to write the maps of the picture in the middle to, with ``samples``.
     """
 
     source: Path
@@ -63,6 +66,12 @@ class StackJob:
     channels: int = 1
     axes: str | None = None
     apart: bool = False
+    overlay: Path | None = None
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All files that it writes."""
+        return self.targets if self.overlay is None else (*self.targets, self.overlay)
 
     def opened(self) -> Stack:
         """Open the file.
@@ -130,9 +139,19 @@ class StackJob:
             for place, target in enumerate(self.targets):
                 if target.exists() and self._written(place).exists():  # before an interruption
                     continue
-                dtype = np.float32 if self._is_map(place) else None
-                stack.write_like(target, partial(_rows, stack, self.work, place, dtype), dtype)
+                is_map = self._is_map(place)
+                dtype = np.float32 if is_map else None
+                files = (_file(self.work, number, place) for number in range(len(stack.headers)))
+                name = names(self.calibration)[place - (self.sampling.samples or 0)] if is_map else ""
+                scale = scale_over(files, name, stack.headers[0].dtype) if is_map else None
+                stack.write_like(target, partial(_rows, stack, self.work, place, dtype), scale)
                 self._written(place).touch()
+            if self.overlay is not None and self.sampling.samples is not None:
+                number = len(stack.headers) // 2
+                made = enumerate(names(self.calibration), self.sampling.samples)
+                maps_of = {name: _file(self.work, number, place) for place, name in made}
+                drawn = overlay_of(maps_of, stack.headers[number], self.calibration, pixel_size(self.source))
+                write(self.overlay, Image(drawn))
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _is_map(self, place: int) -> bool:
@@ -179,7 +198,7 @@ def deciding(restorer: Restorer, sampling: Sampling, calibration: Calibration | 
         "walk": sampling.settings(),  # the name that manifests have had from the start
         "samples": sampling.samples,
         "seed": sampling.seed,
-        "calibration": None if calibration is None else [calibration.factor, calibration.least],
+        "calibration": None if calibration is None else calibration.mark,
     }
 
 
@@ -251,7 +270,7 @@ def _restore_picture(
         for box in cores(whole, _BAND) if extra else ():
             outer = box.grown(MARGIN, header.height, header.width)
             values = to_unit(np.stack([array.read(outer) for array in results]))
-            found = maps(values, restorer.least_spread, calibration)
+            found = maps(values, restorer.least_spread, calibration, header.dtype)
             for name, array in zip(extra, others, strict=True):
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 array.write(box, from_unit(part, header.dtype) if name == "mean" else part)

@@ -11,9 +11,12 @@ from indi.config import Config
 from indi.data import Pair, load_test_pair
 from indi.devices import Precision
 from indi.io import Image, to_unit, write
+from indi.io.display import for_display, scale_bar, stretch_of, with_line
+from indi.io.pixel_size import pixel_size
 from indi.metrics import psnr
 from indi.models.checkpoint import Model
-from indi.report.display import for_display, liveliest_window, sheet, stretch_of
+from indi.report import steps_label
+from indi.report.display import liveliest_window, sheet, titled
 from indi.restoration.restorer import Pixels, Restorer
 
 _ROWS = 4
@@ -36,12 +39,16 @@ class Preview:
             self._ways[str(config.training.preview_steps)] = {"steps": config.training.preview_steps}
         self._seed = config.training.seed
         crops = []
+        self._names: list[str] = []
+        self._sizes: list[float | None] = []
         for pair in pairs[:: max(1, len(pairs) // _ROWS)][:_ROWS]:
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=config.data.task, resample=config.data.resample
             )
             window = liveliest_window(clean, _SIDE)
             crops.append((clean[window], degraded[window]))
+            self._names.append(pair.name)
+            self._sizes.append(pixel_size(pair.clean))
         self._crops = crops
         self._range = _range_of([clean for clean, _ in crops])
 
@@ -51,12 +58,17 @@ class Preview:
         precision: Precision = "bfloat16" if dtype == torch.bfloat16 else "float32"
         restorer = Restorer(model, device=str(device), precision=precision)
         rows, values = [], []
-        for clean, degraded in self._crops:
+        for (clean, degraded), size in zip(self._crops, self._sizes, strict=True):
             restored = [restorer.restore(degraded, seed=self._seed, **way) for way in self._ways.values()]
             values.append([self._decibels(image, clean) for image in (degraded, *restored)])
             stretch = stretch_of(clean)
-            rows.append([for_display(image, stretch) for image in (degraded, *restored, clean)])
-        write(folder / f"{iteration:07d}.png", Image(sheet(rows)))
+            shown = [for_display(image, stretch) for image in (degraded, *restored, clean)]
+            rows.append([*shown[:-1], scale_bar(shown[-1], size)])
+        ways = [steps_label(int(name)) if name.isdecimal() else name for name in self._ways]
+        picture = titled(sheet(rows), ["degraded", *ways, "clean"], self._names)
+        if any(stretch_of(clean) for clean, _ in self._crops):
+            picture = with_line(picture, "black to white: 0.5 to 99.8 % of the clean image")
+        write(folder / f"{iteration:07d}.png", Image(picture))
         means = np.mean(values, axis=0)
         return {name: float(mean) for name, mean in zip(("0", *self._ways), means, strict=True)}
 

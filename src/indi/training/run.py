@@ -57,8 +57,8 @@ def train(
     Args:
         run: The run folder; made if it is not there.
         config: Settings: a TOML or JSON file, or a tree (config.py).
-        start: A pretrained model's name, a run folder or a model file whose weights to start from, with its method, network and
-            channels unless told otherwise.
+        start: A pretrained model's name, a run folder or a model file whose weights to start from, with its method,
+            network and channels unless told otherwise.
         resume: Go on from the run's last checkpoint with its settings; from the start where there is none.
         device: auto, cpu, cuda or mps.
         settings: Settings by name, over those of ``config``: ``clean`` and ``degraded`` (folders), or ``clean`` and

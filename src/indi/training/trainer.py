@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from indi.config import Config, TrainingSettings
 from indi.data.wording import count
-from indi.devices import Arithmetic
 from indi.errors import ModelError, TrainingError
 from indi.models.checkpoint import STATE_FILE, Card, Model, check_weights, read_tensors, save_model, write_tensors
 from indi.process import objectives
 from indi.process import path as process
 from indi.restoration.tiling import is_out_of_memory
 from indi.training import averaging
+from indi.training.arithmetic import Arithmetic
 from indi.training.distributed import World
 from indi.training.fitting import SMALLEST, fitting_crops
 

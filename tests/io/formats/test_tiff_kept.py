@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from indi.io import read, write
+from indi.io.image import MapScale
 from indi.io.stacks import open_stack
 
 Array = npt.NDArray[Any]
@@ -22,16 +23,16 @@ def random(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).integers(0, 65535, shape, dtype=np.uint16)
 
 
-def copied(source: Path, target: Path, dtype: Any = None) -> Path:
+def copied(source: Path, target: Path, scale: MapScale | None = None) -> Path:
     """Write a stack again, inverted so that nothing can come from elsewhere."""
     with open_stack(source) as stack:
 
         def picture(number: int) -> Any:
             whole = tiff_box(stack, number)
-            values = whole / np.float32(65535) if dtype else np.invert(whole)
+            values = whole / np.float32(65535) if scale else np.invert(whole)
             return lambda start, stop: values[start:stop]
 
-        stack.write_like(target, picture, dtype)
+        stack.write_like(target, picture, scale)
     return target
 
 
@@ -193,7 +194,7 @@ def test_labels_of_imagej_are_in_maps_too_without_ranges(tmp_path: Path) -> None
     for order in ("<", ">"):
         name = f"{order == '<'}.tif"
         tifffile.imwrite(tmp_path / name, random(2, HEIGHT, WIDTH), imagej=True, metadata=metadata, byteorder=order)
-        copied(tmp_path / name, tmp_path / "b.tif", np.float32)
+        copied(tmp_path / name, tmp_path / "b.tif", MapScale(1.0, "share"))
         with tifffile.TiffFile(tmp_path / "b.tif") as file:
             notes = file.imagej_metadata
             assert notes is not None

@@ -17,6 +17,7 @@ from indi.errors import ImageError
 from indi.io import read, read_headers, write
 from indi.io.formats.tiff_stack import TiffStack, write_stack
 from indi.io.formats.tiff_write import Rows
+from indi.io.image import MapScale
 from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 
@@ -137,7 +138,7 @@ def test_a_map_of_another_type_keeps_the_axes(tmp_path: Path) -> None:
             tmp_path / "b.tif",
             stack,
             lambda number: Rows(pictures[number].shape, pictures.dtype, lambda a, b: pictures[number][a:b]),
-            dtype="float32",
+            scale=MapScale(1.0, "share"),
         )
     with tifffile.TiffFile(tmp_path / "b.tif") as after:
         assert after.series[0].axes == "TCYX"
@@ -152,11 +153,14 @@ def test_a_map_does_not_inherit_the_range_to_show(tmp_path: Path) -> None:
     metadata = {"axes": "ZYX", "Ranges": (200.0, 1500.0), "min": 200.0, "max": 1500.0, "unit": "um", "spacing": 0.3}
     tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, metadata=metadata)
     with TiffStack(tmp_path / "a.tif") as stack:
-        stack.write_like(tmp_path / "map.tif", lambda number: lambda a, b: data[number, a:b] / np.float32(1), "float32")
+        stack.write_like(
+            tmp_path / "map.tif", lambda number: lambda a, b: data[number, a:b] / np.float32(1), MapScale(9.0, "counts")
+        )
     with tifffile.TiffFile(tmp_path / "map.tif") as file:
         found = file.imagej_metadata or {}
         assert file.series[0].axes == "ZYX"
-        assert not {"Ranges", "min", "max"} & set(found)
+        assert "Ranges" not in found
+        assert (found["min"], found["max"], found["vunit"]) == (0, 9, "counts")
         assert found["spacing"] == 0.3
 
 
@@ -361,7 +365,11 @@ def test_gray_values_that_imagej_shows_in_colours_are_gray(tmp_path: Path, pages
         with TiffStack(tmp_path / "a.tif") as stack:
             np.testing.assert_array_equal(read_all(tmp_path / "a.tif")[..., 0], data)
             stack.write_like(tmp_path / "c.tif", lambda number: lambda start, stop: data[number, start:stop])
-            stack.write_like(tmp_path / "d.tif", lambda number: lambda a, b: data[number, a:b] / np.float32(255), "f4")
+            stack.write_like(
+                tmp_path / "d.tif",
+                lambda number: lambda a, b: data[number, a:b] / np.float32(255),
+                MapScale(1.0, "share"),
+            )
         with tifffile.TiffFile(tmp_path / "d.tif") as file:
             assert "ColorMap" not in file.pages.first.tags
     with tifffile.TiffFile(tmp_path / "c.tif") as file:

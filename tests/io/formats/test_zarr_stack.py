@@ -14,6 +14,7 @@ from indi.info import info
 from indi.io import is_volume
 from indi.io.folders import fingerprint
 from indi.io.formats.zarr_stack import ZarrStack
+from indi.io.image import MapScale
 from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files
@@ -174,7 +175,7 @@ def test_a_volume_is_restored_plane_by_plane_into_one_of_its_kind(tmp_path: Path
     assert outcome.error is None
     assert [path.name for path in outcome.written] == [
         f"a_{what}.zarr" for what in ("s01", "s02", "mean", "spread", "invented")
-    ]
+    ] + ["a_overlay.png"]
     for number, plane in enumerate(data.reshape(-1, 40, 50)):
         wanted = restorer.restore(plane, steps=2, samples=2, plane=number)
         for path, one in zip(outcome.written[:2], wanted, strict=True):
@@ -224,10 +225,10 @@ def test_a_map_does_not_inherit_the_range_to_show(tmp_path: Path) -> None:
     group.attrs["ome"] = ome
     stack, planes = ZarrStack(tmp_path / "a.zarr"), np.zeros((6, 40, 50), np.float32)
     stack.write_like(tmp_path / "same.zarr", rows_of(planes.astype(np.uint16)))
-    stack.write_like(tmp_path / "map.zarr", rows_of(planes), "float32")
+    stack.write_like(tmp_path / "map.zarr", rows_of(planes), MapScale(2.5, "counts"))
     same, other = (dict(zarr.open_group(str(tmp_path / f"{name}.zarr")).attrs)["ome"] for name in ("same", "map"))
     assert same["omero"] == ome["omero"]
-    assert "window" not in other["omero"]["channels"][0]
+    assert other["omero"]["channels"][0]["window"] == {"start": 0, "end": 2.5, "min": 0, "max": 2.5}
     assert other["omero"]["channels"][0]["label"] == "DAPI"
 
 

@@ -9,11 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-import numpy.typing as npt
-
 from indi.errors import MissingExtraError
 from indi.io.convert import Array
-from indi.io.image import Header, Image
+from indi.io.image import Header, Image, MapScale
 from indi.io.region import Box
 
 log = logging.getLogger("indi")
@@ -63,13 +61,13 @@ class Stack(ABC):
         """
 
     @abstractmethod
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write a stack of new pictures, with everything else of this one; whole or not at all.
 
         Args:
             path: Where to.
             picture: Returns rows of a picture, of the size and the channels it has here.
-            dtype: Of the new pictures, where it is another: float32.
+            scale: Of the new pictures, where they are maps, in float32.
 
         Raises:
             ImageError: It cannot be written.

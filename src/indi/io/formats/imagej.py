@@ -11,12 +11,16 @@ from indi.io.formats.tags import Encoding, Order, Tag, Tree
 COUNTS, NOTES = 50838, 50839  # how many bytes each note has, the list of them first; and all of them
 _MARK = b"IJIJ"
 _OF_VALUES = (b"rang", b"luts")  # the range to show, and colours to show it in
-_RANGE = re.compile(rb"^(?:min|max)=.*\n", re.MULTILINE)
+_RANGE = re.compile(rb"^(?:min|max|vunit)=.*\n", re.MULTILINE)
+_NAME = b"ImageJ="
+START = _NAME + b"1.54\n\0"  # of a description of one image
 
 
-def without_range(text: bytes) -> bytes:
-    """Return a description without the range to show."""
-    return _RANGE.sub(b"", text)
+def with_range(text: bytes, high: float, unit: str) -> bytes:
+    """Return a description with another range to show, from 0, and unit of the values; the same of others' ones."""
+    if not text.startswith(_NAME):
+        return text
+    return _RANGE.sub(b"", text).rstrip(b"\0") + f"min=0.0\nmax={high:.6g}\nvunit={unit}\n\0".encode()
 
 
 def without_values(tree: Tree, order: Order) -> Tree:

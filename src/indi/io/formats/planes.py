@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from indi.errors import ImageError
 from indi.io.atomic import atomic
@@ -22,7 +21,7 @@ from indi.io.formats.format import ReadRows, Stack
 from indi.io.formats.tags import ASCII, SHORT, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import BLACK_IS_ZERO, RGB
 from indi.io.formats.tiff_write import DEFLATE, Rows, needs_big, write_directories, write_picture
-from indi.io.image import MAX_PLANES, PIXEL_TYPES, Header, foreign_file, named
+from indi.io.image import MAX_PLANES, PIXEL_TYPES, Header, MapScale, foreign_file, named
 from indi.io.region import Box
 
 _AXES = "TZC"  # that OME counts planes by
@@ -105,9 +104,9 @@ class PlanesStack(Stack):
             found = np.asarray(series.read(dict(zip(series.sizes, map(int, place), strict=True)), box), header.dtype)
             return found.reshape(box.height, box.width, *([header.channels] if header.channels > 1 else []))
 
-    def write_like(self, path: Path, picture: Callable[[int], ReadRows], dtype: npt.DTypeLike | None = None) -> None:
+    def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write new planes as an OME-TIFF, with the axes, the pixel size and the names of the channels of this one."""
-        types = [np.dtype(dtype or header.dtype) for header in self.headers]
+        types = [header.dtype if scale is None else np.dtype(np.float32) for header in self.headers]
         size = sum(
             each.height * each.width * each.channels * dtype.itemsize
             for each, dtype in zip(self.headers, types, strict=True)

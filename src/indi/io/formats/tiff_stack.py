@@ -27,7 +27,7 @@ from indi.io.formats.tiff import WHITE_IS_ZERO, Page
 from indi.io.formats.tiff_axes import counted, uncounted
 from indi.io.formats.tiff_directories import OF_PLACES, directories, ome_notes
 from indi.io.formats.tiff_write import Rows
-from indi.io.image import Header, foreign_code
+from indi.io.image import Header, MapScale, foreign_code
 from indi.io.maps import of_floats
 from indi.io.region import Box
 
@@ -145,11 +145,12 @@ class TiffStack(Stack):
         self,
         path: Path,
         picture: Callable[[int], ReadRows],
-        dtype: npt.DTypeLike | None = None,
+        scale: MapScale | None = None,
     ) -> None:
         """Write a stack of new pictures, with everything else of this one, alpha too."""
+        dtype = None if scale is None else np.float32
         warn_left_out(path, self._left_out)
-        write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), dtype=dtype)
+        write_stack(path, self, lambda number: self._rows(number, picture(number), dtype), scale=scale)
 
     def _rows(self, number: int, read: ReadRows, dtype: npt.DTypeLike | None) -> Rows:
         """Return a new picture as the writer takes it: its rows with the alpha of the old one."""
@@ -240,24 +241,21 @@ class TiffStack(Stack):
         return decoded
 
 
-def write_stack(
-    path: Path, like: TiffStack, picture: Callable[[int], Rows], *, dtype: npt.DTypeLike | None = None
-) -> None:
+def write_stack(path: Path, like: TiffStack, picture: Callable[[int], Rows], *, scale: MapScale | None = None) -> None:
     """Write a stack with new samples and everything else of another; whole or not at all.
 
     Args:
         path: The file to write.
         like: Gives everything but the samples.
         picture: Returns the samples of a picture, of the shape that it has in ``like``.
-        dtype: Of the samples, where it is another: float32.
+        scale: Of the samples, where they are those of a map, in float32.
 
     Raises:
         ImageError: The file cannot be written.
     """
     first = like.pages[like.in_file[0]]
-    changed = dtype is not None and np.dtype(dtype) != first.header.dtype
     sizes = (page.header.height * page.header.width * page.samples for page in like.pages)
-    itemsize = np.dtype(dtype or first.header.dtype).itemsize
+    itemsize = (first.header.dtype if scale is None else np.dtype(np.float32)).itemsize
     old = first.directory.encoding
     encoding = Encoding(old.order, big=old.big or tiff_write.needs_big(sum(sizes) * itemsize))
     contiguous = like.is_contiguous and Name.METAMORPH_PLANES not in first.directory.tree  # who else knows how many?
@@ -277,15 +275,15 @@ def write_stack(
                 tile=tiff.tile_of(page),
             )
             if not (contiguous and trees):
-                kept = _kept(page, moved, changed=changed)
+                kept = _kept(page, moved, scale, is_first=not trees)
                 if like.is_contiguous and trees:  # one description was for all
                     kept.pop(Name.DESCRIPTION, None)
                 trees.append(kept | stored | _colours(page, encoding))
         tiff_write.write_directories(file, trees, encoding)
 
 
-def _kept(page: Page, moved: Mapping[int, int], *, changed: bool) -> Tree:
-    """Return what a directory says beside how its pixels are stored; of changed pixels, what is still true of them."""
+def _kept(page: Page, moved: Mapping[int, int], scale: MapScale | None, *, is_first: bool) -> Tree:
+    """Return what a directory says beside how its pixels are stored; of a map, what is still true of it."""
     dropped = tiff.OF_STORAGE | OF_PLACES
     kept = {number: value for number, value in page.directory.tree.items() if number not in dropped}
     if page.directory.tree.get(Name.SUBFILE):
@@ -294,9 +292,11 @@ def _kept(page: Page, moved: Mapping[int, int], *, changed: bool) -> Tree:
     if isinstance(description, Tag):
         text = ome.moved(description.data, moved)
         description = tiff.typed(replace(description, count=len(text), data=text), page)
-        kept[Name.DESCRIPTION] = of_floats(description) if changed else description
-    if not changed:
+        kept[Name.DESCRIPTION] = description
+    if scale is None:
         return kept
+    if is_first or isinstance(description, Tag):
+        kept[Name.DESCRIPTION] = of_floats(description if isinstance(description, Tag) else None, scale)
     of_values = (imagej.COUNTS, imagej.NOTES, Name.COLOUR_MAP)
     others = {number: value for number, value in kept.items() if number not in of_values}
     return others | imagej.without_values(kept, page.directory.encoding.order)

@@ -11,6 +11,7 @@ from typing import Any
 from indi.errors import ImageError
 from indi.io.formats.format import noted
 from indi.io.formats.pyramid import are_blocks
+from indi.io.image import MapScale
 
 log = logging.getLogger("indi")
 
@@ -106,10 +107,10 @@ def of_levels(attributes: dict[str, Any], levels: list[str]) -> dict[str, Any]:
     return attributes
 
 
-def without_windows(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return OME's attributes without the range that a viewer shows, which is that of other pixels."""
+def with_windows(attributes: dict[str, Any], scale: MapScale) -> dict[str, Any]:
+    """Return OME's attributes with the range that a viewer shows of a map."""
     for channel in attributes.get("ome", attributes).get("omero", {}).get("channels", []):
-        channel.pop("window", None)
+        channel["window"] = {"min": 0.0, "max": scale.high, "start": 0.0, "end": scale.high}
     return attributes
 
 

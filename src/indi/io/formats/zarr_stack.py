@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from indi.errors import ImageError
 from indi.io.atomic import temporary_beside
@@ -20,7 +19,7 @@ from indi.io.formats import zarr_ome
 from indi.io.formats.format import ReadRows, Stack, optional
 from indi.io.formats.pyramid import blocks, fill_level
 from indi.io.formats.zarr_chunks import Chunks
-from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header, foreign_file
+from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header, MapScale, foreign_file
 from indi.io.region import Box
 
 log = logging.getLogger("indi")
@@ -80,7 +79,7 @@ class ZarrStack(Stack):
         self,
         path: Path,
         picture: Callable[[int], ReadRows],
-        dtype: npt.DTypeLike | None = None,
+        scale: MapScale | None = None,
     ) -> None:
         """Write a volume of new planes, with the axes, scales, names and levels of resolution of this one."""
         temporary = temporary_beside(path, ".zarr")
@@ -93,7 +92,7 @@ class ZarrStack(Stack):
                     )
                     log.warning("%s: only the image is written, without what lies beside it: %s", self.path, names)
                     self._beside = []
-                array, lower = self._created(temporary, np.dtype(dtype or self._array.dtype))
+                array, lower = self._created(temporary, scale)
                 self._fill(array, picture)
                 above = array
                 for level, factors in lower:
@@ -121,9 +120,10 @@ class ZarrStack(Stack):
         place = (int(index) for index in np.unravel_index(number, self._places)) if self._places else ()
         return (*place, slice(box.top, box.bottom), slice(box.left, box.right))
 
-    def _created(self, path: Path, dtype: np.dtype[Any]) -> tuple[Any, list[tuple[Any, list[int]]]]:
+    def _created(self, path: Path, scale: MapScale | None) -> tuple[Any, list[tuple[Any, list[int]]]]:
         """Make an empty volume like this one; return its array, and each level below it with its factors."""
         zarr = optional("zarr", "Zarr volumes", extra="zarr")
+        dtype = self._array.dtype if scale is None else np.dtype(np.float32)
         form = self._array.metadata.zarr_format
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._group is None:
@@ -131,7 +131,7 @@ class ZarrStack(Stack):
         group = zarr.open_group(str(path), mode="w", zarr_format=form)
         lower = self._lower_levels()
         attributes = zarr_ome.of_levels(dict(self._group.attrs), [self._level, *lower])
-        group.attrs.update(attributes if dtype == self._array.dtype else zarr_ome.without_windows(attributes))
+        group.attrs.update(attributes if scale is None else zarr_ome.with_windows(attributes, scale))
         array = group.create_array(self._level, **_like(self._array, dtype))
         return array, [(group.create_array(name, **_like(old, dtype)), by) for name, (old, by) in lower.items()]
 

@@ -1,15 +1,7 @@
 import numpy as np
 import pytest
 
-from indi.report.display import for_display, liveliest_window, sheet, stretch_of
-
-
-def test_the_liveliest_window_is_where_the_detail_is() -> None:
-    image = np.zeros((64, 100, 3), np.uint8)
-    image[40:56:2, 80:96:2] = 255
-    assert liveliest_window(image, 32) == (slice(32, 64), slice(64, 96))
-    small = np.zeros((5, 7))
-    assert small[liveliest_window(small, 32)].shape == (5, 7)
+from indi.io.display import font_of, for_display, scale_bar, stretch_of
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])])
@@ -21,17 +13,6 @@ def test_any_image_can_be_displayed(channels: int, shown: list[int]) -> None:
         np.testing.assert_array_equal(for_display(values[..., 0]), wanted)
     out_of_range = for_display(np.array([[-1.0, 2.0]], np.float32))
     assert out_of_range[0, :, 0].tolist() == [0, 255]
-
-
-def test_a_sheet_has_each_image_in_its_place_and_white_between() -> None:
-    black, gray = np.zeros((2, 3), dtype=np.uint8), np.full((1, 2), 128, dtype=np.uint8)
-    picture = sheet([[black, gray], [gray, black]], enlarge=2)
-    assert picture.shape == (2 * 4 + 4, 2 * 6 + 4, 3)
-    assert (picture[:4, :6] == 0).all()
-    assert (picture[:2, 10:14] == 128).all()
-    assert (picture[8:, 10:] == 0).all()
-    assert (picture[4:8] == 255).all()
-    assert (picture[:, 6:10] == 255).all()
 
 
 def test_counts_are_shown_stretched_as_the_clean_image_asks() -> None:
@@ -51,3 +32,28 @@ def test_counts_are_shown_stretched_as_the_clean_image_asks() -> None:
         np.full((4, 4), 9, np.uint16),
     ):
         assert stretch_of(filled) is None
+
+
+@pytest.mark.parametrize(
+    ("micrometres", "width", "pixels"),
+    [(0.1, 200, 50), (0.1, 80, 20), (1.3, 200, 38), (40.0, 120, 25), (0.001, 120, 20)],
+)
+def test_a_scale_bar_is_as_long_as_it_says(micrometres: float, width: int, pixels: int) -> None:
+    """5 and 2 µm, 50 µm, 1 mm, 20 nm."""
+    picture = np.full((100, width, 3), 90, np.uint8)
+    drawn = scale_bar(picture, micrometres)
+    assert drawn.shape == picture.shape
+    row = drawn[100 - 4 - 1, :, 0]
+    assert (row == 255).sum() == pixels
+    assert (picture == 90).all()
+
+
+def test_no_scale_bar_without_a_pixel_size_or_room() -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)
+    assert scale_bar(picture, None) is picture
+    assert scale_bar(picture[:20], 0.1).max() == 0
+
+
+def test_the_font_has_the_letter_of_micrometres() -> None:
+    micro, missing = (np.asarray(font_of(20).getmask(letter)).tobytes() for letter in ("µ", "\uffff"))
+    assert micro != missing

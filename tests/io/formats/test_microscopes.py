@@ -1,11 +1,11 @@
-"""CZI, LIF and ND2: real files of the first two, made here; of ND2, for which no writer is to be had, a fake reader."""
+"""CZI, LIF and ND2: files made by the library for the first, and here for the others, read by what is to read them."""
 
 import struct
 import sys
 from collections.abc import Callable
+from itertools import starmap
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,50 +79,62 @@ def lif(path: Path, planes: Array = PLANES, *, images: int = 1, upright: int = 0
     path.write_bytes(data)
 
 
-class FakeNd2:
-    """What nd2 gives of a file: T, Z and positions in frames, each of all channels."""
+def nd2(path: Path, loops: tuple[dict[str, Any], ...] | None = None, planes: Array = PLANES) -> None:
+    """Write frames of C, Y, X as NIS-Elements does: chunks of settings in XML, of pixels, and a map of them."""
+    time = {"eType": 1, "uLoopPars": {"uiCount": TIMES, "dStart": 0.0, "dPeriod": 9.0, "dDuration": 9.0}}
+    depth = {"eType": 4, "uLoopPars": {"uiCount": DEPTH, "dZStep": 0.5}}
+    outer, inner = loops or (time, depth)
+    frames = planes.reshape(-1, CHANNELS, HEIGHT, WIDTH)
+    attributes = {
+        "uiWidth": WIDTH,
+        "uiWidthBytes": 4 * WIDTH,
+        "uiHeight": HEIGHT,
+        "uiComp": CHANNELS,
+        "eCompression": 2,
+    }
+    attributes |= {"uiBpcInMemory": 16, "uiBpcSignificant": 16, "uiSequenceCount": len(frames)}
+    described = [{"sDescription": name, "pFluorescentProbe": {"m_uiColor": 1}} for name in ("DAPI", "GFP")]
+    channels = {f"a{number}": channel for number, channel in enumerate(described)}
+    picture = {"bCalibrated": 1, "dCalibration": 0.1, "sPicturePlanes": {"uiCount": CHANNELS, "sPlaneNew": channels}}
+    chunks = {
+        "ImageAttributes!": xml({"SLxImageAttributes": attributes}),
+        "ImageMetadataSeq|0!": xml({"SLxPictureMetadata": picture}),
+        "ImageMetadata!": xml({"SLxExperiment": {**outer, "ppNextLevelEx": {"a": inner}}}),
+        **{f"ImageDataSeq|{n}!": np.moveaxis(frame, 0, -1).astype("<u2").tobytes() for n, frame in enumerate(frames)},
+    }
+    data = nd2_chunk("ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver2.1".ljust(64, b"\0"), room=32).ljust(4096, b"\0")
+    places = b""
+    for name, content in chunks.items():
+        places += name.encode() + struct.pack("<QQ", len(data), len(content))
+        data += nd2_chunk(name, content) + bytes(-len(content) % 4096)
+    end = b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", len(data))
+    path.write_bytes(data + nd2_chunk("ND2 FILEMAP SIGNATURE NAME 0001!", places + end))
 
-    sizes: ClassVar[dict[str, int]] = {"T": TIMES, "Z": DEPTH, "C": CHANNELS, "Y": HEIGHT, "X": WIDTH}
-    dtype = np.dtype("uint16")
-    metadata = SimpleNamespace(channels=[SimpleNamespace(channel=SimpleNamespace(name=n)) for n in ("DAPI", "GFP")])
 
-    def __init__(self, path: Path) -> None:
-        if path.stat().st_size < 100:
-            raise ValueError("no chunk map")
-
-    def __enter__(self) -> "FakeNd2":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def voxel_size(self) -> Any:
-        return SimpleNamespace(x=0.1, y=0.2, z=0.5)
-
-    def read_frame(self, number: int) -> Array:
-        frame: Array = PLANES.reshape(-1, CHANNELS, HEIGHT, WIDTH)[number]
-        return frame
+def nd2_chunk(name: str, content: bytes, room: int = 4080) -> bytes:
+    return struct.pack("<IIQ", 0x0ABECEDA, room, len(content)) + name.encode().ljust(room, b"\0") + content
 
 
-@pytest.fixture
-def fake_nd2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "nd2", SimpleNamespace(ND2File=FakeNd2))
+def xml(tree: dict[str, Any]) -> bytes:
+    kinds = {str: "CLxStringW", float: "double", int: "lx_uint32"}
 
+    def inside(name: str, value: Any) -> str:
+        if isinstance(value, dict):
+            return f'<{name} runtype="CLxListVariant">{"".join(starmap(inside, value.items()))}</{name}>'
+        return f'<{name} runtype="{kinds[type(value)]}" value="{value}"/>'
 
-def nd2(path: Path) -> None:
-    path.write_bytes(b"\xda\xce\xbe\n" + bytes(100))
+    body = "".join(starmap(inside, tree.items()))
+    return f'<?xml version="1.0" encoding="UTF-8"?><variant version="1.0">{body}</variant>'.encode()
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {".czi": czi, ".lif": lif, ".nd2": nd2}
-NEEDED = {".czi": "pylibCZIrw.czi", ".lif": "liffile"}
+ACROSS = {".czi": 0.2, ".lif": 0.2, ".nd2": 0.1}  # µm of a pixel in y; ND2 has one size for x and y
+NEEDED = {".czi": "pylibCZIrw.czi", ".lif": "liffile", ".nd2": "nd2"}
 
 
 @pytest.fixture(params=MAKERS)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param in NEEDED:
-        pytest.importorskip(NEEDED[request.param])
-    else:
-        request.getfixturevalue("fake_nd2")
+    pytest.importorskip(NEEDED[request.param])
     path = tmp_path / f"a{request.param}"
     MAKERS[request.param](path)
     return path
@@ -165,7 +177,7 @@ def test_planes_axes_and_notes(made: Path) -> None:
     assert (facts["axes"], facts["pictures"]) == ({"T": TIMES, "Z": DEPTH, "C": CHANNELS}, 12)
     assert facts["channel_names"] == ["DAPI", "GFP"]
     sizes = facts["pixel_size"]
-    assert [sizes[axis] for axis in "xyz"] == pytest.approx([0.1, 0.2, 0.5])
+    assert [sizes[axis] for axis in "xyz"] == pytest.approx([0.1, ACROSS[made.suffix], 0.5])
     assert sizes["unit"] == "µm"
 
 
@@ -185,7 +197,7 @@ def test_it_is_restored_into_an_ome_tiff_that_says_the_same(made: Path, tmp_path
         facts = info(path)
         assert facts["axes"] == {"T": TIMES, "Z": DEPTH, "C": CHANNELS}
         assert facts["channel_names"] == ["DAPI", "GFP"]
-        assert [facts["pixel_size"][axis] for axis in "xyz"] == pytest.approx([0.1, 0.2, 0.5])
+        assert [facts["pixel_size"][axis] for axis in "xyz"] == pytest.approx([0.1, ACROSS[made.suffix], 0.5])
     assert info(outcome.written[3])["type"] == "float32"
 
 
@@ -221,13 +233,18 @@ def test_an_image_of_a_project_that_is_no_stack_of_planes_is_left_out_aloud(
         open_stack(tmp_path / "b.lif")
 
 
-def test_positions_of_the_stage_are_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_nd2: None) -> None:
-    monkeypatch.setattr(FakeNd2, "sizes", {"T": TIMES, "P": DEPTH, "C": CHANNELS, "Y": HEIGHT, "X": WIDTH})
-    nd2(tmp_path / "a.nd2")
+def test_positions_of_the_stage_are_series(tmp_path: Path) -> None:
+    pytest.importorskip("nd2")
+    points = {f"a{number}": {"dPosX": 1.0, "dPosY": 2.0, "dPosZ": 3.0} for number in range(TIMES)}
+    places = {"eType": 2, "uLoopPars": {"uiCount": TIMES, "Points": points}}
+    nd2(tmp_path / "a.nd2", (places, {"eType": 4, "uLoopPars": {"uiCount": DEPTH, "dZStep": 0.5}}))
     with open_stack(tmp_path / "a.nd2") as stack:
         assert (stack.axes, stack.places) == ("I", (12,))
         found = [stack.pixels(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(12)]
-    np.testing.assert_array_equal(found, np.swapaxes(PLANES, 0, 1).reshape(-1, HEIGHT, WIDTH))
+        np.testing.assert_array_equal(found, PLANES.reshape(-1, HEIGHT, WIDTH))
+        stack.write_like(tmp_path / "b.ome.tif", lambda number: lambda start, stop: found[number][start:stop])
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        assert [(series.axes, series.shape) for series in file.series] == [("ZCYX", PLANES.shape[1:])] * TIMES
 
 
 def test_colours_of_czi_are_red_green_and_blue(tmp_path: Path) -> None:
@@ -256,7 +273,7 @@ def test_a_cut_or_damaged_file_is_pixels_or_one_line(made: Path) -> None:
         assert len(data) == len(whole) or np.array_equal(found, PLANES.reshape(-1, HEIGHT, WIDTH))
         return None
 
-    lengths = [20, 50, 99] if made.suffix == ".nd2" else [20, 50, 300, len(whole) // 2, len(whole) - 3]
+    lengths = [20, 50, 300, len(whole) // 2, len(whole) - 3]
     cut = [refusal(whole[:length]) for length in lengths]
     assert all(cut[:-1])
     for _ in range(60):

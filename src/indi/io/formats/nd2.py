@@ -54,7 +54,9 @@ def _series(file: Any) -> Series:
 def _notes(file: Any, channels: int) -> dict[str, Any]:
     sizes, names = dict[str, float](), list[str]()
     with suppress(Exception):  # notes of other programs, which hold anything
-        voxel = file.voxel_size()
-        sizes = {axis: float(getattr(voxel, axis)) for axis in "zyx" if getattr(voxel, axis) > 0}
-        names = [channel.channel.name for channel in file.metadata.channels]
+        described = file.metadata.channels
+        names = [each.channel.name for each in described]
+        volume = described[0].volume
+        measured = zip("xyz", volume.axesCalibration, volume.axesCalibrated, strict=True)
+        sizes = {axis: float(size) for axis, size, is_known in measured if is_known}
     return noted(sizes, "µm", names if len(names) == channels else None)

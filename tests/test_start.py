@@ -47,7 +47,17 @@ def test_help_and_the_version_import_nothing_slow() -> None:
 
 
 def test_errors_of_usage_import_nothing_slow() -> None:
-    wrong = ["restor", "train", "train --run x --nope", "restore x.png --steps 1.5", "evaluate --tile", "info", "toy x"]
+    wrong = [
+        "restor",
+        "restore",
+        "degrade --task jpeg",
+        "train",
+        "train --run x --nope",
+        "restore x.png --steps 1.5",
+        "evaluate --tile",
+        "info",
+        "toy x",
+    ]
     assert answered(*(words.split() for words in wrong)) == [2] * len(wrong)
 
 

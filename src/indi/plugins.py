@@ -30,8 +30,9 @@ def load_plugins() -> None:
         ConfigError: One is missing, or fails.
     """
     files = [Path(name).resolve() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    plugins: list[EntryPoint | Path] = [*_installed(), *files]
     with _LOCK:
-        for plugin in (*_installed(), *files):
+        for plugin in plugins:
             key = plugin if isinstance(plugin, Path) else _name(plugin)
             if key not in _begun:
                 _begun.add(key)

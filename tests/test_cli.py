@@ -262,6 +262,7 @@ def test_an_interrupted_restoration_goes_on(
     assert capsys.readouterr().err == shown
 
 
+@pytest.mark.medium
 def test_options_reach_the_restorer(
     model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

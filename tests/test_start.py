@@ -41,11 +41,13 @@ def answered(*commands: list[str]) -> list[int]:
     return [int(line.rpartition(" ")[2]) for line in done.stdout.splitlines() if line.startswith("exit code")]
 
 
+@pytest.mark.medium
 def test_help_and_the_version_import_nothing_slow() -> None:
     asked = [["--version"], ["--help"], [], *([name, "--help"] for name in COMMANDS)]
     assert answered(*asked) == [0] * len(asked)
 
 
+@pytest.mark.medium
 def test_errors_of_usage_import_nothing_slow() -> None:
     wrong = [
         "restor",
@@ -61,6 +63,7 @@ def test_errors_of_usage_import_nothing_slow() -> None:
     assert answered(*(words.split() for words in wrong)) == [2] * len(wrong)
 
 
+@pytest.mark.medium
 def test_the_package_imports_nothing_slow() -> None:
     code = f"import sys, indi\nassert not [name for name in {SLOW} if name in sys.modules]\nprint(indi.load.__module__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)

@@ -66,6 +66,7 @@ def test_no_guarantee_is_given_where_no_factor_holds_it() -> None:
     assert guaranteed_factor(scenes, 0.9) is None
 
 
+@pytest.mark.medium
 def test_the_guarantee_holds_over_new_scenes() -> None:
     """Theorem 1 of conformal risk control, on scenes that are as different from each other as one likes."""
     random = np.random.default_rng(0)

@@ -84,6 +84,7 @@ CASES = [
 ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("path", "sampler"), CASES)
 @pytest.mark.parametrize(("size", "tile"), [((97, 131), 32), ((40, 211), 64), ((30, 20), 64)])
 def test_a_sweep_equals_the_walk(path: str, sampler: str, size: tuple[int, int], tile: int, tmp_path: Path) -> None:
@@ -115,6 +116,7 @@ def test_a_sweep_of_mild_damage_begins_where_the_walk_does(tmp_path: Path) -> No
     torch.testing.assert_close(answer, last.image, atol=2e-5, rtol=0)
 
 
+@pytest.mark.medium
 def test_it_never_looks_at_more_than_a_tile_and_its_halo(tmp_path: Path) -> None:
     held = Held(torch.rand(1, 2, 200, 260))
     swept(held, PATHS["indi"], 2, "euler", 32, tmp_path)

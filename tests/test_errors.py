@@ -71,7 +71,6 @@ def is_filled(text: str) -> bool:
     return all(len(part) < LONG for part in text.split(", ")) or is_said(text)
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize("message", QUOTED)
 def test_a_quoted_message_is_in_the_source(message: str) -> None:
     assert is_said(message)

@@ -86,7 +86,6 @@ def by_place(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.default is not p.empty and p.kind is not p.KEYWORD_ONLY]
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize("name", [name for name, thing in OPEN.items() if isinstance(thing, FunctionType)])
 def test_options_are_given_by_keyword(name: str) -> None:
     """Of several values by place, nobody could read which means what."""

@@ -114,7 +114,9 @@ def load_model(path: Path) -> Model:
     try:
         model = Model.new(Card.model_validate(card))
     except ValidationError as error:
-        missing = [name for name in card.get("plugins", ()) if name not in loaded_plugins()]
+        recorded = card.get("plugins") if isinstance(card, dict) else None  # it may be damaged
+        names = map(str, recorded) if isinstance(recorded, list) else ()
+        missing = [name for name in names if name not in loaded_plugins()]
         advice = "update indi, or retrain"
         if missing:
             advice = f"it was trained with plugins that are not loaded: {'; '.join(missing)}"

@@ -26,7 +26,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m fast
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fast --numprocesses 2 --dist loadfile
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage erase

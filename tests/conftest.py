@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # problems.py and other helpers 
 for folder in ("benchmarks", "docs"):  # tables.py and reference.py, which the documents come from
     sys.path.insert(0, str(Path(__file__).parent.parent / folder))
 
-FAST_SECONDS = 2.0  # of processors; a test that takes more than one is to be marked medium, a slow machine has two
+FAST_SECONDS = 1.5  # of processors; a test that takes 0.3 is to be marked medium, the rest is for slow machines
 
 WHOLE_FILE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.medium\b", re.MULTILINE)
 

@@ -96,6 +96,7 @@ def test_no_file_is_a_drawer_for_everything() -> None:
     assert not names & {"utils", "util", "misc", "common", "helpers", "helper", "tools", "core"}
 
 
+@pytest.mark.medium
 def test_importing_all_of_the_package_stays_light() -> None:
     code = "import sys\nfrom indi import *\nprint(*(name for name in sys.modules if '.' not in name))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

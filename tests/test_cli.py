@@ -115,7 +115,7 @@ def test_version(capsys: Captured) -> None:
         ("restore x.png", "x.png: cannot read: No such file"),
         ("restore DEEP", "say with --model which restorer fits these images: train one with indi train, or name"),
         ("restore IMAGE --model MODEL --steps 1.5", "--steps: '1.5' is not a whole number"),
-        ("restore --model MODEL", "no input; give image files or folders"),
+        ("restore --model MODEL", "INPUTS requires an argument; see indi restore --help"),
         ("restore x.png --model nowhere", "nowhere: no such run folder or model file"),
         ("restore x.png --model MODEL --nope", "--nope"),
         ("restore x.png --model MODEL --steps many", "many"),
@@ -132,7 +132,7 @@ def test_version(capsys: Captured) -> None:
         ("restore IMAGE --model MODEL --sampler magic", "unknown sampler 'magic'"),
         ("degrade IMAGE", "--task"),
         ("degrade IMAGE --task blur", "no task 'blur'; choose from"),
-        ("degrade --task jpeg", "no input"),
+        ("degrade --task jpeg", "INPUTS requires an argument"),
         ("evaluate --model MODEL", "kept no validation pairs"),
         ("evaluate --model MODEL --clean nowhere --task jpeg", "no such folder"),
         ("evaluate --model MODEL --clean CLEAN --task jpeg --steps 1,two", "--steps: 'two' is not a number"),
@@ -262,6 +262,7 @@ def test_an_interrupted_restoration_goes_on(
     assert capsys.readouterr().err == shown
 
 
+@pytest.mark.medium
 def test_options_reach_the_restorer(
     model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +335,7 @@ def test_degrade(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
 # evaluate, info, models
 
 
+@pytest.mark.medium
 def test_evaluate_prints_one_json_object(model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
     folders = ["--clean", pairs["clean"], "--degraded", pairs["degraded"]]
     out = tmp_path / "out"
@@ -347,6 +349,7 @@ def test_evaluate_prints_one_json_object(model: Path, pairs: dict[str, Any], tmp
     assert shown.err == ""
 
 
+@pytest.mark.medium
 def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
     out = tmp_path / "out"
     options = ["--clean", pairs["clean"], "--task", "denoise", "--steps", "1", "--out", out]
@@ -362,6 +365,7 @@ def test_evaluate_prints_a_table(model: Path, pairs: dict[str, Any], tmp_path: P
     assert shown.err == f"mean over 4 images; {against}; report: {out / 'report.html'}\n"
 
 
+@pytest.mark.medium
 def test_evaluate_goes_on_without_a_broken_image(
     model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
 ) -> None:
@@ -393,6 +397,7 @@ def compare_options(pairs: dict[str, Any], folder: Path) -> list[object]:
     return ["compare", *options, "--iterations", 2, "--steps", "2,1", "--out", folder / "out"]
 
 
+@pytest.mark.medium
 def test_compare(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> None:
     options = compare_options(pairs, tmp_path)
     assert run(*options, "--methods", "indi,regression") == 0
@@ -421,6 +426,7 @@ def test_compare(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
     assert "unknown method 'regresion'" in capsys.readouterr().err
 
 
+@pytest.mark.medium
 def test_an_interrupted_comparison_says_how_to_go_on(
     pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -492,6 +498,7 @@ def test_models(weights: Path, capsys: Captured) -> None:
     assert "none, luma   30.00 dB     31.00 dB  33.00 dB, 3 steps   " in capsys.readouterr().out
 
 
+@pytest.mark.medium
 def test_photographs_are_restored_without_a_choice(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -616,6 +623,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
     assert len(restored) == 0
 
 
+@pytest.mark.medium
 def test_train_evaluate_and_go_on(pairs: dict[str, Any], tmp_path: Path, capfd: Captured) -> None:
     folder = tmp_path / "[b]run"
     options = train_options(pairs, folder)
@@ -809,6 +817,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.medium
 def test_a_large_image_and_a_small_tile(model: Path, tmp_path: Path) -> None:
     values = np.random.default_rng(0).random((70, 90), dtype=np.float32)
     write(tmp_path / "x.tif", Image(values))
@@ -822,6 +831,7 @@ def test_a_large_image_and_a_small_tile(model: Path, tmp_path: Path) -> None:
 # Progress where stderr is no terminal
 
 
+@pytest.mark.medium
 def test_a_line_now_and_then_stands_for_the_bar(
     model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -289,6 +289,7 @@ def test_blur_has_no_edges_and_a_little_noise(name: str) -> None:
     assert min(strengths) < 0.001
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["deblur-motion", "deblur-defocus"])
 def test_some_crops_are_not_blurred_at_all(name: str) -> None:
     clean = scene(3, 32, 32)
@@ -382,6 +383,7 @@ def test_photographs_have_three_fixed_mixtures() -> None:
         degradation("jpeg:phone")
 
 
+@pytest.mark.medium
 def test_training_on_photographs_leaves_some_alone_and_harms_others_much() -> None:
     clean = (scene(3, 48, 48) * 255).round() / 255
     several = [degrade("photo", "train", clean, seed) for seed in range(400)]

@@ -187,6 +187,7 @@ def replaced(value: Any, random: np.random.Generator) -> Any:
     return VALUES[random.integers(len(VALUES))]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", [2, 3])
 def test_damaged_volumes(tmp_path: Path, version: Any) -> None:
     zarr = pytest.importorskip("zarr")

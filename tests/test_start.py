@@ -41,16 +41,29 @@ def answered(*commands: list[str]) -> list[int]:
     return [int(line.rpartition(" ")[2]) for line in done.stdout.splitlines() if line.startswith("exit code")]
 
 
+@pytest.mark.medium
 def test_help_and_the_version_import_nothing_slow() -> None:
     asked = [["--version"], ["--help"], [], *([name, "--help"] for name in COMMANDS)]
     assert answered(*asked) == [0] * len(asked)
 
 
+@pytest.mark.medium
 def test_errors_of_usage_import_nothing_slow() -> None:
-    wrong = ["restor", "train", "train --run x --nope", "restore x.png --steps 1.5", "evaluate --tile", "info", "toy x"]
+    wrong = [
+        "restor",
+        "restore",
+        "degrade --task jpeg",
+        "train",
+        "train --run x --nope",
+        "restore x.png --steps 1.5",
+        "evaluate --tile",
+        "info",
+        "toy x",
+    ]
     assert answered(*(words.split() for words in wrong)) == [2] * len(wrong)
 
 
+@pytest.mark.medium
 def test_the_package_imports_nothing_slow() -> None:
     code = f"import sys, indi\nassert not [name for name in {SLOW} if name in sys.modules]\nprint(indi.load.__module__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)

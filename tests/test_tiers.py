@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import conftest
 
 TESTS = """
@@ -24,6 +26,7 @@ def test_drifted(): work()
 """
 
 
+@pytest.mark.medium
 def test_a_test_that_is_not_quick_is_left_out_or_fails(tmp_path: Path) -> None:
     rules = Path(conftest.__file__).read_text(encoding="utf-8")
     (tmp_path / "conftest.py").write_text(
@@ -37,4 +40,4 @@ def test_a_test_that_is_not_quick_is_left_out_or_fails(tmp_path: Path) -> None:
         assert outcome in done.stdout, done.stdout
     # Nothing but the one expression fails a test for its time: that of make test-fast.
     makefile = Path(conftest.__file__).parent.parent / "Makefile"
-    assert "pytest -m fast\n" in makefile.read_text(encoding="utf-8")
+    assert "pytest -m fast " in makefile.read_text(encoding="utf-8")

@@ -295,6 +295,7 @@ def test_progress_rises_to_one(made: Made) -> None:
     assert made.progress[-1] == 1.0
 
 
+@pytest.mark.medium
 def test_one_seed_is_one_result() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

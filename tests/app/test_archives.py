@@ -42,6 +42,7 @@ def test_no_name_leads_out(tmp_path: Path, name: str) -> None:
     assert path.name == "evil.png"
 
 
+@pytest.mark.medium
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=300))
 def test_a_safe_name_is_one_name(name: str) -> None:

@@ -146,6 +146,7 @@ def test_samples_of_a_model_that_draws_are_drawn_as_the_dial_says(
         restored(session, tmp_path / "a.png", model="draws", realism=0.0, samples=2)
 
 
+@pytest.mark.medium
 def test_which_models_draw_is_known_without_their_weights(
     session: Session, drawing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +320,7 @@ def test_only_what_is_offered_is_opened(session: Session, tmp_path: Path, name: 
         list(restoring.restore(session, Task(), tmp_path / "a.png", name, steps=1, samples=1, enlarged=1))
 
 
+@pytest.mark.medium
 def test_a_model_is_trained_from_archives_for_its_visitor_alone(session: Session, run: Path, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=6, size=(64, 64))
     clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
@@ -341,6 +343,7 @@ def test_a_model_is_trained_from_archives_for_its_visitor_alone(session: Session
     assert session.folder.exists()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", ["distributional", "indi"])
 def test_a_model_is_trained_by_the_method_that_is_chosen(session: Session, tmp_path: Path, method: str) -> None:
     clean = zipped(write_pairs(tmp_path, count=6, size=(64, 64))["clean"])
@@ -350,6 +353,7 @@ def test_a_model_is_trained_by_the_method_that_is_chosen(session: Session, tmp_p
     assert last.preview is not None
 
 
+@pytest.mark.medium
 def test_without_a_choice_it_is_trained_as_the_library_does(session: Session, tmp_path: Path) -> None:
     clean = zipped(write_pairs(tmp_path, count=6, size=(64, 64))["clean"])
     *_, last = training.train(session, Task(), clean, None, "denoise", minutes=0.02, size="tiny")
@@ -358,6 +362,7 @@ def test_without_a_choice_it_is_trained_as_the_library_does(session: Session, tm
         list(training.train(session, Task(), clean, None, "denoise", minutes=0.02, size="tiny", method="magic"))
 
 
+@pytest.mark.medium
 def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=6, size=(64, 64), channels=3)
     task = Task()
@@ -371,6 +376,7 @@ def test_a_training_that_is_stopped_is_kept(session: Session, tmp_path: Path) ->
         next(training.train(session, task, tmp_path, None, "denoise", minutes=61, size="tiny"))
 
 
+@pytest.mark.medium
 def test_a_loss_that_is_not_finite_is_left_out_of_the_curve(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +401,7 @@ def test_archives_that_do_not_fit_are_said(session: Session, tmp_path: Path) -> 
         list(training.train(session, Task(), clean, degraded, None, minutes=1, size="tiny"))
 
 
+@pytest.mark.medium
 def test_pairs_are_measured(session: Session, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=2, size=(64, 64))
     clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])
@@ -413,6 +420,7 @@ def test_pairs_are_measured(session: Session, tmp_path: Path) -> None:
         next(measuring.measure(session, task, "mine", clean, degraded, None, steps=(0,)))
 
 
+@pytest.mark.medium
 def test_a_model_that_draws_is_measured_over_its_dial(session: Session, tmp_path: Path) -> None:
     folders = write_pairs(tmp_path, count=2, size=(64, 64))
     clean, degraded = zipped(folders["clean"]), zipped(folders["degraded"])

@@ -105,6 +105,7 @@ def test_colours_stay_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(as_numbers(degraded), numbers + 9)
 
 
+@pytest.mark.medium
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(iterations=st.lists(st.integers(0, 10**12), min_size=1, max_size=6), size=st.integers(1, 5))
 def test_a_crop_depends_on_its_number_alone(crops: Crops, iterations: list[int], size: int) -> None:
@@ -248,6 +249,7 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_images_beyond_the_memory_limit_give_the_same_crops(tmp_path: Path, temporary_folder: Path, kept: int) -> None:
     pairs = [numbered(tmp_path, "a", 30, 40), numbered(tmp_path, "b", 30, 40)]
@@ -404,6 +406,7 @@ def test_makers_compute_on_one_core_each_and_leave_the_others_as_they_are(
         torch.set_num_threads(before)
 
 
+@pytest.mark.medium
 def test_a_dropped_stream_ends_its_thread(crops: Crops) -> None:
     stream: Iterator[Any] = crops.stream(0, 2)
     next(stream)

@@ -91,6 +91,7 @@ def shifted_pair(degrade: Callable[[Plane], Plane], name: str, down: int, right:
     ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", TEXTURES)
 def test_no_alarm_without_a_shift(name: str) -> None:
     for kind, degrade in DEGRADED.items():

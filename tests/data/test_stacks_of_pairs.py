@@ -94,6 +94,7 @@ def indi_read_header(path: Path) -> object:
     return read_header(path)
 
 
+@pytest.mark.medium
 def test_from_stacks_to_a_restored_stack(tmp_path: Path) -> None:
     folders = stacks(tmp_path, imagej=True)
     for _ in indi.train(**folders, run=tmp_path / "run", size="tiny", iterations=2, config={"data": {"crop": 16}}):
@@ -102,6 +103,7 @@ def test_from_stacks_to_a_restored_stack(tmp_path: Path) -> None:
     assert {row["file"].rpartition("_")[0] for row in table["per_image"]} < {"0", "1", "2"}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("planes", [1, 3])
 def test_volumes_are_trained_and_measured_on(tmp_path: Path, planes: int) -> None:
     zarr = pytest.importorskip("zarr")

@@ -82,6 +82,7 @@ def test_images_that_cannot_fit_the_model_stop_before_anything_is_measured(
         evaluate(restorer, clean=tmp_path / "clean", degraded=tmp_path / "degraded")
 
 
+@pytest.mark.medium
 def test_pairs_that_were_trained_on_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folders: dict[str, Any] = dict(write_pairs(tmp_path, count=4))
     config = {"network": {"size": "tiny"}, "data": {"crop": 16, "batch": 2, "validation": 0.25}}
@@ -132,6 +133,7 @@ def test_trained_pairs_are_known_by_their_pixels_wherever_they_lie(
         assert "split.json: damaged" in said(**elsewhere)
 
 
+@pytest.mark.medium
 def test_kept_pairs_that_are_missing_or_others_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folders: dict[str, Any] = dict(write_pairs(tmp_path, count=6))
     config = {"network": {"size": "tiny"}, "data": {"crop": 16, "batch": 2, "validation": 0.5}}

@@ -72,6 +72,7 @@ def test_no_guarantee_is_given_where_no_factor_holds_it() -> None:
     assert guaranteed_factor(scenes, 0.9) is None
 
 
+@pytest.mark.medium
 def test_the_guarantee_holds_over_new_scenes() -> None:
     """Theorem 1 of conformal risk control, on scenes that are as different from each other as one likes."""
     random = np.random.default_rng(0)
@@ -209,6 +210,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.medium
 def test_a_run_is_calibrated_and_restores_with_intervals_that_hold(run: Path, tmp_path: Path) -> None:
     shares: list[float] = []
     found = indi.calibrate(run, samples=4, steps=3, progress=shares.append)
@@ -243,6 +245,7 @@ def test_a_run_is_calibrated_and_restores_with_intervals_that_hold(run: Path, tm
     assert np.mean(held) >= 0.9
 
 
+@pytest.mark.medium
 def test_other_restorations_get_no_interval_and_are_told_why(
     run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -254,6 +257,7 @@ def test_other_restorations_get_no_interval_and_are_told_why(
     assert "no intervals: calibrated for samples 2, not 3" in caplog.text
 
 
+@pytest.mark.medium
 def test_a_run_that_was_trained_on_gets_no_interval(
     run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -269,6 +273,7 @@ def test_a_run_that_was_trained_on_gets_no_interval(
     assert "no intervals: calibrated for other weights" in caplog.text
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"rate": 1.0}, "rate is 1.0"), ({"samples": 1}, "samples is 1"), ({"group": "zzz"}, "finds nothing")],
@@ -280,6 +285,7 @@ def test_what_cannot_be_calibrated_is_refused(run: Path, options: dict[str, Any]
         indi.calibrate(run / "model.safetensors")
 
 
+@pytest.mark.medium
 def test_copies_of_one_clean_image_are_one_scene(run: Path, tmp_path: Path) -> None:
     """Whatever they are called; as in the split of a training."""
     folders: dict[str, Any] = write_pairs(tmp_path, count=3)
@@ -290,6 +296,7 @@ def test_copies_of_one_clean_image_are_one_scene(run: Path, tmp_path: Path) -> N
     assert indi.calibrate(shutil.copytree(run, tmp_path / "run"), **folders, samples=2, steps=1).scenes == 3
 
 
+@pytest.mark.medium
 def test_what_cannot_be_kept_or_measured_is_said_before_anything_is_restored(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,8 @@ from indi.metrics import METRICS
 from indi.process.methods import METHODS
 from problems import write_pairs
 
+pytestmark = pytest.mark.medium
+
 QUICK: dict[str, Any] = {"iterations": 2, "size": "tiny", "steps": [2, 1]}
 CONFIG = {"data": {"crop": 16, "batch": 2, "validation": 0.25}}
 

@@ -117,6 +117,7 @@ def test_identical_images_have_no_psnr_in_json(tmp_path: Path, restorer: Restore
     assert written == table
 
 
+@pytest.mark.medium
 def test_niqe_is_against_all_clean_images(tmp_path: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
     folders: dict[str, Any] = dict(write_pairs(tmp_path, count=3, size=(200, 208), channels=3))
     table = evaluate(restorer, **folders, steps=[1])
@@ -210,6 +211,7 @@ def test_a_list_of_times_is_its_own_number_of_steps(restorer: Restorer, folders:
     assert [(row["steps"], row["network_calls"]) for row in table["rows"]] == [(2, 2)]
 
 
+@pytest.mark.medium
 def test_what_is_written(tmp_path: Path, restorer: Restorer, folders: dict[str, Any]) -> None:
     table = evaluate(restorer, **folders, steps=[1, 2], out=tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["curve.png", "metrics.json", "report.html"]
@@ -247,6 +249,7 @@ def counts_of(tmp_path: Path) -> dict[str, Any]:
     return {"clean": tmp_path / "clean", "degraded": tmp_path / "degraded", "steps": [1]}
 
 
+@pytest.mark.medium
 def test_counts_are_measured_against_their_own_range_where_that_is_asked_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -270,6 +273,7 @@ def test_counts_are_measured_against_their_own_range_where_that_is_asked_for(
     assert "what each clean image spans" in page
 
 
+@pytest.mark.medium
 def test_every_row_is_a_mean_over_the_same_images(tmp_path: Path, restorer: Restorer) -> None:
     """Two degraded images are equal to their clean ones: infinitely good, and a restoration can only be worse."""
     folders: dict[str, Any] = dict(write_pairs(tmp_path, count=4, size=(40, 48), channels=3))

@@ -121,6 +121,7 @@ def trained(tmp_path: Path, folders: dict[str, Path], **options: Any) -> Card:
     return load_model(tmp_path / "run").card
 
 
+@pytest.mark.medium
 def test_a_model_of_colours_goes_on_training_on_each_channel_apart(
     tmp_path: Path, hyperstacks: dict[str, Path]
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_model_of_colours_goes_on_training_on_each_channel_apart(
     assert len(files) == 6  # of the one stack that was kept
 
 
+@pytest.mark.medium
 def test_a_model_of_three_channels_is_none_of_colours(tmp_path: Path, hyperstacks: dict[str, Path]) -> None:
     card = trained(tmp_path, hyperstacks, size="tiny", config={"data": {"crop": 16, "channels": 3}})
     assert (card.channels, card.colour, card.apart) == (3, False, False)

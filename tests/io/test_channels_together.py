@@ -46,6 +46,7 @@ def two() -> Restorer:
     return Restorer(tiny_model(2, epsilon=0.05), precision="float32")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["ImageJ", "OME", "OME, channels first", "plain"])
 def test_a_model_of_two_channels_restores_them_together(tmp_path: Path, two: Restorer, kind: str) -> None:
     data = written(tmp_path / "a.tif", kind)
@@ -73,6 +74,7 @@ def test_a_gray_model_restores_them_apart(tmp_path: Path) -> None:
     np.testing.assert_array_equal(restored[5], wanted)
 
 
+@pytest.mark.medium
 def test_a_model_of_two_channels_is_trained_on_such_stacks(tmp_path: Path) -> None:
     folders: dict[str, Any] = {"clean": tmp_path / "clean", "degraded": tmp_path / "degraded"}
     for side in folders.values():

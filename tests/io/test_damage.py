@@ -64,6 +64,7 @@ def test_a_cut_file_is_refused_wherever_it_was_cut(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NAMES)
 def test_flipped_bytes_give_an_image_or_one_line(
     files: dict[str, bytes], name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -106,6 +106,7 @@ def test_every_type_comes_back_bit_for_bit(tmp_path: Path, suffix: str, dtype: s
     assert (header.height, header.width, header.channels, header.dtype) == (HEIGHT, WIDTH, channels, np.dtype(dtype))
 
 
+@pytest.mark.medium
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(
     st.sampled_from(["u1", "u2", "f4"]),

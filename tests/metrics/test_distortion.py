@@ -118,6 +118,7 @@ def test_psnr_and_ssim_agree_with_torchmetrics(torchmetrics: Any, data_range: fl
     assert_close(ssim(restored, clean, data_range=data_range), whole_windows, atol=1e-7, rtol=0)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("shape", [(2, 3, 176, 177), (1, 1, 191, 230)], ids=str)
 @pytest.mark.parametrize("noise", [0.02, 0.5])
 def test_ms_ssim_agrees_with_torchmetrics(torchmetrics: Any, shape: tuple[int, ...], noise: float) -> None:

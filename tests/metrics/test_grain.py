@@ -87,6 +87,7 @@ def test_rounding_is_no_grain() -> None:
 # What is detail, and what is not
 
 
+@pytest.mark.medium
 def test_noise_on_a_blurred_image_fools_the_spectrum_and_not_this() -> None:
     clean = picture()
     blurred = gaussian_blurred(clean, 1.5)
@@ -117,6 +118,7 @@ def test_grain_of_the_clean_image_is_right() -> None:
     assert grain(picture() + 0.2 * noise(picture(), seed=1), clean).item() > 0.5
 
 
+@pytest.mark.medium
 @settings(max_examples=15, deadline=None)
 @given(
     sharpness=st.floats(0, 1),

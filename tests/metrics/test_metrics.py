@@ -52,6 +52,7 @@ def test_every_comparing_metric_is_symmetric(name: str) -> None:
     assert_close(EVERY[name](restored, clean), EVERY[name](clean, restored))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=5, deadline=None)
 @given(data_range=st.sampled_from([0.5, 4.0, 256.0, 65536.0]))
@@ -136,6 +137,7 @@ def test_the_smallest_image_of_each_metric(name: str, least: int) -> None:
 # measure
 
 
+@pytest.mark.medium
 def test_measure_gives_every_metric_of_every_image() -> None:
     restored, clean = pair(2, 3, 200, 210)
     table = measure(restored, clean, metrics=EVERY)

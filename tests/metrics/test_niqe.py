@@ -89,6 +89,7 @@ def slow_features(luma: Array) -> Iterator[Array]:
         yield np.array(features)
 
 
+@pytest.mark.medium
 def test_the_distance_agrees_with_the_slow_reference(model: Niqe) -> None:
     photo = photograph("camera")[..., :200, :290]
     features = np.array(list(slow_features(photo[0, 0, :192, :288].double().numpy() * 255)))
@@ -112,6 +113,7 @@ def test_only_sharp_patches_speak_for_clean_images() -> None:
 # The order of known distortions
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["coffee", "camera"])
 def test_niqe_ranks_blur_noise_and_compression(model: Niqe, name: str) -> None:
     photo = photograph(name)
@@ -154,6 +156,7 @@ def test_flat_images_have_no_value(model: Niqe) -> None:
     assert model(torch.full((1, 3, 300, 300), 0.3)).isnan().tolist() == [True]
 
 
+@pytest.mark.medium
 def test_measure_asks_the_model_about_the_restored_image(model: Niqe) -> None:
     restored, clean = photograph("coffee")[..., :300, :300], pair(1, 3, 300, 300)[1]
     metrics = with_niqe(METRICS, model)

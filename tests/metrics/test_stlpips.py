@@ -41,6 +41,7 @@ def authors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             del sys.modules[name]
 
 
+@pytest.mark.medium
 @needs_weights
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 3, 33, 47), (2, 1, 64, 90), (1, 3, 300, 129)], ids=str)
 def test_it_is_what_its_authors_compute(authors: Any, shape: tuple[int, ...]) -> None:
@@ -60,6 +61,7 @@ def test_values_that_were_computed_once() -> None:
     assert_close(stlpips(waves[:, :1], 0.5 * waves[:, :1]), values(0.1846746), atol=1e-5, rtol=0)
 
 
+@pytest.mark.medium
 @needs_weights
 def test_the_order_of_known_distortions_is_kept() -> None:
     clean = photograph("astronaut")[..., 100:228, 150:278]

@@ -96,6 +96,7 @@ def test_a_file_without_a_digest_loads_whatever_width_its_floats_have(tmp_path: 
     assert all(torch.equal(back[name], value.float()) for name, value in tensors.items())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int8, torch.int32, torch.bool, torch.complex64])
 @pytest.mark.parametrize("names", ["one", "all"])
 def test_weights_of_another_type_are_refused(tmp_path: Path, dtype: torch.dtype, names: str) -> None:

@@ -176,6 +176,7 @@ def test_what_the_hub_says_is_said_in_one_line(far: Path) -> None:
         Restorer(tiny_model(1)).push_to_hub("unheard/x")
 
 
+@pytest.mark.medium
 def test_a_folder_for_the_hub_is_measured_and_calibrated(tmp_path: Path) -> None:
     """Its config.json is the hub's, not that of a run."""
     Restorer(tiny_model(1, epsilon=0.05)).save_pretrained(tmp_path / "mine")

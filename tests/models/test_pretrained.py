@@ -82,6 +82,7 @@ def test_they_are_listed_with_what_is_known_of_them(weights: Path) -> None:
     assert denoise["figures"][0]["set"] == "none"
 
 
+@pytest.mark.medium
 def test_a_name_is_a_model_wherever_one_can_be_given(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_name_that_is_also_here_is_refused_and_a_path_is_never_a_name(
         assert session.restorer("jpeg").fingerprint != ours
 
 
+@pytest.mark.medium
 def test_steps_unless_asked_are_those_it_is_best_with(weights: Path) -> None:
     about = weights / "jpeg.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"steps": 2, "sampler": "heun"}))
@@ -230,6 +232,7 @@ def test_each_one_is_whole(name: str) -> None:
         assert np.abs(restored.astype(int) - image).max() <= 6
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", pretrained_names())
 def test_each_one_restores(name: str) -> None:
     """A photograph that none was trained on comes nearer to clean, in one step and in those unless asked."""

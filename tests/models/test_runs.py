@@ -25,6 +25,7 @@ def test_what_stays_empty_goes_again(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.medium
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     code = (
         f"import time; from pathlib import Path; from indi.models.runs import held\nwith held(Path({str(tmp_path)!r})):"

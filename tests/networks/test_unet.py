@@ -44,6 +44,7 @@ def test_each_image_sees_its_own_time() -> None:
     assert (together[1] - together[2]).abs().max() > 1e-4
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("blocks", [(1, 1), (1, 1, 2), (2, 1, 1), (1, 2, 3)])
 def test_halo_holds_all_that_an_output_pixel_sees(blocks: tuple[int, ...]) -> None:
     """Perturb one pixel at each place of the grid: nothing changes past the halo, and something does near it."""

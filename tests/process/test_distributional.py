@@ -83,6 +83,7 @@ def test_the_seed_decides_but_at_realism_0_nothing_is_drawn(gray: Restorer) -> N
     np.testing.assert_array_equal(gray.restore(image, realism=0, seed=4), gray.restore(image, realism=0, seed=5))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("size", [(70, 101), (1, 5), (64, 64)])
 def test_tiled_equals_whole(steps: int, size: tuple[int, int]) -> None:
@@ -140,6 +141,7 @@ def test_models_without_a_dial_refuse_it_and_others_refuse_what_makes_no_sense(g
         gray.restore(image, steps=3, sampler="heun")
 
 
+@pytest.mark.medium
 def test_a_resumed_training_is_the_unbroken_one(tmp_path: Path) -> None:
     pairs: dict[str, Any] = write_pairs(tmp_path / "data")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -155,6 +157,7 @@ def test_a_resumed_training_is_the_unbroken_one(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.medium
 def test_it_can_start_from_a_restorer_that_steps_but_not_the_other_way_round(tmp_path: Path, run: Path) -> None:
     pairs: dict[str, Any] = write_pairs(tmp_path / "data")
     save_model(tiny_model(1), tmp_path / "steps")
@@ -172,6 +175,7 @@ def test_it_can_start_from_a_restorer_that_steps_but_not_the_other_way_round(tmp
     assert len(again) == 1  # its method is taken from the model
 
 
+@pytest.mark.medium
 def test_evaluate_goes_over_the_dial(run: Path, tmp_path: Path) -> None:
     table = evaluate(run, out=tmp_path)
     assert [(row["steps"], row["realism"]) for row in table["rows"]] == [(1, r) for r in (0, 0.25, 0.5, 0.75, 1)]
@@ -189,6 +193,7 @@ def test_evaluate_goes_over_the_dial(run: Path, tmp_path: Path) -> None:
         assert row["psnr"] == pytest.approx(np.mean(psnr))
 
 
+@pytest.mark.medium
 def test_each_number_of_steps_meets_each_realism(run: Path) -> None:
     table = evaluate(run, steps=[2, 1], realism=[1, 0])
     rows = [(row["steps"], row["realism"], row["network_calls"]) for row in table["rows"]]
@@ -204,6 +209,7 @@ def test_each_number_of_steps_meets_each_realism(run: Path) -> None:
         Evaluation(Restorer(tiny_model(1)), *found, realism=(0.5,))
 
 
+@pytest.mark.medium
 def test_a_calibration_is_of_one_realism(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = indi.calibrate(run, samples=3)
     assert (found.steps, found.realism) == (1, 1.0)

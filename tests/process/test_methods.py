@@ -142,6 +142,7 @@ def test_a_perfect_estimate_lands_on_the_path(name: str, times: tuple[float, flo
         torch.testing.assert_close(moved, path.state(clean, degraded, at(s), noise))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", METHOD_NAMES)
 @given(t=within)
 def test_the_answer_that_training_wants_gives_clean_back(name: str, t: float) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from indi.process.noise import BLOCK, normal
 
 
+@pytest.mark.medium
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 150), st.integers(1, 150))
 def test_a_piece_has_the_noise_of_the_whole(top: int, left: int, height: int, width: int) -> None:

@@ -99,6 +99,7 @@ def test_the_dial_is_drawn_over_its_whole_range(batch: int, seed: int) -> None:
     assert abs(int((dial == 1).sum()) - batch / 4) <= 1
 
 
+@pytest.mark.medium
 @given(st.integers(1, 4), st.integers(1, 70))
 def test_filters_have_unit_norm_and_fit_any_size(channels: int, side: int) -> None:
     filters = draw_filters(channels, side, generator())
@@ -181,6 +182,7 @@ def test_one_call_draws_from_the_posterior(sampler: Callable[[Tensor, float, int
     assert restored.std().item() == pytest.approx(1.0, abs=0.03)  # a regression gives 0.447
 
 
+@pytest.mark.medium
 def test_the_dial_goes_from_the_regression_to_the_posterior(sampler: Callable[[Tensor, float, int], Tensor]) -> None:
     y = torch.linspace(-3, 3, 61).reshape(-1, 1, 1, 1)
     assert (sampler(y, 0.0, 0) - y / 5).abs().max().item() < 0.05

@@ -112,6 +112,7 @@ def test_noise_is_drawn_only_where_the_path_has_it(noise: Noise, draws: list[int
     assert asked == draws
 
 
+@pytest.mark.medium
 def test_brownian_walk_is_finite_and_has_the_right_spread() -> None:
     problem = Gaussian(clean=1.0, noise=0.0)  # y = x, so all spread around y comes from the noise
     count = 100_000

@@ -66,6 +66,7 @@ def lines(axes: Any) -> list[list[tuple[float, float]]]:
     return [list(zip(*container.lines[0].get_data(), strict=True)) for container in axes.containers]
 
 
+@pytest.mark.medium
 def test_every_method_is_a_line_through_its_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plane, error, texture = drawn(monkeypatch, TYPICAL, tmp_path)
     assert lines(plane) == [[(30.0, 20.0), (29.0, 8.0)], [(30.5, 24.0)]]
@@ -77,6 +78,7 @@ def test_every_method_is_a_line_through_its_points(monkeypatch: pytest.MonkeyPat
     assert len(looks) == 2
 
 
+@pytest.mark.medium
 def test_a_method_far_behind_does_not_squeeze_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     values = table(good=method(row(1, 30.0, 20.0), row(2, 29.0, 9.0)), poor=method(row(1, 11.0, 80.0)))
     plane, error, texture = drawn(monkeypatch, values, tmp_path)
@@ -85,6 +87,7 @@ def test_a_method_far_behind_does_not_squeeze_the_others(monkeypatch: pytest.Mon
     assert "poor: in part below 22.0 dB, see the table" in [text.get_text() for text in plane.texts]
 
 
+@pytest.mark.medium
 def test_more_methods_than_looks_and_none_with_values(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     many = {f"method {number}": method(row(1, 30.0 + number, 20.0)) for number in range(9)}
     plane, *_ = drawn(monkeypatch, table(**many), tmp_path)
@@ -93,6 +96,7 @@ def test_more_methods_than_looks_and_none_with_values(monkeypatch: pytest.Monkey
     assert not plane.containers
 
 
+@pytest.mark.medium
 def test_a_method_looks_alike_in_every_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def look(*names: str) -> tuple[str, str]:
         plane, *_ = drawn(monkeypatch, table(**{name: method(row(1, 30.0, 20.0)) for name in names}), tmp_path)
@@ -103,6 +107,7 @@ def test_a_method_looks_alike_in_every_figure(monkeypatch: pytest.MonkeyPatch, t
     assert look("flow") != look("indi")
 
 
+@pytest.mark.medium
 def test_the_degraded_images_are_a_line_where_it_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for degraded, is_drawn in ((29.5, True), (20.0, False)):
         values = {**TYPICAL, "degraded": row(0, degraded, 90.0)}
@@ -128,6 +133,7 @@ def strips(file: str, value: int) -> list[Strip]:
     return [Strip(file, [("degraded", image, {}), ("1 step", image, {"psnr": 30.126})], image)]
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("error")
 def test_the_page_needs_nothing_else_and_shows_all(tmp_path: Path) -> None:
     write_comparison(TYPICAL, {"indi": strips("x<y", 7), "regression": strips("x<y", 9)}, tmp_path)
@@ -142,6 +148,7 @@ def test_the_page_needs_nothing_else_and_shows_all(tmp_path: Path) -> None:
     assert "of one seed: small differences mean nothing" in text
 
 
+@pytest.mark.medium
 def test_the_page_says_over_how_many_seeds(tmp_path: Path) -> None:
     values = {**TYPICAL, "settings": {**TYPICAL["settings"], "seeds": [0, 1, 2]}}
     write_comparison(values, {}, tmp_path)

@@ -116,6 +116,7 @@ def test_labels_of_the_curve_do_not_overlap(
         assert not box.count_overlaps([other for name, other in boxes.items() if name != label]), label
 
 
+@pytest.mark.medium
 def test_the_degraded_image_is_a_point_where_it_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     points = ((1, 30.0, 20.0), (5, 29.0, 10.0))
     for degraded, is_drawn in [((28.5, 25.0), True), ((20.0, 25.0), False), ((28.5, 90.0), False)]:
@@ -182,6 +183,7 @@ def test_the_pictures_are_the_crops(tmp_path: Path) -> None:
             assert np.unique(np.asarray(image)).tolist() == [value]
 
 
+@pytest.mark.medium
 def test_the_best_values_are_marked(tmp_path: Path) -> None:
     write_report(TYPICAL, [], tmp_path)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))

@@ -87,6 +87,7 @@ def test_the_network_gets_float32_times_of_the_grid() -> None:
     assert [t.item() for t in seen] == [1.0, 0.75, 0.5, 0.25]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("steps", [1, 5])
 def test_tile_size_does_not_change_the_result(steps: int) -> None:
     model = tiny_model(1, epsilon=0.05, noise="brownian")

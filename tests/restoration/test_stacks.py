@@ -81,6 +81,7 @@ def test_smaller_copies_are_left_out_aloud(
 METADATA = {"axes": "TZCYX", "spacing": 0.5, "unit": "um"}
 
 
+@pytest.mark.medium
 def test_each_picture_is_restored_with_noise_of_its_own(tmp_path: Path, gray: Restorer) -> None:
     data = np.repeat(random(1, 1, 1, 40, 50), 6, axis=0).reshape(2, 3, 1, 40, 50)
     tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, metadata=METADATA)
@@ -96,6 +97,7 @@ def test_each_picture_is_restored_with_noise_of_its_own(tmp_path: Path, gray: Re
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [archive.MANIFEST, "a.tif"]
 
 
+@pytest.mark.medium
 def test_samples_are_stacks_with_their_mean_and_spread(tmp_path: Path, gray: Restorer) -> None:
     data = random(2, 40, 50)
     tifffile.imwrite(tmp_path / "a.tif", data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.2})

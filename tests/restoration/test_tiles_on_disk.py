@@ -80,6 +80,7 @@ CASES = [
 ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("path", "sampler"), CASES)
 @pytest.mark.parametrize(("size", "tile"), [((97, 131), 32), ((40, 211), 64), ((30, 20), 64)])
 def test_tiles_equal_the_whole(path: str, sampler: str, size: tuple[int, int], tile: int, tmp_path: Path) -> None:

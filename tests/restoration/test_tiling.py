@@ -47,6 +47,7 @@ def test_cores_cover_each_pixel_once(height: int, width: int, tile: int) -> None
     assert bool((count == 1).all())
 
 
+@pytest.mark.medium
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 8, 24, 40, 64, 200]))
 def test_one_call_tiled_equals_whole(height: int, width: int, tile: int) -> None:
@@ -56,6 +57,7 @@ def test_one_call_tiled_equals_whole(height: int, width: int, tile: int) -> None
     torch.testing.assert_close(call(inputs, t), NETWORK(inputs, t), atol=1e-5, rtol=0)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("steps", [1, 5, 20])
 @pytest.mark.parametrize("size", [(97, 131), (1, 211), (163, 1), (30, 20), (128, 128)])
 def test_a_walk_tiled_equals_whole(steps: int, size: tuple[int, int]) -> None:
@@ -64,6 +66,7 @@ def test_a_walk_tiled_equals_whole(steps: int, size: tuple[int, int]) -> None:
     torch.testing.assert_close(restored(call, degraded, steps), restored(NETWORK, degraded, steps), atol=1e-5, rtol=0)
 
 
+@pytest.mark.medium
 def test_bfloat16_tiled_is_within_60_decibels() -> None:
     network = cast_convolutions(copy.deepcopy(NETWORK), torch.bfloat16)
 
@@ -89,6 +92,7 @@ def test_halo_is_needed() -> None:
     assert (call(inputs, torch.ones(1)) - NETWORK(inputs, torch.ones(1))).abs().max() > 1e-4
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "message",
     [

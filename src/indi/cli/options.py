@@ -1,6 +1,7 @@
 """Options that several commands share, and how their text becomes values."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter, Token
@@ -59,6 +60,7 @@ Epsilon = Annotated[float | None, Parameter(help=explained(MethodSettings, "epsi
 SettingOfSeed = Annotated[int | None, WHOLE, Parameter(help=explained(TrainingSettings, "seed"))]
 SettingOfPrecision = Annotated[Precision | None, Parameter(help=explained(TrainingSettings, "precision"))]
 Whole = Annotated[int, WHOLE]
+Inputs = Annotated[Path, Parameter(required=True)]  # one or more
 Recursive = Annotated[bool, Parameter(help="folders below too; the tree of them is kept", negative="")]
 Overwrite = Annotated[bool, Parameter(help="write over files that indi did not make from these inputs", negative="")]
 Range = Annotated[

@@ -14,6 +14,7 @@ from indi.cli.options import (
     WHOLE,
     Convolutions,
     Device,
+    Inputs,
     Overwrite,
     Realism,
     Recursive,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 @app.command
 def restore(
-    *inputs: Path,
+    *inputs: Inputs,
     model: Annotated[
         str | None,
         Parameter(
@@ -122,7 +123,7 @@ def restore(
 
 @app.command
 def degrade(
-    *inputs: Path,
+    *inputs: Inputs,
     task: Annotated[str, Parameter(help=", ".join(TASKS))],
     out: Path = Path("degraded"),
     seed: Seed = 0,

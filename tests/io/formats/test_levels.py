@@ -69,6 +69,7 @@ def test_whole_numbers_are_rounded_and_keep_their_range() -> None:
 SIZES = st.integers(1, 9)
 
 
+@pytest.mark.medium
 @given(st.tuples(SIZES, SIZES, SIZES), st.tuples(*[st.integers(1, 3)] * 3), st.tuples(*[st.integers(1, 4)] * 3))
 def test_file_by_file_it_is_what_it_is_at_once(
     shape: tuple[int, ...], factors: tuple[int, ...], sides: tuple[int, ...]

@@ -119,6 +119,7 @@ def test_pixel_data_that_ends_early_is_refused(tmp_path: Path, missing: int) -> 
         read(stored(tmp_path / "a.png", data))
 
 
+@pytest.mark.medium
 def test_a_profile_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
     bomb = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**26 + 1)))
     with pytest.raises(ImageError, match="far too long"):

@@ -31,6 +31,7 @@ TAGS = st.builds(replace, SINGLE, others=st.lists(SINGLE, max_size=2).map(tuple)
 TREES = st.dictionaries(st.integers(256, 30000), TAGS, min_size=1, max_size=12)
 
 
+@pytest.mark.medium
 @given(TREES, TREES, ORDERS, st.booleans(), st.integers(0, 50))
 def test_trees_come_back(tree: Tree, below: Tree, order: Order, big: bool, even: int) -> None:
     encoding = Encoding(order, big)

@@ -180,6 +180,7 @@ def test_a_cut_stack_is_an_error(tmp_path_factory: pytest.TempPathFactory, layou
             np.testing.assert_array_equal(read_all(folder / "b.tif"), pictures)
 
 
+@pytest.mark.medium
 def test_bytes_that_are_wrong_are_an_error_or_pixels(tmp_path: Path) -> None:
     made(tmp_path / "a.tif", "lzw")
     data = bytearray((tmp_path / "a.tif").read_bytes())

@@ -143,6 +143,7 @@ def test_each_file_of_chunks_is_written_once(
     assert len(written) == len(set(written)) == (6 if shards is None else 2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_an_independent_reader_finds_the_image(tmp_path: Path, version: str) -> None:
     reader = pytest.importorskip("ome_zarr.reader")
@@ -168,6 +169,7 @@ def test_a_plain_array_is_a_volume_too(tmp_path: Path) -> None:
     assert again.attrs["unit"] == "counts"
 
 
+@pytest.mark.medium
 def test_a_volume_is_restored_plane_by_plane_into_one_of_its_kind(tmp_path: Path) -> None:
     data = volume(tmp_path / "a.zarr")
     restorer = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
@@ -217,6 +219,7 @@ def test_volumes_in_a_folder_and_within_others_are_found_and_named(tmp_path: Pat
     assert (facts["kind"], facts["height"], facts["width"], facts["pictures"]) == ("image", 40, 50, 6)
 
 
+@pytest.mark.medium
 def test_a_map_does_not_inherit_the_range_to_show(tmp_path: Path) -> None:
     volume(tmp_path / "a.zarr")
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
@@ -338,6 +341,7 @@ def test_a_fingerprint_tells_every_change(tmp_path: Path) -> None:
         fingerprint(tmp_path / "b.zarr")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_what_lies_beside_the_image_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str) -> None:
     volume(tmp_path / "a.zarr", version)
@@ -371,6 +375,7 @@ def test_a_plain_array_whose_names_do_not_end_in_y_and_x_is_refused(tmp_path: Pa
             assert (stack.axes, stack.places) == (letters, (40,))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_the_layout_of_bioformats2raw(tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str) -> None:
     form = 3 if version == "0.5" else 2

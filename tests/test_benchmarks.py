@@ -20,7 +20,7 @@ def test_the_script_for_a_graphics_card_goes_through_on_the_cpu(tmp_path: Path) 
     clean = write_pairs(tmp_path / "data", count=3, channels=3)["clean"]
     out = tmp_path / "out"
     asked = os.environ | {"PYTHON": sys.executable, "DRY": "1", "OMP_NUM_THREADS": "1"}
-    command = ["bash", ROOT / "benchmarks" / "gpu.sh", out, clean]
+    command = ["bash", str(ROOT / "benchmarks" / "gpu.sh"), str(out), str(clean)]
     done = subprocess.run(command, env=asked, capture_output=True, text=True, check=False)
     logs = {file.name: file.read_text()[-500:] for file in out.glob("*.log")}
     assert done.returncode == 0, (done.stdout, logs)

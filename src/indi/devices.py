@@ -100,7 +100,7 @@ class Arithmetic:
             return
         multiply = "ieee" if self.exact else "tf32"
         flags = torch.backends.cudnn.flags  # the switches of matrix products too
-        with flags(True, not self.exact, 10, self.exact, not self.exact, multiply):  # type: ignore[no-untyped-call]
+        with flags(True, not self.exact, 10, self.exact, not self.exact, multiply):
             yield
 
 

@@ -163,7 +163,13 @@ def our_training(batches: Batches, precision: Precision, device: torch.device, r
     """Return one iteration of our trainer on the next batch."""
     training = CONFIG.training.model_copy(update={"precision": precision})
     trainer = Trainer(CONFIG.model_copy(update={"training": training}), CARD, run, World(0, 1, device))
-    return lambda: trainer.learn(*next(batches)[1])
+
+    def learn() -> None:
+        trainer.step(*next(batches)[1])
+        if trainer.is_due():  # an accelerator is left alone between
+            trainer.read()
+
+    return learn
 
 
 def their_training(batches: Batches, peer: nn.Module, device: torch.device) -> Call:

@@ -155,8 +155,9 @@ def _by_discs(image: Tensor, radii: range, margin: int) -> list[Tensor]:
     So rows that lie as far up as down are added first, once for all discs, and columns last.
     """
     height, width = (side - 2 * margin for side in image.shape[-2:])
-    rows = [image[:, place : place + height] for place in range(2 * margin + 1)]
     reach = len(_quarter_disc(radii[-1])) - 1
+    image, margin = _middle(image, margin - reach), reach
+    rows = [image[:, place : place + height] for place in range(2 * margin + 1)]
     folded = torch.stack([rows[margin], *(rows[margin - far] + rows[margin + far] for far in range(1, reach + 1))])
     results = []
     for radius in radii:

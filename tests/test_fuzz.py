@@ -25,7 +25,7 @@ from PIL import Image as Pillow
 from indi.errors import IndiError
 from indi.io import Image, Metadata, orientation, read, read_headers, read_picture, write
 from indi.io.formats.enlarged import enlarged
-from indi.io.maps import of_map
+from indi.io.maps import MapScale, of_map
 from indi.io.region import Box
 from indi.io.stacks import is_stack, open_stack
 from indi.models.checkpoint import load_model, read_card, save_model
@@ -130,7 +130,10 @@ def looked_at(path: Path) -> None:
         image = read(path, max_pixels=LARGEST)
         orientation(image.metadata.exif)
         write(path.with_name("out.tif"), Image(image.pixels, image.alpha, enlarged(image.metadata, 2)))
-        write(path.with_name("map.tif"), Image(image.pixels.astype("f4"), None, of_map(image.metadata)))
+        write(
+            path.with_name("map.tif"),
+            Image(image.pixels.astype("f4"), None, of_map(image.metadata, MapScale(1.0, "share"))),
+        )
 
 
 def tried(act: Callable[[], object], what: Path) -> None:

@@ -37,7 +37,7 @@ def _of_tiff(path: Path) -> float | None:
                 return None
             return _in(float(pixels.attrib["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "µm"))
         unit = (file.imagej_metadata or {}).get("unit")
-        tag = file.pages[0].tags.get("XResolution")  # type: ignore[union-attr]
+        tag = file.pages[0].tags.get("XResolution")
         if unit is None or tag is None:
             return None
         per, pixels_of = tag.value[1], tag.value[0]

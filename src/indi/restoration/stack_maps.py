@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indi.io.display import Pixels
 from indi.io.image import Header
@@ -42,7 +43,7 @@ def overlay_of(
     step = step_of(header.height, header.width)
     shape, whole = (header.channels, header.height, header.width), Box(0, 0, header.height, header.width)
 
-    def planes(name: str, dtype: np.dtype[Any]) -> Pixels:
+    def planes(name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
         with Canvas(shape, dtype, files[name], is_there=True) as canvas:
             return np.concatenate([canvas.read(box)[:, ::step, ::step] for box in cores(whole, step * _BAND)], axis=1)
 

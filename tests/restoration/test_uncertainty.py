@@ -18,7 +18,6 @@ from indi.restoration.uncertainty import (
     names,
     psnr_by_spread,
     read_calibration,
-    rounding_of,
 )
 
 
@@ -147,16 +146,6 @@ def test_what_is_trusted_is_where_samples_agree_enough() -> None:
     assert found.least_psnr(np.full((8, 8), 0.1)) == pytest.approx(20 - 2, abs=0.01)
     assert calibration().least_psnr(samples) is None
     assert psnr_by_spread(np.array([0.3, 0.4]), 0.0) == pytest.approx(-10 * np.log10(0.125))
-
-
-def test_rounding_is_no_disagreement() -> None:
-    """Samples that differ by less than a step of 8 bit round to one neighbour or the other."""
-    random = np.random.default_rng(0)
-    samples = np.rint(100.5 + 1e-3 * random.standard_normal((8, 1, 40, 40))) / 255
-    assert samples.std() > 0.4 / 255
-    assert maps(samples.astype(np.float32), 0.001, None, np.uint8)["invented"].max() < 0.25
-    assert rounding_of(np.dtype("u2")) == pytest.approx(0.5 / 65535)
-    assert rounding_of(np.dtype("f4")) == 0
 
 
 def test_a_structure_in_one_sample_alone_stands_out() -> None:

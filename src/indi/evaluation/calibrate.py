@@ -109,7 +109,7 @@ def calibrate(
         restored = to_unit(restorer.restore(image, sampling=how))
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
         scenes[scene_of[pair]].add(mean - to_unit(target), spread, restorer.least_spread, mean)
-        scenes[scene_of[pair]].add_detail(*_detail(restored, to_unit(target), restorer.least_spread, image.dtype))
+        scenes[scene_of[pair]].add_detail(*_detail(restored, to_unit(target), restorer.least_spread))
         if progress is not None:
             progress(done / len(pairs))
     measured = with_enough(list(scenes.values()), rate)
@@ -119,13 +119,13 @@ def calibrate(
     return calibration
 
 
-def _detail(restored: Values, clean: Values, least: float, dtype: np.dtype[Any]) -> tuple[Values, NDArray[np.bool_]]:
+def _detail(restored: Values, clean: Values, least: float) -> tuple[Values, NDArray[np.bool_]]:
     """Return how much the detail of samples differs, and where that of their mean is false."""
     samples, (truth,) = (
         np.moveaxis(values.reshape(*values.shape[:3], -1), -1, 1) for values in (restored, clean[None])
     )
-    found = maps(samples, least, None, dtype)
-    return found["invented"], false_detail(found["mean"], truth, least, dtype)
+    found = maps(samples, least, None)
+    return found["invented"], false_detail(found["mean"], truth, least)
 
 
 def _calibration(

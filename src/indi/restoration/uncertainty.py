@@ -29,7 +29,7 @@ from indi.process.sampling import Sampling
 MARGIN = 24  # px around a piece that its maps look at
 LEAST = 0.001  # in intensities on the network's scale, where the model has less noise of its own
 
-_FAINT = 0.01  # of the least spread: the floats' own noise
+_FAINT = 0.01  # of the least spread: what is fainter is the floats' own noise
 _DETAIL, _WINDOW = 2.0, 3.0  # px, deviations: finer than the first is detail, the second is how far it is gathered
 
 Values = NDArray[np.floating[Any]]
@@ -219,7 +219,7 @@ def maps(
     interval: the half width that holds the truth at the calibrated rate, likewise; only with a calibration.
     invented: the share of local detail that the samples do not have in common, 0 to 1, in the channel where it is
         largest: where they put different structures, or only some of them do. Unbiased for independent samples, however
-        faint the detail; what rounding to whole numbers makes is none.
+        faint the detail, down to a hundredth of the least spread.
     trusted: 1 where that is so small that the structure may be trusted, else 0; only with a calibration that says so.
 
     Args:
@@ -230,13 +230,11 @@ def maps(
     """
     mean: Values = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread: Values = samples.std(axis=0, dtype=np.float64).astype(np.float32)
-    span, step = np.float32(span_of(np.dtype(dtype))), rounding_of(np.dtype(dtype))
+    span = np.float32(span_of(np.dtype(dtype)))
     found: dict[str, Values] = {"mean": mean, "spread": span * spread}
     if calibration is not None:
         found["interval"] = span * calibration.widths(mean, spread)
-    found["invented"] = _invented(
-        torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), max(step, _FAINT * least)
-    )
+    found["invented"] = _invented(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), _FAINT * least)
     if calibration is not None and calibration.trusted_up_to is not None:
         found["trusted"] = (found["invented"] <= calibration.trusted_up_to).astype(np.float32)
     return found
@@ -250,7 +248,7 @@ def names(calibration: Calibration | None) -> list[str]:
     return ["mean", "spread", "interval", "invented", *trusted]
 
 
-def false_detail(mean: Values, clean: Values, least: float, dtype: npt.DTypeLike = np.float32) -> NDArray[np.bool_]:
+def false_detail(mean: Values, clean: Values, least: float) -> NDArray[np.bool_]:
     """Return where the fine detail of a mean of samples is not that of the clean image, (1, H, W).
 
     There its difference from the clean one has at least half the energy of the clean one, in any of the channels.
@@ -259,21 +257,12 @@ def false_detail(mean: Values, clean: Values, least: float, dtype: npt.DTypeLike
         mean: (C, H, W), in intensities of the files' range.
         clean: Likewise.
         least: As of ``maps``.
-        dtype: As of ``maps``.
     """
-    floor = max(rounding_of(np.dtype(dtype)), _FAINT * least, 1e-10) ** 2
+    floor = max(_FAINT * least, 1e-10) ** 2
     both = (torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))[:, None] for part in (mean - clean, clean))
     wrong, wanted = (_smoothed((part - _smoothed(part, _DETAIL)).square(), _WINDOW) for part in both)
     false: NDArray[np.bool_] = (wrong - floor > 0.5 * (wanted - floor).clamp(min=floor)).amax(dim=0).numpy()
     return false
-
-
-def rounding_of(dtype: np.dtype[Any]) -> float:
-    """Return the largest deviation that rounding to pixels of a type makes, in intensities of its range: half a step.
-
-    Samples that agree but for next to nothing may still round to one neighbour or the other.
-    """
-    return 0.0 if dtype.kind == "f" else 0.5 / span_of(dtype)
 
 
 def scale_of(name: str, largest: float, dtype: np.dtype[Any]) -> MapScale:

@@ -64,11 +64,11 @@ def consistency(student: Trainer) -> Objective:
         s = t - 1 / GRID
         share = (s / t).reshape(-1, 1, 1, 1)
         noise = torch.randn(examples.state.shape, generator=generator)
-        state = student.method.path.state(examples.wanted, examples.degraded, t, noise)
-        earlier = share * state + (1 - share) * examples.wanted  # the move of the path, with the clean image itself
+        state = student.method.path.state(examples.target, examples.degraded, t, noise)
+        earlier = share * state + (1 - share) * examples.target  # the move of the path, with the clean image itself
         with torch.no_grad():
             target = student.method.estimate(student.average.network, earlier, examples.degraded, s)
-        target = torch.where((s <= 1e-6).reshape(-1, 1, 1, 1), examples.wanted, target)
+        target = torch.where((s <= 1e-6).reshape(-1, 1, 1, 1), examples.target, target)
         return loss(answer(state, examples.degraded, t, None), target, norm)
 
     return objective

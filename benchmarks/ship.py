@@ -4,7 +4,7 @@
 
 With --run, the averaged weights of RUN become src/indi/models/weights/NAME.safetensors in float16; --before names the
 runs that it went on from, as --from had it, the first of them first. Then the model is measured on the test images
-under INDI_DATA, and its card NAME.json and the documents are written anew. NAME is a task. A model with a dial is
+under INDI_DATA, and its card NAME.json and the documents are written again. NAME is a task. A model with a dial is
 measured over it, the others over steps.
 """
 

@@ -41,7 +41,7 @@ def compressed(clean: Array, quality: int, seed: int) -> Array:
 
 @dataclass(frozen=True)
 class Damage:
-    """What a task is asked to mend: how much of it, how it is done, and the steps to mend it in."""
+    """What a task is asked to fix: how much of it, how it is done, and the steps to fix it in."""
 
     what: str
     levels: tuple[int, ...]

@@ -43,7 +43,7 @@ _CARDS = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str, folder: Path) -> str:
-    """Return a document with its tables made anew from the files in ``folder``."""
+    """Return a document with its tables made again from the files in ``folder``."""
 
     def table(found: re.Match[str]) -> str:
         name, _, part = found[2].partition(":")

@@ -34,7 +34,7 @@ TASK = "denoise"
 STEPS = (1, 2, 5, 10, 20)
 TRAINING = ("astronaut", "brick", "camera", "grass", "gravel", "hubble_deep_field", "immunohistochemistry", "rocket")
 TESTING = ("chelsea", "coffee")
-MARK = ".indi-demo"  # in a folder that the demo made, and may make anew
+MARK = ".indi-demo"  # in a folder that the demo made, and may make again
 SHOWN = 160  # pixels, side of what the picture shows
 SIDE = 512  # the largest photographs are cut, so that none outweighs the others
 

@@ -185,7 +185,7 @@ def test_whole_numbers_are_never_rounded() -> None:
 
 
 def test_our_own_bugs_show_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that is nobody's to mend leaves main, so that Python prints it and exits with 1."""
+    """An error that is nobody's to fix leaves main, so that Python prints it and exits with 1."""
     monkeypatch.setattr("indi.info.info", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("info", "x")

@@ -142,7 +142,7 @@ def test_no_name_is_no_file(monkeypatch: pytest.MonkeyPatch, variable: str) -> N
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("x = 1\n\nraise ValueError('two\\nlines')\n", r"wrong\.py, line 3: ValueError: two lines; mend the file"),
+        ("x = 1\n\nraise ValueError('two\\nlines')\n", r"wrong\.py, line 3: ValueError: two lines; fix the file"),
         ("import no_such_module_at_all\n", r"wrong\.py, line 1: ModuleNotFoundError: No module named"),
         ("def f(:\n", r"wrong\.py: SyntaxError: .*line 1"),
         ("import sys\nsys.exit('bye')\n", r"wrong\.py, line 2: SystemExit: bye"),
@@ -160,7 +160,7 @@ def test_a_file_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "notes.txt").write_text("no Python")
     for name in ("none.py", "notes.txt", "."):
         monkeypatch.setenv(VARIABLE, str(tmp_path / name))
-        with pytest.raises(ConfigError, match=r"INDI_PLUGINS: .*: there is no such Python file; mend the path"):
+        with pytest.raises(ConfigError, match=r"INDI_PLUGINS: .*: there is no such Python file; fix the path"):
             load_plugins()
 
 

@@ -192,7 +192,7 @@ class Config(Settings):
         except RecursionError as error:
             raise ConfigError(f"{path}: nested too deeply; give a TOML or JSON file") from error
         except ValueError as error:
-            raise ConfigError(f"{path}: not valid TOML or JSON ({error}); mend that line") from error
+            raise ConfigError(f"{path}: not valid TOML or JSON ({error}); fix that line") from error
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: holds no settings by name; give a TOML or JSON file")
         return values

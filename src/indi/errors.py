@@ -1,6 +1,6 @@
 """The errors that a user can meet, as one tree.
 
-    IndiError                    anything that is the caller's to mend; the command line exits with 2
+    IndiError                    anything that is the caller's to fix; the command line exits with 2
     ├── ConfigError              a setting is unknown, out of range or contradicts another
     ├── DataError                folders of pairs that do not match, or do not fit each other
     ├── DeviceError              the asked-for device is not there, or has too little memory
@@ -16,7 +16,7 @@ Anything else that escapes the library is a bug in it.
 
 
 class IndiError(Exception):
-    """Base of every error that the caller can mend."""
+    """Base of every error that the caller can fix."""
 
 
 class ConfigError(IndiError):

@@ -69,14 +69,14 @@ def _load(entry: EntryPoint) -> None:
 def _import(file: Path) -> None:
     spec = spec_from_file_location(f"indi_plugin_{file.stem}", file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise ConfigError(f"{VARIABLE}: {file}: there is no such Python file; mend the path, or leave it out")
+        raise ConfigError(f"{VARIABLE}: {file}: there is no such Python file; fix the path, or leave it out")
     sys.modules[spec.name] = module = module_from_spec(spec)  # where dataclasses look for it
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         where = f", line {lines[-1]}" if lines else ""
-        raise ConfigError(f"{VARIABLE}: {file}{where}: {_what(error)}; mend the file, or leave it out") from error
+        raise ConfigError(f"{VARIABLE}: {file}{where}: {_what(error)}; fix the file, or leave it out") from error
 
 
 def _what(error: BaseException) -> str:

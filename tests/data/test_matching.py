@@ -75,7 +75,7 @@ def test_two_files_of_one_name_are_a_problem(tmp_path: Path, side: str) -> None:
     assert name == "a"
     assert "a.png and a.tif" in sentence
     assert str(tmp_path / side) in sentence
-    with pytest.raises(DataError, match=r"^1 pair to mend .*a\.png and a\.tif"):
+    with pytest.raises(DataError, match=r"^1 pair to fix .*a\.png and a\.tif"):
         report.raise_if_unusable()
 
 
@@ -216,7 +216,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     assert [pair.name for pair in report.pairs] == ["b"]
     assert report.problems[0][0] == "a"
     assert str(degraded / "a.png") in report.problems[0][1]
-    with pytest.raises(DataError, match="1 pair to mend"):
+    with pytest.raises(DataError, match="1 pair to fix"):
         report.raise_if_unusable()
 
 
@@ -229,7 +229,7 @@ def test_many_problems_make_one_short_line(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         report.raise_if_unusable()
     message = str(caught.value)
-    assert message.startswith("9 pairs to mend")
+    assert message.startswith("9 pairs to fix")
     assert message.endswith("and 6 more")
     assert "\n" not in message
     assert report.summary().splitlines()[-1] == "cannot be used: and 6 more"

@@ -46,7 +46,7 @@ def test_a_cut_file_and_one_with_nan_are_named_and_the_rest_stays(tmp_path: Path
     assert str(cut) in problems["brick"]
     assert "grass.tif" in problems["grass"]
     assert "NaN" in problems["grass"]
-    with pytest.raises(DataError, match=r"2 pairs to mend.*brick.*grass"):
+    with pytest.raises(DataError, match=r"2 pairs to fix.*brick.*grass"):
         report.raise_if_unusable()
 
 

@@ -94,7 +94,7 @@ def test_what_is_finished_is_kept(table: dict[str, Any], folders: dict[str, Any]
     assert cells(again()) == set()
     assert again().table() == table
     assert "models to train and measure: 0 of 12" in again().cost()
-    # Other step counts are measured anew, with the trained runs; one more seed is trained.
+    # Other step counts are measured again, with the trained runs; one more seed is trained.
     assert "models to train and measure: 6 of 6" in again(seeds=1, steps=[1]).cost()
     assert cells(again(methods=["bridge"], seeds=3)) == {"training bridge-s2", "measuring bridge-s2"}
     begun = (out / "runs" / "indi-s0" / "training.jsonl").read_text()
@@ -141,7 +141,7 @@ def test_a_cell_that_was_cut_off_is_finished(folders: dict[str, Any], tmp_path: 
     with pytest.raises(ModelError, match="indi-s0: not finished"):
         comparison.table()
     (tmp_path / "cells/indi-s0").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "cells/indi-s0/cell.json").write_text("{")  # a cell that is no cell is made anew
+    (tmp_path / "cells/indi-s0/cell.json").write_text("{")  # a cell that is no cell is made again
     assert cells(comparison) >= {"measuring indi-s0", "training regression-s0"}
     (tmp_path / "cells/indi-s0/0-1.png").unlink()
     assert cells(comparison) == {"training indi-s0", "measuring indi-s0"}  # training finds that it is done

@@ -316,7 +316,7 @@ def test_a_broken_image_is_named_before_anything_is_restored(
     assert table["settings"]["not_measured"] == ["2"]
     assert [row["file"] for row in table["per_image"] if row["steps"] == 1] == ["0", "1"]
     monkeypatch.setattr(Restorer, "trajectory", lambda *_, **__: pytest.fail("an image was restored"))
-    with pytest.raises(DataError, match=r"1 pair to mend or remove: 2: "):
+    with pytest.raises(DataError, match=r"1 pair to fix or remove: 2: "):
         evaluate(restorer, **folders, steps=[1])
 
 
@@ -329,7 +329,7 @@ def test_a_border_that_leaves_nothing_of_one_image_leaves_it_out(tmp_path: Path,
     ((name, sentence),) = evaluation.problems
     assert name == "1"
     assert "1.png: a border of 6 px leaves nothing of 12 x 48 px" in sentence
-    with pytest.raises(DataError, match="2 pairs to mend or remove"):
+    with pytest.raises(DataError, match="2 pairs to fix or remove"):
         _ = Evaluation(restorer, *found, steps=(1,), border=30).problems
 
 

@@ -101,7 +101,7 @@ def test_a_walk_may_begin_below_one_and_again() -> None:
     one.set_timesteps(4)
     assert one.step_index is one.begin_index is None
     first = walked(one, image)
-    assert torch.equal(walked(one, image), first)  # the first of the times says that a walk begins anew
+    assert torch.equal(walked(one, image), first)  # the first of the times says that a walk begins again
 
 
 def test_half_precision_rounds_the_answer_alone() -> None:

@@ -1,4 +1,4 @@
-"""An archive that was interrupted goes on: what is restored in just this way is kept, everything else made again."""
+"""A folder that was interrupted goes on: what is restored in just this way is kept, all else is made again."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from indi.io import Image, write
-from indi.io.manifest import MANIFEST, Archive
+from indi.io.manifest import MANIFEST, Manifest
 from indi.restoration.batch import Outcome, plan, restore_files
 from indi.restoration.restorer import Restorer
 from problems import asking, tiny_model
@@ -124,11 +124,11 @@ def test_all_of_a_files_results_must_be_there(tmp_path: Path) -> None:
     for path in paths:
         path.write_text(path.name)
     source, *targets = paths
-    Archive({"steps": 1}).add(source, targets)
-    again = Archive({"steps": 1})
+    Manifest({"steps": 1}).add(source, targets)
+    again = Manifest({"steps": 1})
     assert again.has(source, targets)
     assert not again.has(source, targets[:1])
-    assert not Archive({"steps": 2}).has(source, targets)
+    assert not Manifest({"steps": 2}).has(source, targets)
     targets[1].unlink()
     assert not again.has(source, targets)
 
@@ -137,12 +137,12 @@ def test_a_chunk_of_a_volume_that_changed_is_seen(tmp_path: Path) -> None:
     for chunk in ("source.zarr/0/0", "out.zarr/0/0"):
         (tmp_path / chunk).parent.mkdir(parents=True)
         (tmp_path / chunk).write_text("old")
-    archive = Archive({})
+    manifest = Manifest({})
     source, target = tmp_path / "source.zarr", tmp_path / "out.zarr"
-    archive.add(source, [target])
-    assert archive.has(source, [target])
+    manifest.add(source, [target])
+    assert manifest.has(source, [target])
     (target / "0" / "0").unlink()
-    assert not archive.has(source, [target])
-    archive.add(source, [target])
+    assert not manifest.has(source, [target])
+    manifest.add(source, [target])
     (source / "0" / "0").write_text("newer")
-    assert not archive.has(source, [target])
+    assert not manifest.has(source, [target])

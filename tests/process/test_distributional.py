@@ -137,7 +137,7 @@ def test_models_without_a_dial_refuse_it_and_others_refuse_what_makes_no_sense(g
             gray.restore(image, realism=realism)
     with pytest.raises(ConfigError, match="at realism 0 samples would all be equal"):
         gray.restore(image, realism=0, samples=2)
-    with pytest.raises(ConfigError, match="draws anew in each call; use euler"):
+    with pytest.raises(ConfigError, match="draws in each call; use euler"):
         gray.restore(image, steps=3, sampler="heun")
 
 

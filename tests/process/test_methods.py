@@ -149,8 +149,8 @@ def test_the_answer_that_training_wants_gives_clean_back(name: str, t: float) ->
     clean, degraded, noise = images()
     this = method(name)
     state = this.path.state(clean, degraded, at(t), noise)
-    wanted = this.wanted(clean, degraded, noise, at(t))
-    output = wanted - state if this.asked.added_to_state else wanted
+    wanted = this.target_of(clean, degraded, noise, at(t))
+    output = wanted - state if this.target.added_to_state else wanted
     torch.testing.assert_close(this.answer(lambda inputs, t: output, state, degraded, at(t)).double(), wanted)
     estimate = this.estimate(lambda inputs, t: output, state, degraded, at(t))
     torch.testing.assert_close(estimate.double(), clean, atol=1e-5, rtol=0)
@@ -163,13 +163,13 @@ def test_velocity_is_the_derivative_of_the_path(t: float) -> None:
     flow, step = method("flow"), 1e-6
     ends = [flow.path.state(clean, degraded, at(t + side), noise) for side in (-step, step)]
     torch.testing.assert_close(
-        flow.wanted(clean, degraded, noise, at(t)), (ends[1] - ends[0]) / (2 * step), atol=1e-6, rtol=1e-6
+        flow.target_of(clean, degraded, noise, at(t)), (ends[1] - ends[0]) / (2 * step), atol=1e-6, rtol=1e-6
     )
     diffusion = method("diffusion")
     angle = math.asin(float(diffusion.path.c(t)))
     ends = [math.cos(angle + side) * clean + math.sin(angle + side) * noise for side in (-step, step)]
     torch.testing.assert_close(
-        diffusion.wanted(clean, degraded, noise, at(t)), (ends[1] - ends[0]) / (2 * step), atol=1e-6, rtol=1e-6
+        diffusion.target_of(clean, degraded, noise, at(t)), (ends[1] - ends[0]) / (2 * step), atol=1e-6, rtol=1e-6
     )
 
 

@@ -32,7 +32,7 @@ config = Config.parse({"network": {"size": "tiny"}, "training": training}, sourc
 card = Card(version="0", name="test", method=config.method, network=config.network, channels=1)
 with joined("cpu") as world:
     trainer = Trainer(config, card, Path("never-written"), world)
-    trainer.parallel = world.wrapped(trainer.network.double())  # anew: it keeps gradients in the type it first saw
+    trainer.parallel = world.wrapped(trainer.network.double())  # again: it keeps gradients in the type it first saw
     trainer.average.network.double()
     generator = torch.Generator().manual_seed(0)
     losses = []

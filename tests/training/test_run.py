@@ -461,7 +461,7 @@ def test_a_run_folder_that_was_removed_meanwhile_is_an_error_and_the_work_is_kep
     assert next(stream).iteration == 1
     shutil.rmtree(run)
     end: Callable[[], object] = stream.close if ends == "early" else lambda: list(stream)
-    with pytest.raises(TrainingError, match=r"run: the folder was removed .*; iteration \d is saved there anew"):
+    with pytest.raises(TrainingError, match=r"run: the folder was removed .*; iteration \d is saved there again"):
         end()
     rest = list(train(run=run, resume=True))
     assert rest[0].iteration == (2 if ends == "early" else 6)
@@ -631,7 +631,7 @@ def test_a_training_that_diverges_at_once_has_nothing_to_start_from(
     monkeypatch.setattr("indi.training.run.Trainer", Broken)
     monkeypatch.setattr(Broken, "bad", range(1000))
     config = {**TINY, "training": {**TINY["training"], "checkpoint_every": 100}}
-    with pytest.raises(TrainingError, match=r"at iteration 10; start anew with a lower training.learning_rate"):
+    with pytest.raises(TrainingError, match=r"at iteration 10; start a new run with a lower training.learning_rate"):
         list(train(**pairs, run=tmp_path / "run", iterations=100, config=config))
 
 

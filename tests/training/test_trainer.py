@@ -178,8 +178,8 @@ class Narrow(nn.Module):
 @pytest.mark.parametrize(
     ("room", "advice"),
     [
-        (3 * 48**2, "start anew with data.batch = 2, which does"),
-        (30**2, "start anew with data.batch = 1 and data.crop = 24, which does"),
+        (3 * 48**2, "start a new run with data.batch = 2, which does"),
+        (30**2, "start a new run with data.batch = 1 and data.crop = 24, which does"),
         (9, "nor does one crop of 16 px; free memory, or use a smaller size"),
     ],
 )

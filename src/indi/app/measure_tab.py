@@ -56,7 +56,7 @@ def _measure(
 
 
 def _fit(session: Session | None, name: str | None) -> Updates:
-    """Ask for numbers of steps where a model walks; where it draws, say what it is measured at."""
+    """Ask for numbers of steps where a model takes several; where it draws, say what it is measured at."""
     gr = gradio()
     draws = session is not None and session.draws(name)
     return gr.update(visible=not draws), gr.update(visible=draws)

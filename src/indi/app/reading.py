@@ -50,7 +50,7 @@ class Readers:
                 self._all.discard(pool)
                 pool.terminate()
                 pool = None
-            raise ImageError(f"{name}: reading it takes too long; save it anew, or leave it out") from error
+            raise ImageError(f"{name}: reading it takes too long; save it again, or leave it out") from error
         finally:
             self._idle.put(pool)
 

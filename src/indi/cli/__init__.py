@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Exit codes: 0 done, 1 our bug, 2 yours to mend, 130 interrupted."""
+"""The command line: parse, call, print. Exit codes: 0 done, 1 our bug, 2 yours to fix, 130 interrupted."""
 
 import io
 import logging
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        complain(f"{error.filename or 'the system'}: {error.strerror or error}; choose another place, or mend this one")
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}; choose another place, or fix this one")
     except KeyboardInterrupt:
         say("interrupted")
         return 130

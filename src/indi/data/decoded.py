@@ -20,7 +20,7 @@ from indi.errors import DataError
 
 @dataclass(frozen=True)
 class _RawFile:
-    """An array on disk, mapped anew for each crop, since many open maps would use up the file handles."""
+    """An array on disk, mapped again for each crop, since many open maps would use up the file handles."""
 
     path: Path
     dtype: np.dtype[Any]

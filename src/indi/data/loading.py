@@ -77,7 +77,7 @@ def decode_pair(pair: Pair, *, channels: int) -> tuple[Pixels, ...]:
         pixels: Pixels = np.ascontiguousarray(fitted)  # one channel of a colour image would keep all three
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             bad = int(np.count_nonzero(~np.isfinite(pixels)))
-            raise DataError(f"{file}: {count(bad, 'value')} NaN or infinite; mend or remove the file")
+            raise DataError(f"{file}: {count(bad, 'value')} NaN or infinite; fix or remove the file")
         loaded.append(pixels)
     return tuple(loaded)
 

@@ -11,7 +11,7 @@ import numpy as np
 from indi import io as images
 from indi.data.loading import Pair, grid_problem
 from indi.data.remarks import kind_of, passed_over, stack_warnings
-from indi.data.wording import count, few, first_lines, to_mend
+from indi.data.wording import count, few, first_lines, what_to_fix
 from indi.errors import DataError, IndiError
 from indi.io.manifest import results_in
 
@@ -72,7 +72,7 @@ class PairReport:
             DataError: it names the first few problems.
         """
         if self.problems:
-            raise DataError(to_mend(self.problems))
+            raise DataError(what_to_fix(self.problems))
         if not self.pairs:
             raise DataError("there is no pair to train on; give folders whose images have the same names")
 

@@ -98,7 +98,7 @@ def scene_name(name: str, group: str) -> str:
     try:
         found = re.search(group, name)
     except re.error as error:
-        raise ConfigError(f"group {group!r} is no regular expression ({error}); mend it") from error
+        raise ConfigError(f"group {group!r} is no regular expression ({error}); fix it") from error
     scene: str | None = found and found.group(1 if found.re.groups else 0)
     if not scene:
         raise ConfigError(f"group {group!r} finds nothing in {name!r}; give one that names the scene of each image")

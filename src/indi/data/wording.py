@@ -19,10 +19,10 @@ def few(names: Iterable[str], *, between: str = ", ", shown: int = SHOWN) -> str
     return between.join([*first, f"and {more} more"] if more else first)
 
 
-def to_mend(problems: Sequence[tuple[str, str]]) -> str:
+def what_to_fix(problems: Sequence[tuple[str, str]]) -> str:
     """Return what stops work on pairs: the first of (name, sentence), and how many there are."""
     found = few((f"{name}: {sentence}" for name, sentence in problems), between="; ")
-    return f"{count(len(problems), 'pair')} to mend or remove: {found}"
+    return f"{count(len(problems), 'pair')} to fix or remove: {found}"
 
 
 def first_lines(start: str, sentences: Sequence[str]) -> list[str]:

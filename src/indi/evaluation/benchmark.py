@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from indi.data import Pair, decode_pair, digest_of, match_pairs, to_mend, unusable
+from indi.data import Pair, decode_pair, digest_of, match_pairs, unusable, what_to_fix
 from indi.data.wording import few
 from indi.degradations import degradation
 from indi.errors import ConfigError, DataError, IndiError, ModelError
@@ -36,7 +36,7 @@ class FoundPairs(NamedTuple):
         """
         problems = self.problems + unusable(self.pairs, channels=channels, resample=self.resample, border=border)
         if problems:
-            raise DataError(to_mend(problems))
+            raise DataError(what_to_fix(problems))
 
 
 def find_test_pairs(

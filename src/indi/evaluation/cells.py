@@ -131,7 +131,7 @@ class Cell:
     def _kept(self) -> dict[str, Any] | None:
         try:
             kept: Any = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):  # not there, or damaged: it is made anew
+        except (OSError, ValueError, RecursionError):  # not there, or damaged: it is made again
             return None
         is_ours = isinstance(kept, dict) and kept.get("key") == self._key()
         return kept if is_ours and all(map(Path.exists, self._crops(kept))) else None

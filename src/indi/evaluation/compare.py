@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from indi.config import STEPS, Config, Settings, merged
-from indi.data import split_pairs, to_mend, unusable
+from indi.data import split_pairs, unusable, what_to_fix
 from indi.devices import choose_device
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
@@ -99,7 +99,7 @@ class Comparison:
         if not kept:
             raise ConfigError("no pair is kept for validation, and so none to measure on; give --test-clean and more")
         if problems := unusable(kept, channels=report.channels, resample=data.resample, border=self.border):
-            raise DataError(to_mend(problems))
+            raise DataError(what_to_fix(problems))
 
     @classmethod
     def of(
@@ -135,8 +135,8 @@ class Comparison:
                 spans.
             runs: Folder of the run folders; ``out``/runs if None. Finished runs there are used again.
             device: auto, cpu, cuda or mps.
-            settings: Settings by name, over those of ``config``, as ``indi.train`` takes them. A task is drawn anew in
-                training, and in its fixed form in tests.
+            settings: Settings by name, over those of ``config``, as ``indi.train`` takes them. A task is drawn in
+                its training form in training, and in its benchmark form in tests.
 
         Raises:
             ConfigError, DataError, ImageError: The options or the test images do not fit.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from indi.config import STEPS
-from indi.data import Pair, load_pair, load_test_pair, to_mend, unusable
+from indi.data import Pair, load_pair, load_test_pair, unusable, what_to_fix
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
 from indi.evaluation.means import Row, with_means
@@ -125,7 +125,7 @@ class Evaluation:
         read = unusable(self.pairs, channels=channels, resample=self.resample, border=self.border)
         problems = self.known_problems + read
         if len(read) == len(self.pairs):
-            raise DataError(to_mend(problems))
+            raise DataError(what_to_fix(problems))
         return problems
 
     @cached_property
@@ -310,7 +310,7 @@ def evaluate(
         perceptual=perceptual,
     )
     if evaluation.problems:
-        raise DataError(to_mend(evaluation.problems))
+        raise DataError(what_to_fix(evaluation.problems))
     measurements = list(evaluation.measurements())
     return evaluation.table(measurements) if out is None else evaluation.write(Path(out), measurements)
 

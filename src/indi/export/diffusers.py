@@ -57,7 +57,7 @@ class InDIScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         device: str | torch.device | None = None,
         timesteps: Iterable[float | Tensor] | None = None,
     ) -> None:
-        """Choose the times, and begin anew: so many uniform steps, or the times themselves.
+        """Choose the times, and begin again: so many uniform steps, or the times themselves.
 
         Args:
             num_inference_steps: How many steps.

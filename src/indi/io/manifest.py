@@ -22,11 +22,11 @@ _ABOUT = (
 )
 
 
-class Archive:
+class Manifest:
     """The manifests of folders of results.
 
     Args:
-        asked: All that decides a result beside its source: the model, the walk, the seed.
+        asked: All that decides a result beside its source: the model, the sampling, the seed.
     """
 
     def __init__(self, asked: Mapping[str, Any]) -> None:

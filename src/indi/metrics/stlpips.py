@@ -67,9 +67,9 @@ def load() -> dict[str, Tensor]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise ModelError(f"ST-LPIPS: {file} cannot be read ({error.strerror}); install {_PACKAGE} anew") from error
+        raise ModelError(f"ST-LPIPS: {file} cannot be read ({error.strerror}); install {_PACKAGE} again") from error
     if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise ModelError(f"ST-LPIPS: {file} is damaged, or holds other weights; install {_PACKAGE} anew")
+        raise ModelError(f"ST-LPIPS: {file} is damaged, or holds other weights; install {_PACKAGE} again")
     weights: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return weights
 

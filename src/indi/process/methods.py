@@ -34,10 +34,10 @@ Network = Callable[[Tensor, Tensor], Tensor]  # network(inputs, t)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """What the network is asked for, and how clean follows from its answer.
 
-    The answer wanted is x clean + y degraded + n noise with these weights, functions of time; clean is then
+    The target is x clean + y degraded + n noise with these weights, functions of time; clean is then
     of_state state + of_answer answer.
 
     Attributes:
@@ -54,7 +54,7 @@ class Asked:
     added_to_state: bool
 
 
-_CLEAN = Asked(
+_CLEAN = Target(
     x=lambda t: 1.0,
     y=lambda t: 0.0,
     n=lambda t: 0.0,
@@ -70,7 +70,7 @@ class Method:
 
     Attributes:
         path: The process between clean and degraded.
-        asked: What the network is asked for.
+        target: What the network predicts.
         conditioned: Whether the network sees the degraded image beside the state.
         share_at_one: The weight of the point mass at t = 1 in p(t), Eq. (2).
         one_step: Whether it knows t = 1 alone, so that only one step makes sense.
@@ -81,7 +81,7 @@ class Method:
     path: Path
     conditioned: bool
     share_at_one: float
-    asked: Asked = _CLEAN
+    target: Target = _CLEAN
     one_step: bool = False
     objective: str = "error"
     draws: bool = False
@@ -108,18 +108,18 @@ class Method:
         if self.draws:
             images.append((draw or Draw.of(state, 0.0)).inputs())
         output = network(cat(images, dim=1) if len(images) > 1 else state, t).float()
-        return state + output if self.asked.added_to_state else output
+        return state + output if self.target.added_to_state else output
 
-    def wanted(self, clean: Tensor, degraded: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Return the answer that training wants, of the shape of ``clean``."""
-        return _weighted(t, (self.asked.x, clean), (self.asked.y, degraded), (self.asked.n, noise))
+    def target_of(self, clean: Tensor, degraded: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Return the target of training, of the shape of ``clean``."""
+        return _weighted(t, (self.target.x, clean), (self.target.y, degraded), (self.target.n, noise))
 
     def estimate(
         self, network: Network, state: Tensor, degraded: Tensor, t: Tensor, draw: Draw | None = None
     ) -> Tensor:
         """Return F, the estimate or draw of clean, in float32: what steps are made with (path.py)."""
         answer = self.answer(network, state, degraded, t, draw)
-        return _weighted(t, (self.asked.of_state, state), (self.asked.of_answer, answer))
+        return _weighted(t, (self.target.of_state, state), (self.target.of_answer, answer))
 
 
 def _weighted(t: Tensor, *terms: tuple[Coefficient, Tensor]) -> Tensor:
@@ -149,7 +149,7 @@ def _regression(epsilon: float, noise: Noise, conditioned: bool, share_at_one: f
 
 def _flow(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:
     _constant(noise, "flow")
-    velocity = Asked(
+    velocity = Target(
         x=lambda t: -1.0,
         y=lambda t: 1.0,
         n=lambda t: epsilon,
@@ -165,7 +165,7 @@ def _diffusion(epsilon: float, noise: Noise, conditioned: bool, share_at_one: fl
     # are uniform, as published: at t = 1 its state is noise alone, and half of a training there would be lost on it.
     _constant(noise, "diffusion")
     path = process.diffusion()
-    velocity = Asked(
+    velocity = Target(
         x=lambda t: -path.c(t),
         y=lambda t: 0.0,
         n=path.a,
@@ -173,7 +173,7 @@ def _diffusion(epsilon: float, noise: Noise, conditioned: bool, share_at_one: fl
         of_answer=lambda t: -path.c(t),
         added_to_state=False,
     )
-    return Method(path, conditioned=True, share_at_one=0.0, asked=velocity)
+    return Method(path, conditioned=True, share_at_one=0.0, target=velocity)
 
 
 def _bridge(epsilon: float, noise: Noise, conditioned: bool, share_at_one: float) -> Method:

@@ -81,7 +81,7 @@ class Examples:
 
     state: Tensor
     degraded: Tensor
-    wanted: Tensor
+    target: Tensor
     t: Tensor
     batch: int
     share: slice
@@ -91,8 +91,8 @@ Objective = Callable[[Answer, Examples, int, Generator], Tensor]  # (answer, exa
 
 
 def error(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
-    """Return the mean of |answer - wanted|^p, Eq. (2), with p = ``norm``. One network call; nothing is drawn."""
-    return process.loss(answer(examples.state, examples.degraded, examples.t, None), examples.wanted, norm)
+    """Return the mean of |answer - target|^p, Eq. (2), with p = ``norm``. One network call; nothing is drawn."""
+    return process.loss(answer(examples.state, examples.degraded, examples.t, None), examples.target, norm)
 
 
 def energy(answer: Answer, examples: Examples, norm: int, generator: Generator) -> Tensor:
@@ -100,7 +100,7 @@ def energy(answer: Answer, examples: Examples, norm: int, generator: Generator) 
 
     ``norm`` has no part in it: p = 1 is what makes the score one of distributions.
     """
-    state, degraded, wanted, t = examples.state, examples.degraded, examples.wanted, examples.t
+    state, degraded, wanted, t = examples.state, examples.degraded, examples.target, examples.t
     shape = (examples.batch, *state.shape[1:])
     realism = draw_realism(examples.batch, generator)[examples.share].to(state.device)
     noises = [torch.randn(shape, generator=generator)[examples.share].to(state.device) for _ in range(2)]

@@ -172,9 +172,9 @@ def draw_times(batch: int, share_at_one: float, generator: torch.Generator) -> T
     return (slices / (1 - share_at_one)).clamp(max=1.0)
 
 
-def loss(estimate: Tensor, wanted: Tensor, norm: int) -> Tensor:
-    """Return the mean of |estimate - wanted|^p over all values, Eq. (2), with p = ``norm`` of 1 or 2."""
-    difference = estimate - wanted
+def loss(estimate: Tensor, target: Tensor, norm: int) -> Tensor:
+    """Return the mean of |estimate - target|^p over all values, Eq. (2), with p = ``norm`` of 1 or 2."""
+    difference = estimate - target
     return difference.abs().mean() if norm == 1 else difference.square().mean()
 
 

@@ -14,7 +14,7 @@ from indi.errors import ConfigError, DeviceError, ImageError, IndiError
 from indi.io import FLOAT_SUFFIXES, Image, from_unit, read, to_unit, write
 from indi.io.files import check_format
 from indi.io.formats.enlarged import enlarged
-from indi.io.manifest import Archive
+from indi.io.manifest import Manifest
 from indi.io.maps import of_map
 from indi.io.pixel_size import pixel_size
 from indi.io.stacks import is_stack
@@ -86,13 +86,13 @@ class Restoration:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"quality is {self.quality}; JPEG has qualities from 1 to 100")
 
-    def archive(self, restorer: Restorer, calibration: Calibration | None) -> Archive:
+    def manifest(self, restorer: Restorer, calibration: Calibration | None) -> Manifest:
         """Return what is known of earlier commands like this."""
         asked = deciding(restorer, self.sampling, calibration)
         asked |= {"enlarged": self.enlarged, "axes": self.axes}
         if self.quality is not None:  # what older manifests do not know
             asked["quality"] = self.quality
-        return Archive(asked)
+        return Manifest(asked)
 
     def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
         """Return the files that a job writes."""
@@ -203,7 +203,7 @@ def restore_files(
         lambda job, note: restore_stack(
             restorer, asked.stack(job, restorer, calibration), progress=progress, before_writing=note
         ),
-        asked.archive(restorer, calibration) if is_noted else None,
+        asked.manifest(restorer, calibration) if is_noted else None,
         overwrite=asked.overwrite,
     )
 
@@ -241,8 +241,8 @@ def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0, overwrite: b
         pixels = from_unit(values.reshape(image.pixels.shape), image.pixels.dtype)
         return [replace(image, pixels=pixels, metadata=metadata)]
 
-    archive = Archive({"indi": __version__, "task": task, "seed": seed})
-    return _work(jobs, lambda job: [job.target], degraded, archive=archive, overwrite=overwrite)
+    manifest = Manifest({"indi": __version__, "task": task, "seed": seed})
+    return _work(jobs, lambda job: [job.target], degraded, manifest=manifest, overwrite=overwrite)
 
 
 def _work(
@@ -250,7 +250,7 @@ def _work(
     targets: Callable[[Job], list[Path]],
     make: Callable[[Image, Path], list[Image]],
     make_stack: Callable[[Job, Callable[[], None]], None] | None = None,
-    archive: Archive | None = None,
+    manifest: Manifest | None = None,
     *,
     overwrite: bool = True,
 ) -> Iterator[Outcome]:
@@ -264,15 +264,15 @@ def _work(
             for path in paths:
                 if _identity(path) in taken or _touches(path, folders):
                     raise ImageError(f"{path}: is an input or was just written for another; choose another --out")
-            kept = archive is not None and len(jobs) > 1 and archive.has(job.source, paths)
-            if archive is not None and not kept and not overwrite:
-                archive.check(job.source, paths)
+            kept = manifest is not None and len(jobs) > 1 and manifest.has(job.source, paths)
+            if manifest is not None and not kept and not overwrite:
+                manifest.check(job.source, paths)
             if not kept:
                 with subject(str(job.source)):
-                    _make(job, paths, make, make_stack, archive)
+                    _make(job, paths, make, make_stack, manifest)
             taken.update(_identity(path) for path in paths)
-            if archive is not None and not kept:
-                archive.add(job.source, paths)
+            if manifest is not None and not kept:
+                manifest.add(job.source, paths)
         except ConfigError:
             raise
         except IndiError as error:
@@ -291,13 +291,13 @@ def _make(
     paths: Sequence[Path],
     make: Callable[[Image, Path], list[Image]],
     make_stack: Callable[[Job, Callable[[], None]], None] | None,
-    archive: Archive | None,
+    manifest: Manifest | None,
 ) -> None:
     """Read, make and write one file; what would be refused in the end is refused before the work."""
 
     def note() -> None:
-        if archive is not None:
-            archive.begin(job.source, paths)
+        if manifest is not None:
+            manifest.begin(job.source, paths)
 
     if make_stack is not None and is_stack(job.source, stacks.IN_MEMORY):
         make_stack(job, note)

@@ -16,7 +16,7 @@ from indi.config import DEFAULT_TILE
 from indi.devices import Precision, set_threads
 from indi.errors import ConfigError, IndiError, MissingExtraError, ModelError
 from indi.io.atomic import marked, remove_marked
-from indi.io.manifest import Archive
+from indi.io.manifest import Manifest
 from indi.io.stacks import is_stack
 from indi.models.pretrained import pretrained_names
 from indi.restoration.batch import Job, Outcome, Restoration, clashes, restore_files
@@ -84,15 +84,15 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         raise ConfigError(
             f"{scheduler}: no Dask scheduler answers there ({reason}); start one, or leave it out"
         ) from error
-    archive = asked.archive(restorer, calibration)
+    manifest = asked.manifest(restorer, calibration)
     mark = secrets.token_hex(6)
     with client:
         if not client.scheduler_info()["workers"]:
             log.warning("no worker is at %s yet: waiting for one (dask worker %s)", scheduler, scheduler)
-        for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, archive, mark):
+        for outcome in _outcomes(client, worker, restorer, jobs, asked, calibration, manifest, mark):
             if outcome.error is None and not outcome.kept:
                 try:
-                    archive.add(outcome.source, outcome.written)
+                    manifest.add(outcome.source, outcome.written)
                 except IndiError as error:
                     outcome = Outcome(outcome.source, error=error)
             yield outcome
@@ -106,7 +106,7 @@ def _outcomes(
     jobs: Sequence[Job],
     asked: Restoration,
     calibration: Calibration | None,
-    archive: Archive,
+    manifest: Manifest,
     mark: str,
 ) -> Iterator[Outcome]:
     distributed = _distributed()
@@ -116,9 +116,9 @@ def _outcomes(
     for job in jobs:
         targets = [] if job.error else asked.targets(job, calibration)
         refused = job.error or unusable.get(job)
-        kept = refused is None and len(jobs) > 1 and archive.has(job.source, targets)
+        kept = refused is None and len(jobs) > 1 and manifest.has(job.source, targets)
         if refused is None and not kept and not asked.overwrite:
-            refused = _refusal(lambda: archive.check(job.source, targets))  # noqa: B023 - called at once
+            refused = _refusal(lambda: manifest.check(job.source, targets))  # noqa: B023 - called at once
         if refused is not None:
             yield Outcome(job.source, error=refused)
         elif kept:
@@ -135,8 +135,8 @@ def _outcomes(
                 future = client.submit(_restore_picture, worker, stack, number, pure=False, retries=_TRIES)
                 tasks[future] = (stack, job)
             if not numbers:
-                yield _finished(stack, archive)
-        elif job.source.exists() and (cannot := _refusal(lambda: archive.begin(job.source, targets))):  # noqa: B023
+                yield _finished(stack, manifest)
+        elif job.source.exists() and (cannot := _refusal(lambda: manifest.begin(job.source, targets))):  # noqa: B023
             yield Outcome(job.source, error=cannot)
         else:
             future = client.submit(_restore_file, worker, job, asked, mark, pure=False, retries=_TRIES)
@@ -156,7 +156,7 @@ def _outcomes(
         if waiting[stack] == 0:
             if stack in failed:
                 stack.abandon()
-            yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack, archive)
+            yield Outcome(job.source, error=failed[stack]) if stack in failed else _finished(stack, manifest)
 
 
 def _restore_file(worker: Worker, job: Job, asked: Restoration, mark: str) -> Outcome:
@@ -166,7 +166,7 @@ def _restore_file(worker: Worker, job: Job, asked: Restoration, mark: str) -> Ou
 
 
 def _restore_picture(worker: Worker, stack: StackJob, number: int) -> IndiError | None:
-    """Restore a picture; return what the user is to mend, if anything."""
+    """Restore a picture; return what the user is to fix, if anything."""
     try:
         with stack.opened() as opened, subject(str(stack.source)):
             stack.restore(worker.restorer(), opened, number)
@@ -183,9 +183,9 @@ def _refusal(act: Callable[[], None]) -> IndiError | None:
     return None
 
 
-def _finished(stack: StackJob, archive: Archive) -> Outcome:
+def _finished(stack: StackJob, manifest: Manifest) -> Outcome:
     try:
-        archive.begin(stack.source, stack.written)
+        manifest.begin(stack.source, stack.written)
         stack.finish()
     except IndiError as error:
         return Outcome(stack.source, error=error)
@@ -193,7 +193,7 @@ def _finished(stack: StackJob, archive: Archive) -> Outcome:
 
 
 def _problem(job: Job, result: object) -> IndiError:
-    """Return as our error what befell a task, such as workers that were lost with it again and again."""
+    """Return as our error what happened to a task, such as workers that were lost with it again and again."""
     error = result[1] if isinstance(result, tuple) and len(result) > 1 else result
     return IndiError(f"{job.source}: not restored: {' '.join(str(error).split())[:200]}; see the workers' logs")
 

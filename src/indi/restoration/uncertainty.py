@@ -179,7 +179,7 @@ def read_calibration(run: Path) -> Calibration | None:
     try:
         return Calibration.model_validate(Config.read(file))
     except ValidationError as error:
-        raise ModelError(f"{file}: not a calibration that this version reads; make it anew, or remove it") from error
+        raise ModelError(f"{file}: not a calibration that this version reads; make it again, or remove it") from error
 
 
 def told(calibration: Calibration) -> str:

@@ -264,7 +264,7 @@ def _save(trainer: Trainer, records: Log, split: Split) -> None:
     """Save a checkpoint.
 
     Raises:
-        TrainingError: The run folder was removed or moved meanwhile; the checkpoint is saved anew where it was, unless
+        TrainingError: The run folder was removed or moved meanwhile; the checkpoint is saved again where it was, unless
             another run is there.
     """
     run = trainer.run
@@ -273,11 +273,11 @@ def _save(trainer: Trainer, records: Log, split: Split) -> None:
         return
     what = f"{run}: the folder was removed or moved while training"
     if (run / LOG_FILE).exists():
-        raise TrainingError(f"{what}, and another run is there; nothing is saved, start anew in another folder")
+        raise TrainingError(f"{what}, and another run is there; nothing is saved, start a new run in another folder")
     split.write(run)
     trainer.save()
     write_text(run / CONFIG_FILE, trainer.config.dump())
-    raise TrainingError(f"{what}; iteration {trainer.iteration} is saved there anew, without the log: use --resume")
+    raise TrainingError(f"{what}; iteration {trainer.iteration} is saved there again, without the log: use --resume")
 
 
 def _say_new_rate(trainer: Trainer) -> None:

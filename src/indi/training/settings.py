@@ -121,4 +121,5 @@ def _check_unchanged(before: Config, now: Config, run: Path) -> None:
             asked = getattr(getattr(now, part), name)
             is_moved = part == "data" and name in _FOLDERS and value is not None  # the images themselves are compared
             if asked != value and name not in _BUDGETS and not is_moved:
-                raise ConfigError(f"{run}: begun with {part}.{name} {value}, not {asked}; leave it out, or start anew")
+                advice = "Drop the option or use a new run folder"
+                raise ConfigError(f"{run}: started with {part}.{name}={value}; cannot resume with {asked}. {advice}")

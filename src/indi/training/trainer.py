@@ -202,7 +202,7 @@ class Trainer:
             degraded = self.card.normalisation.degraded.apply(degraded)
 
         state = self.method.path.state(clean, degraded, t, noise)
-        wanted = self.method.wanted(clean, degraded, noise, t)
+        wanted = self.method.target_of(clean, degraded, noise, t)
         examples = objectives.Examples(state, degraded, wanted, t, batch, ours)
         with self._drawing(seed):
             loss = objectives.OBJECTIVES[self.method.objective](self._answer, examples, training.norm, generator)
@@ -227,10 +227,10 @@ class Trainer:
         if fitting is None:
             return TrainingError(f"{found}, nor does one crop of {SMALLEST} px; free memory, or use a smaller size")
         crop = "" if fitting[1] == side else f" and data.crop = {fitting[1]}"
-        return TrainingError(f"{found}; start anew with data.batch = {fitting[0] * size}{crop}, which does")
+        return TrainingError(f"{found}; start a new run with data.batch = {fitting[0] * size}{crop}, which does")
 
     def _diverged(self, iteration: int) -> TrainingError:
-        advice = "start anew with"
+        advice = "start a new run with"
         if (self.run / STATE_FILE).exists():
             advice = f"its last checkpoint is kept: start a new run with --from {self.run} and"
         return TrainingError(
@@ -312,7 +312,7 @@ class Trainer:
             update = {"licence": header.get("licence"), "precision": str(self.arithmetic)}  # old states have no licence
             self.card = self.card.model_copy(update=update)
         except (KeyError, ValueError, IndexError, TypeError, RuntimeError, OverflowError) as error:
-            raise ModelError(f"{file}: not the state of this run, or damaged; start anew with --from") from error
+            raise ModelError(f"{file}: not the state of this run, or damaged; start a new run with --from") from error
 
     def _resume_optimiser(self, tensors: dict[str, Tensor]) -> None:
         weights = list(self.network.parameters())

@@ -1,6 +1,6 @@
 """JPEG: 8-bit gray and colour.
 
-Pillow refuses a file that was cut anywhere. Segments are walked here for what it lets pass: bytes that belong to no
+Pillow refuses a file that was cut anywhere. Segments are read here for what it lets pass: bytes that belong to no
 segment, by which a table or the colour profile is lost in silence; a missing part of a profile; scans without end; more
 pixels than so few bytes can hold. It does not return all segments that are kept either. It sees only those that make
 the pixels.
@@ -139,7 +139,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
         if marker == _END and lead[0] == 0xFF:
             return
         if lead[0] != 0xFF or marker in _WITHOUT_DATA:
-            raise ImageError("damaged JPEG: bytes that belong to no segment; copy it again, or save it anew")
+            raise ImageError("damaged JPEG: bytes that belong to no segment; copy it again, or save it again")
         length = int.from_bytes(_take(file, 2), "big")
         if length < 2:
             raise ImageError("damaged JPEG: a segment shorter than its own length")

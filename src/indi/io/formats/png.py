@@ -1,6 +1,6 @@
 """PNG: 8 and 16 bit, gray and colour, with alpha.
 
-Chunks are walked here and their checksums compared; libpng (by way of imagecodecs) sees only those that make
+Chunks are read here and their checksums compared; libpng (by way of imagecodecs) sees only those that make
 the pixels, so no colour correction happens on the way, and 16-bit colour stays 16 bit.
 
 Source: Portable Network Graphics Specification, third edition, W3C 2025.

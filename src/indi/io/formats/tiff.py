@@ -53,7 +53,7 @@ _MOST_UNPACKED = {_UNCOMPRESSED: 1, 5: 1500, 8: 1100, 32946: 1100, 32773: 64}  #
 _ALIGNED = 4  # bytes, to which uncompressed strips may be filled up
 _LARGEST_PADDING = 2**24  # pixels of a tile, where the image is smaller than the tile
 
-# How pixels are stored, which is decided anew when they are written; and copies of the picture.
+# How pixels are stored, which is decided again when they are written; and copies of the picture.
 # fmt: off
 OF_STORAGE = frozenset((
     *range(254, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 317, *range(321, 331),

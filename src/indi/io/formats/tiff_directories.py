@@ -1,6 +1,6 @@
 """Which pictures a TIFF file holds, and whether all are there that it describes.
 
-Directories are walked here, since tifffile returns fewer pages, or zeros, from a file that was cut.
+Directories are read here, since tifffile returns fewer pages, or zeros, from a file that was cut.
 
 Source: TIFF 6.0 (Adobe, 1992); ImageJ's and tifffile's descriptions of stacks; OME-TIFF 2016-06.
 """
@@ -141,7 +141,7 @@ def _begins_series(directory: Directory, before: Directory) -> bool:
 
 
 def _cut_short(described: int, there: int) -> ImageError:
-    advice = "copy it again, or save what is there anew"
+    advice = "copy it again, or save what is there again"
     claim = f"{described:,}" if described <= MAX_PLANES else f"more than {MAX_PLANES:,}"
     return ImageError(f"TIFF cut short: {claim} pictures are described, {there:,} are there; {advice}")
 

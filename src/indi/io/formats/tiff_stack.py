@@ -2,7 +2,7 @@
 
 A restored stack has the shape and type of the stack it came from, so all that its directories say stays true and is
 copied as it is: axes, pixel sizes and channel names of ImageJ and OME, descriptions, tags nobody here knows. Only how
-the pixels are stored is written anew.
+the pixels are stored is written again.
 
 Source: TIFF 6.0 (Adobe, 1992); ImageJ keeps a stack behind one directory, its pictures uncompressed one after another.
 """

@@ -9,7 +9,8 @@ from indi.config import Config
 from indi.errors import ConfigError
 from indi.io import Image, write
 from indi.training import train
-from indi.training.settings import settings_tree
+from indi.training.settings import settings_of_model, settings_tree
+from problems import tiny_model
 
 
 def test_every_setting_can_be_given_by_a_name_of_its_own() -> None:
@@ -53,3 +54,10 @@ def test_names_that_a_run_cannot_keep_are_refused_in_a_line(tmp_path: Path, wher
             )
         )
     assert str(caught.value).isprintable()
+
+
+def test_what_a_model_says_of_its_method_is_left_out_for_another() -> None:
+    card = tiny_model(1, name="distributional").card
+    assert settings_of_model(card, {})["method"]["share_at_one"] == card.method.share_at_one
+    other = settings_of_model(card, settings_tree(None, method="indi"))["method"]
+    assert not {"noise", "share_at_one"} & other.keys()

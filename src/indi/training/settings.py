@@ -52,7 +52,7 @@ def _tree(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
 def settings_of_model(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a model's weights were trained with and fit; the kind of noise for its method only."""
     method = card.method.model_dump() | {"conditioned": card.method.build().conditioned}
-    if asked["method"].get("name", card.method.name) != card.method.name:
+    if asked.get("method", {}).get("name", card.method.name) != card.method.name:
         del method["noise"], method["share_at_one"]  # which each method has its own of
     data: dict[str, Any] = {"channels": card.channels, "apart": card.apart}
     if card.normalisation is not None and card.normalisation.kind is not None:

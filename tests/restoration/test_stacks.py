@@ -21,7 +21,7 @@ from indi.restoration import stacks
 from indi.restoration.batch import Job, plan, restore_files
 from indi.restoration.restorer import Restorer
 from indi.restoration.stacks import StackJob
-from indi.restoration.uncertainty import Calibration
+from indi.restoration.uncertainty import Bounds, Calibration
 from problems import asking, tiny_model
 
 Array = npt.NDArray[Any]
@@ -346,6 +346,36 @@ def test_what_does_not_fit_is_named(tmp_path: Path, gray: Restorer) -> None:
         restore(gray, tmp_path / "b.tif", tmp_path / "out.png")
     with pytest.raises(ImageError, match="stacks are not enlarged"):
         restore(gray, tmp_path / "b.tif", tmp_path / "out", enlarged=2)
+
+
+def test_a_calibrated_stack_has_intervals_in_counts_and_a_mask_of_what_is_trusted(
+    tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", random(2, 40, 50), imagej=True, metadata={"axes": "ZYX"})
+    fit = Calibration(
+        weights=gray.fingerprint,
+        rate=0.9,
+        factor=3.0,
+        plain=3.0,
+        guaranteed=3.0,
+        bounds=Bounds(psnr_margin=-1.0, trusted_up_to=0.5, trusted=0.5, check={}),
+        least=0.001,
+        samples=2,
+        steps=2,
+        times="uniform",
+        sampler="euler",
+        scenes=9,
+        pixels=9,
+        half_width=0.1,
+        check={},
+        sparsification={},
+    )
+    monkeypatch.setattr(gray, "calibration", fit)
+    *_, spread, interval, invented, trusted, drawn = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=2)
+    assert [path.name for path in (trusted, drawn)] == ["a_trusted.tif", "a_overlay.png"]
+    spreads, intervals = (tifffile.imread(path).astype(float) for path in (spread, interval))
+    np.testing.assert_allclose(intervals, 3 * np.hypot(spreads, 0.001 * 65535), rtol=1e-4)
+    np.testing.assert_array_equal(tifffile.imread(trusted), tifffile.imread(invented) <= 0.5)
 
 
 def test_the_job_of_a_calibrated_stack_is_a_key() -> None:

@@ -16,7 +16,8 @@ local fine structure, from 0 to 1, that is beyond what the clean image has at th
 measured, asks a network that people taught how unlike restored and clean look; lower is better. FRC, the Fourier ring
 correlation, tells up to which share of the finest frequencies restored and clean agree."""
 CROPS = """Crops at their most detailed place; the figures are those of the whole image. Counts, which fill a small part
-of the range of their type, are shown stretched: from the 0.5 to the 99.8 % of the clean image."""
+of the range of their type, are shown stretched: from the 0.5 to the 99.8 % of the clean image. A scale bar stands
+where the file knows the size of its pixels."""
 _DIGITS = {"ssim": 4, "ms_ssim": 4, "grain": 3, "stlpips": 3}  # two for all others
 Rows = Sequence[Mapping[str, Any]]
 

@@ -430,16 +430,16 @@ def test_compare(pairs: dict[str, Any], tmp_path: Path, capsys: Captured) -> Non
 def test_an_interrupted_comparison_says_how_to_go_on(
     pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    learn = Trainer.learn
+    step = Trainer.step
 
     def interrupted(self: Trainer, *batch: Any) -> Any:
         if self.card.method.name == "flow" and self.iteration == 0:
             signal.raise_signal(signal.SIGINT)
-        return learn(self, *batch)
+        return step(self, *batch)
 
     options = [*compare_options(pairs, tmp_path), "--methods", "indi,flow"]
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "learn", interrupted)
+        patch.setattr(Trainer, "step", interrupted)
         assert run(*options) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert not (tmp_path / "out/compare.json").exists()

@@ -127,12 +127,12 @@ def test_the_model_holds_the_statistics_of_batches(tmp_path: Path) -> None:
 def test_a_batch_that_is_not_finite_leaves_no_trace_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from indi.training.trainer import Trainer
 
-    learn = Trainer.learn
+    step = Trainer.step
 
-    def broken(self: Trainer, clean: torch.Tensor, degraded: torch.Tensor) -> tuple[float, float]:
-        return learn(self, clean, degraded * (float("nan") if self.iteration == 1 else 1))
+    def broken(self: Trainer, clean: torch.Tensor, degraded: torch.Tensor) -> None:
+        step(self, clean, degraded * (float("nan") if self.iteration == 1 else 1))
 
-    monkeypatch.setattr(Trainer, "learn", broken)
+    monkeypatch.setattr(Trainer, "step", broken)
     pairs: dict[str, Any] = dict(write_pairs(tmp_path, count=4))
     *_, last = train(**pairs, run=tmp_path / "run", iterations=4, config=settings("batch"))
     assert last.skipped == 1

@@ -597,7 +597,7 @@ def test_a_run_that_starts_from_a_model_and_is_stopped_at_once_goes_on_from_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("indi.training.run.Trainer.learn", stopped)
+        patched.setattr("indi.training.run.Trainer.step", stopped)
         with pytest.raises(KeyboardInterrupt):
             list(train(**begun, run=tmp_path / "run"))
     list(train(run=tmp_path / "run", resume=True))

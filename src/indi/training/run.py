@@ -2,7 +2,7 @@
 
 The command line, the app, notebooks and tests are all its consumers. Everything random is a pure
 function of the seed and the iteration, so a resumed run is the run that was never stopped, bit for
-bit on one machine and thread count.
+bit on the CPU of one machine at one thread count. On an accelerator records come several at a time (trainer.py).
 """
 
 import logging

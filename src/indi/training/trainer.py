@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from indi.config import Config, TrainingSettings
-from indi.data.wording import count
 from indi.errors import ModelError, TrainingError
 from indi.models.checkpoint import STATE_FILE, Card, Model, check_weights, read_tensors, save_model, write_tensors
 from indi.process import objectives
@@ -28,6 +27,7 @@ from indi.training import averaging
 from indi.training.arithmetic import Arithmetic
 from indi.training.distributed import World
 from indi.training.fitting import SMALLEST, fitting_crops
+from indi.training.starting import said, widened
 
 _GIVE_UP = 10  # iterations in a row that were not finite
 _UNREAD = 16  # iterations at most whose losses stay on an accelerator
@@ -89,10 +89,10 @@ class Trainer:
             )
         if (theirs.network, theirs.channels) != (ours.network, ours.channels):
             raise ModelError(
-                f"cannot start from {theirs.name}: its network is {_said(theirs)}, this run's {_said(ours)}; leave "
+                f"cannot start from {theirs.name}: its network is {said(theirs)}, this run's {said(ours)}; leave "
                 "size, network and channels out"
             )
-        weights = _widened(model.network.state_dict(), self.network.state_dict())
+        weights = widened(model.network.state_dict(), self.network.state_dict())
         self.network.load_state_dict(weights)
         self.average.network.load_state_dict(weights)
         self.card = self.card.model_copy(update={"licence": theirs.licence})
@@ -333,21 +333,6 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 def _scaler(arithmetic: Arithmetic) -> torch.amp.GradScaler | None:
     """Return what keeps small gradients from vanishing in float16; None for types as wide as float32."""
     return torch.amp.GradScaler(arithmetic.device.type) if arithmetic.dtype == torch.float16 else None
-
-
-def _said(card: Card) -> str:
-    return f"{card.network.name} of size {card.network.size} with {count(card.channels, 'channel')}"
-
-
-def _widened(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights with zeros for the inputs that they lack, which come last."""
-    found = {}
-    for name, weight in weights.items():
-        lacking = wanted[name].shape[1] - weight.shape[1] if weight.ndim > 1 else 0
-        found[name] = (
-            torch.cat([weight, weight.new_zeros(len(weight), lacking, *weight.shape[2:])], 1) if lacking else weight
-        )
-    return found
 
 
 def learning_rate(highest: float, progress: float, warmup: float, cooldown: float) -> float:

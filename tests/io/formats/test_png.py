@@ -147,3 +147,10 @@ def test_other_readers_see_the_same_pixels(tmp_path: Path) -> None:
     write(tmp_path / "a.png", gray)
     with Pillow.open(tmp_path / "a.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), gray.pixels)
+
+
+def test_a_png_of_an_app_is_called_what_it_is(tmp_path: Path) -> None:
+    start, rest = png_bytes(4, 1, 8, 2, [bytes(12)])[:8], png_bytes(4, 1, 8, 2, [bytes(12)])[8:]
+    file = stored(tmp_path / "a.png", start + png_chunk(b"CgBI", b"P\0 \2") + rest)
+    with pytest.raises(ImageError, match=r"a.png: PNG of Apple's own kind \(CgBI\), .* save it as PNG"):
+        read(file)

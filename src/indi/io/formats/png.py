@@ -38,6 +38,8 @@ def headers(file: BinaryIO) -> list[Header]:
         ImageError: it is damaged or not PNG's.
     """
     kind, data = next(_chunks(file))
+    if kind == b"CgBI":  # what Xcode packs into apps: another order of colours, and deflate without its header
+        raise ImageError("PNG of Apple's own kind (CgBI), made for apps: open it on a Mac and save it as PNG")
     if kind != b"IHDR" or len(data) != 13:
         raise ImageError("damaged PNG: it does not begin with a header chunk")
     width, height, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", data)

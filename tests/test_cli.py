@@ -113,7 +113,10 @@ def test_version(capsys: Captured) -> None:
     [
         ("restor", "Unknown command"),
         ("restore x.png", "x.png: cannot read: No such file"),
-        ("restore DEEP", "say with --model which restorer fits these images: train one with indi train, or name"),
+        (
+            "restore DEEP",
+            "not gray or colour of 8 bit, which photo restores; give --model: train one with indi train, or",
+        ),
         ("restore IMAGE --model MODEL --steps 1.5", "--steps: '1.5' is not a whole number"),
         ("restore --model MODEL", "INPUTS requires an argument; see indi restore --help"),
         ("restore x.png --model nowhere", "nowhere: no such run folder or model file"),
@@ -516,7 +519,7 @@ def test_photographs_are_restored_without_a_choice(
     assert "others by --model: denoise, photo" in shown
     assert read(tmp_path / "restored" / "old.jpg").pixels.shape == pixels.shape
     assert run("restore", "deep.png") == 2
-    assert "photo is for gray or colour of 8 bit: say with --model" in capsys.readouterr().err
+    assert "deep.png: not gray or colour of 8 bit, which photo restores; give --model" in capsys.readouterr().err
     assert run("restore", "empty.jpg", "old.jpg", "new.png", "--out", "all") == 2
     shown = capsys.readouterr().err
     assert "empty.jpg: cannot read: the file is empty" in shown

@@ -46,7 +46,10 @@ def choose_precision(precision: Precision, device: "torch.device") -> "torch.dty
     import torch
 
     if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        there = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        if precision not in there:
+            raise DeviceError(f"unknown precision {precision!r}; give auto, {', '.join(there)}")
+        return there[precision]
     if device.type == "cuda":
         # Cards before Ampere (8.0) emulate bfloat16, slowly.
         fast = torch.cuda.get_device_capability(device)[0] >= 8

@@ -15,9 +15,9 @@ import ship as ship_models
 from indi.app.session import Session
 from indi.config import find_config
 from indi.degradations import degradation
-from indi.errors import ConfigError, ModelError
+from indi.errors import ConfigError, MissingExtraError, ModelError
 from indi.info import info
-from indi.io import Image, to_unit, write
+from indi.io import Header, Image, read_headers, to_unit, write
 from indi.models import pretrained
 from indi.models.checkpoint import load_model, save_model
 from indi.models.pretrained import (
@@ -196,8 +196,12 @@ def test_photographs_of_8_bit_ask_for_photo_and_others_for_a_choice(weights: Pat
     several = tmp_path / "several.tif"
     write(several, Image(np.zeros((8, 8, 5), np.uint8)))
     for files, enlarged, says in (
-        ([deep], 1, "^photo is for gray or colour of 8 bit: say with --model .*denoise, jpeg, photo"),
-        ([old, several], 1, "^photo is for gray or colour of 8 bit: say with --model"),
+        (
+            [deep],
+            1,
+            r"deep.tif: not gray or colour of 8 bit, which photo restores; give --model: .*denoise, jpeg, photo",
+        ),
+        ([old, several], 1, r"several.tif: not gray or colour of 8 bit"),
         ([old], 4, "^say with --model"),  # it does not enlarge, and what does is not shipped here
     ):
         with pytest.raises(ConfigError, match=says):
@@ -248,3 +252,18 @@ def test_each_one_restores(name: str) -> None:
     one, several = (restorer.restore(degraded.astype(np.float32), steps=steps) for steps in (1, None))
     assert error(one) < 0.9 * error(degraded)
     assert error(several) < error(degraded)
+
+
+def test_a_file_that_needs_an_extra_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, missing = tmp_path / "a.png", tmp_path / "b.heic"
+    write(good, Image(np.zeros((8, 8, 3), np.uint8)))
+
+    def reading(path: Path) -> list[Header]:
+        if path == missing:
+            raise MissingExtraError(f"{path}: HEIF images need pillow-heif; install indi[heif]")
+        return read_headers(path)
+
+    monkeypatch.setattr(pretrained, "read_headers", reading)
+    assert pretrained.fitting_model([good, missing])[0] == "photo"
+    with pytest.raises(MissingExtraError, match=r"b.heic: HEIF images need"):
+        pretrained.fitting_model([missing])

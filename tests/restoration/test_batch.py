@@ -14,7 +14,7 @@ from indi.degradations import DEGRADATIONS
 from indi.errors import ConfigError, ImageError
 from indi.io import Image, Metadata, Resolution, from_unit, read, span_of, to_unit, write
 from indi.io.manifest import MANIFEST
-from indi.restoration.batch import Job, degrade_files, plan, restore_files
+from indi.restoration.batch import Job, Restoration, degrade_files, plan, restore_files
 from indi.restoration.restorer import Restorer
 from problems import asking, tiny_model
 
@@ -542,3 +542,12 @@ def test_names_that_are_no_text(tmp_path: Path, gray: Restorer) -> None:
     assert all(outcome.kept for outcome in outcomes)
     jobs = plan([folder / os.fsdecode(b"x\xfe.png")], folder / "degraded")
     assert [outcome.error for outcome in degrade_files(jobs, task="jpeg")] == [None]
+
+
+def test_a_scale_bar_is_that_of_the_enlarged_image(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((20, 30), np.uint8), imagej=True, resolution=(5, 5), metadata={"unit": "um"}
+    )
+    assert Restoration(enlarged=1).micrometres(tmp_path / "a.tif") == pytest.approx(0.2)
+    assert Restoration(enlarged=4).micrometres(tmp_path / "a.tif") == pytest.approx(0.05)
+    assert Restoration(enlarged=4).micrometres(tmp_path / "missing.tif") is None

@@ -1,3 +1,6 @@
+import errno
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +43,27 @@ def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_room_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"none.x: no room for 0\.0 GB"):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"none.x: cannot be written \(No such file or directory\)"):
         DiskArray((1, 5, 5), "uint8", tmp_path / "none" / "x")
+
+
+def test_a_disk_without_room_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        def truncate(self, size: int | None = None, /) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: Full(path, mode.replace("b", "")))
+    with pytest.raises(ImageError, match=r"x: no room for 0\.0 GB of work \(No space left on device\)"):
+        DiskArray((1, 5, 5), "uint8", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_cut_meanwhile_is_said(tmp_path: Path) -> None:
+    with DiskArray((1, 5, 5), "uint8", tmp_path / "x") as array:
+        os.truncate(tmp_path / "x", 12)
+        with pytest.raises(ImageError, match="x: is not whole"):
+            array.read(Box(0, 0, 5, 5))
 
 
 def test_a_named_one_stays(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from indi.app.session import Session, Task, safe_name
 from indi.errors import ConfigError
 from indi.io import Image, orientation, read, read_header, span_of, write
 from indi.io.display import for_display
-from indi.io.pixel_size import pixel_size
 from indi.io.region import Box
 from indi.process.samplers import State
 from indi.process.sampling import Sampling
@@ -260,7 +259,7 @@ def _finished(
 ) -> Progress:
     calibration, samples = restorer.calibration_for(asked.sampling), asked.sampling.samples
     pixels = drawn.restored[0] if samples is None else np.stack(drawn.restored)
-    results = asked.results(restorer, drawn.image, pixels, calibration, pixel_size(upload))
+    results = asked.results(restorer, drawn.image, pixels, calibration, asked.micrometres(upload))
     stem, suffix = parted(Path(safe_name(upload.name)))
     job = Job(upload, session.new_folder("restored") / f"{stem}-restored{suffix}")
     files = asked.targets(job, calibration)

@@ -48,7 +48,7 @@ Realism = Annotated[
     float | None,
     Parameter(
         help=f"of a model that draws: 0 is the least error, 1 a draw from all clean images that fit; by default "
-        f"{DEFAULT_REALISM} or what the model is best with, with samples 1"
+        f"{DEFAULT_REALISM} or what the model is best with; 1 where there are samples"
     ),
 ]
 Seed = Annotated[int, WHOLE, Parameter(help="of everything random")]

@@ -84,7 +84,7 @@ def seed_for(name: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") >> 1
 
 
-DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here
+DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here, and its name in cli/options.py
     "photo": Degradation(
         "photo",
         "photographs of unknown damage: noise, JPEG, blur, sharpening, resizing; phone, chat or scan in tests",

@@ -144,7 +144,8 @@ def _warn_of_trained(model: str | Path | None, clean: Path, pairs: Sequence[Pair
         ]
         said = "were trained on"
     if trained:
-        log.warning("warning: %d of these %d pairs %s; name none for the others", len(trained), len(pairs), said)
+        advice = "leave out --clean and --degraded to measure on those kept from training"
+        log.warning("warning: %d of these %d pairs %s; %s", len(trained), len(pairs), said, advice)
 
 
 def _has_changed(pair: Pair, split: Split, channels: int | None) -> bool:

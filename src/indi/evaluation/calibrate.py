@@ -73,7 +73,7 @@ def calibrate(
         raise ConfigError(f"rate is {rate}; give a share between 0 and 1")
     if samples < 2:
         raise ConfigError(f"samples is {samples}; a spread needs 2 or more")
-    asked = Sampling(samples=samples, **sampling)
+    asked = Sampling(samples=samples).with_options(**sampling)
     if asked.strength != 1:
         raise ConfigError(f"strength is {asked.strength:g}; intervals are calibrated at strength 1")
     folder = Path(run)

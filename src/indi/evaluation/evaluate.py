@@ -306,7 +306,7 @@ def evaluate(
         realism=None if realism is None else tuple(realism),
         border=border,
         data_range=data_range,
-        sampling=Sampling(**sampling),
+        sampling=Sampling().with_options(**sampling),
         perceptual=perceptual,
     )
     if evaluation.problems:

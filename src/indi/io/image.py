@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from indi.errors import ImageError
+from indi.errors import ImageError, MissingExtraError
 from indi.io.convert import Array
 from indi.io.formats.gamma import profile_of
 
@@ -169,12 +169,12 @@ def named(path: Path) -> Iterator[None]:
     """Put a file's name before what a format says of it.
 
     Raises:
-        ImageError: the block raised one.
+        ImageError, MissingExtraError: the block raised one.
     """
     try:
         yield
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+    except (ImageError, MissingExtraError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 @contextmanager

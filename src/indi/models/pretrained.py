@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from indi.errors import ConfigError, ImageError, ModelError
+from indi.errors import ConfigError, ImageError, IndiError, MissingExtraError, ModelError
 from indi.io import Header, read_headers
 from indi.models.checkpoint import MODEL_FILE, Card, Model, read_card
 from indi.models.hub import fetch, is_on_hub
@@ -126,25 +126,28 @@ def fitting_model(files: Sequence[Path], *, enlarged: int = 1) -> tuple[str, str
         ConfigError: Nothing says what is wrong with them; the message names the choices.
         ImageError: None can be read.
     """
-    names, says = pretrained_names(), ""
+    names, says = pretrained_names(), "say with --model which restorer fits these images"
     headers, errors = _headers(files)
     if errors and not headers:
         raise errors[0]
     if enlarged == 4 and "super-resolve-4x" in names:
         return "super-resolve-4x", "since these are to be enlarged 4 times"
     if enlarged == 1 and "photo" in names:
-        if headers and all(header.dtype == np.uint8 and header.channels in (1, 3) for header in headers):
+        others = [file for file, header in headers if header.dtype != np.uint8 or header.channels not in (1, 3)]
+        if headers and not others:
             return "photo", "for photographs of 8 bit: noise, JPEG, a little blur"
-        says = "photo is for gray or colour of 8 bit: "
-    raise ConfigError(f"{says}say with --model which restorer fits these images: {advice()}")
+        if others:
+            says = f"{others[0]}: not gray or colour of 8 bit, which photo restores; give --model"
+    raise ConfigError(f"{says}: {advice()}")
 
 
-def _headers(files: Sequence[Path]) -> tuple[list[Header], list[ImageError]]:
-    """Return the headers of each file that can be read, and why the others cannot be."""
-    headers, errors = [], []
+def _headers(files: Sequence[Path]) -> tuple[list[tuple[Path, Header]], list[IndiError]]:
+    """Return the headers of each file that can be read, with it, and why the others cannot be."""
+    headers: list[tuple[Path, Header]] = []
+    errors: list[IndiError] = []
     for file in files:
         try:
-            headers += read_headers(file)
-        except ImageError as error:
+            headers += [(file, header) for header in read_headers(file)]
+        except (ImageError, MissingExtraError) as error:
             errors.append(error)
     return headers, errors

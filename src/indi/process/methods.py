@@ -197,7 +197,9 @@ def _constant(noise: Noise, method: str) -> None:
         raise ConfigError(f"{method} has a noise of its own; leave method.noise at constant")
 
 
-METHODS: dict[str, Callable[[float, Noise, bool, float], Method]] = {  # add a method here
+METHODS: dict[
+    str, Callable[[float, Noise, bool, float], Method]
+] = {  # add a method here, and its name in cli/options.py
     "indi": _indi,
     "regression": _regression,
     "flow": _flow,

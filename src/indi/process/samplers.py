@@ -113,7 +113,7 @@ class Sampler:
         return estimate, state
 
 
-SAMPLERS: dict[str, Sampler] = {  # add a sampler here
+SAMPLERS: dict[str, Sampler] = {  # add a sampler here, and its name in cli/options.py
     "euler": Sampler(euler),
     "heun": Sampler(heun, depth=2),
     "multistep": Sampler(multistep, looks_back=True),
@@ -260,7 +260,8 @@ def sample(
             if number < len(times) - 1:
                 store.keep(region, state, estimate if sampler.looks_back else None)
             yield State(to, state, calls, region)
-        store.advance()
+        if number < len(times) - 1:
+            store.advance()
 
 
 def trajectory(

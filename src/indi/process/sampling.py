@@ -1,9 +1,10 @@
 """How to sample: what a user chooses, and the times that follow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any, Self
 
 from indi.errors import ConfigError
 from indi.process import DEFAULT_STEPS
@@ -20,7 +21,8 @@ class Sampling:
             what the model is best with.
         samples: How many restorations; None is one, without an axis of samples.
         seed: Of the noise; the same seed gives the same image.
-        times: The time grid: uniform, geometric, power, or the times themselves, from 1 down to 0.
+        times: The time grid: uniform, geometric, power, or the times themselves, from 1 down to 0, which decide the
+            steps too.
         sampler: The rule of a step: euler, heun or multistep; None is what the model is best with.
         strength: Below 1 for degradation that is milder than most in training: sampling begins nearer to clean, changes
             less and adds less noise of its own.
@@ -42,21 +44,28 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Check what needs no model."""
-        if self.samples is not None and self.samples < 1:
-            raise ConfigError(f"samples is {self.samples}; give 1 or more")
-        if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"steps is {self.steps}; give 1 or more")
+        for name, least in (("samples", 1), ("steps", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is None and name != "seed":
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise ConfigError(f"{name} is {value!r}; give a whole number")
+            if value < least:
+                raise ConfigError(f"{name} is {value}; give {least} or more")
         if self.sampler is not None and self.sampler not in SAMPLERS:
             raise ConfigError(f"unknown sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if isinstance(self.times, str):
             if self.times not in TIMES:
                 raise ConfigError(f"unknown times {self.times!r}; there are {', '.join(TIMES)}, or a list from 1 to 0")
         else:
-            times = check_times([float(time) for time in self.times])
-            if times[-1] != 0:
-                raise ConfigError(f"times end at {times[-1]}, which leaves the image half restored; end at 0")
-            object.__setattr__(self, "times", tuple(times))
-        scaled_times([1.0, 0.0], self.strength)
+            times = _listed(self.times)
+            if self.steps not in (None, len(times) - 1):
+                raise ConfigError(f"steps is {self.steps}, and times make {len(times) - 1}; give one of the two")
+            object.__setattr__(self, "times", times)
+            object.__setattr__(self, "steps", len(times) - 1)
+        if not isinstance(self.strength, Real):
+            raise ConfigError(f"strength is {self.strength!r}; give a number above 0, and 1 at most")
+        scaled_times([1.0, 0.0], float(self.strength))
         if self.realism is not None:
             is_number = isinstance(self.realism, Real) and not isinstance(self.realism, bool)
             if not is_number or not 0 <= self.realism <= 1:
@@ -64,6 +73,20 @@ class Sampling:
                     f"realism is {self.realism!r}; give 0, the least error, to 1, a draw from all that fits"
                 )
             object.__setattr__(self, "realism", float(self.realism))
+
+    def with_options(self, **options: Any) -> Self:
+        """Return this sampling with other values by name.
+
+        Raises:
+            ConfigError: A name is unknown, or a value invalid.
+        """
+        known = [field.name for field in fields(self)]
+        for name in options:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                advice = f" (did you mean {near[0]}?)" if near else ""
+                raise ConfigError(f"unknown option {name!r}; known are {', '.join(known)}{advice}")
+        return replace(self, **options)
 
     def grid(self) -> list[float]:
         """Return the times, from 1 to 0, before ``strength`` scales them."""
@@ -80,3 +103,18 @@ class Sampling:
             "strength": self.strength,
             **({} if self.realism is None else {"realism": self.realism}),
         }
+
+
+def _listed(times: Sequence[float]) -> tuple[float, ...]:
+    """Return times that are given one by one.
+
+    Raises:
+        ConfigError: They are no numbers, or do not fall from 1 to 0.
+    """
+    try:
+        listed = check_times([float(time) for time in times])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"times is {times!r}; give a name, or numbers from 1 down to 0") from error
+    if listed[-1] != 0:
+        raise ConfigError(f"times end at {listed[-1]}, which leaves the image half restored; end at 0")
+    return tuple(listed)

@@ -99,12 +99,12 @@ class Restoration:
         if self.sampling.samples is None:
             return [job.target]
         stem, suffix = parted(job.target)
-        stems = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.sampling.samples + 1)]
+        files = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.sampling.samples + 1)]
         for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
             is_alike = name == "mean" or suffix.lower().endswith(tuple(FLOAT_SUFFIXES))
-            stems.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
-        stems.append(f"{stem}_overlay.png")
-        return [job.target.with_name(name) for name in stems]
+            files.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
+        files.append(f"{stem}_overlay.png")
+        return [job.target.with_name(name) for name in files]
 
     def stack(self, job: Job, restorer: Restorer, calibration: Calibration | None) -> StackJob:
         """Return the restoration of a job whose file is a stack.
@@ -133,6 +133,11 @@ class Restoration:
         image = self.enlarge(image)
         pixels = restorer.restore(image.pixels, sampling=self.sampling, progress=progress)
         return self.results(restorer, image, pixels, calibration, micrometres)
+
+    def micrometres(self, source: Path) -> float | None:
+        """Return the side of a pixel of the results, where a microscope noted that of the source."""
+        size = pixel_size(source)
+        return None if size is None else size / self.enlarged
 
     def enlarge(self, image: Image) -> Image:
         """Return the image as it is restored."""
@@ -199,7 +204,7 @@ def restore_files(
     return _work(
         jobs,
         lambda job: asked.targets(job, calibration),
-        lambda image, source: asked.images(restorer, image, calibration, progress, pixel_size(source)),
+        lambda image, source: asked.images(restorer, image, calibration, progress, asked.micrometres(source)),
         lambda job, note: restore_stack(
             restorer, asked.stack(job, restorer, calibration), progress=progress, before_writing=note
         ),
@@ -252,7 +257,7 @@ def _work(
     make_stack: Callable[[Job, Callable[[], None]], None] | None = None,
     manifest: Manifest | None = None,
     *,
-    overwrite: bool = True,
+    overwrite: bool,
 ) -> Iterator[Outcome]:
     """Read, make and write, job by job; no file that was an input, or was just written, is written over."""
     taken, folders = _inputs(jobs)

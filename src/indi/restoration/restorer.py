@@ -66,8 +66,8 @@ class Restorer(Hosted):
         precision: Precision = "auto",
         tile: int = DEFAULT_TILE,
     ) -> None:
-        if tile < 1:
-            raise ConfigError(f"tile is {tile}; give a side of 1 pixel or more")
+        if tile < 1 or tile % 1:
+            raise ConfigError(f"tile is {tile}; give a side in whole pixels, 1 or more")
         self.model = model
         self.card: Card = model.card
         self.calibration: Calibration | None = None
@@ -143,7 +143,7 @@ class Restorer(Hosted):
             ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
         """
         image = as_pixels(image)
-        sampling = self.resolve(replace(sampling or Sampling(), **options))
+        sampling = self.resolve((sampling or Sampling()).with_options(**options))
         count = sampling.samples or 1
         results = []
         for sample in range(count):
@@ -196,12 +196,12 @@ class Restorer(Hosted):
         image, sampling = as_pixels(image), self.resolve(sampling)
         degraded = self.unit(image)
         warn_of_intensities(degraded, image.dtype, self.card, self._warned)
-        whole = Box(0, 0, *degraded.shape[2:])
+        everywhere = Box(0, 0, *degraded.shape[2:])
         network: Call = self._network
         if progress is not None:
             progress(0.0)
             network = reporting(self._network, progress, _network_calls(sampling))
-        yield from self._states(network, InMemory(degraded, whole), sampling, sample, plane)
+        yield from self._states(network, InMemory(degraded, everywhere), sampling, sample, plane)
 
     def restore_tiles(
         self,
@@ -235,7 +235,8 @@ class Restorer(Hosted):
         network, tiling, stride = self._piecewise
         sampling = self.resolve(sampling)
         # A view is a tile with its surroundings: one call, cut up only where memory runs out.
-        call = tiled(network, tile=2 * (tiling.side + tiling.halo) + tiling.side, halo=tiling.halo, stride=stride)
+        view = tiling.side + 2 * _sampler(sampling).depth * tiling.halo
+        call = tiled(network, tile=view, halo=tiling.halo, stride=stride)
         template = read(Box(0, 0, 1, 1))
         shape = (self.card.channels, *size)
         with TilesOnDisk(lambda box: self.unit(read(box)), shape, tiling, _sampler(sampling), folder) as store:

@@ -3,6 +3,7 @@
 Plain reads and writes of a file, never mapped memory, whose pages would count as the process's own.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -61,7 +62,11 @@ class DiskArray:
         except OSError as error:
             if is_there:
                 raise ImageError(f"{path}: is gone: does another command work here? run it again after that") from error
-            raise self._full(error) from error
+            if hasattr(self, "_file"):  # made, and there is no room for it
+                self._file.close()
+                if self._is_kept:
+                    path.unlink(missing_ok=True)
+            raise self._failed(error) from error
 
     def read(self, box: Box) -> Array:
         """Return a box as (C, height, width)."""
@@ -69,7 +74,11 @@ class DiskArray:
         for row, lines in enumerate(values):
             for channel, line in enumerate(lines):
                 self._seek(box.top + row, channel, box.left)
-                self._file.readinto(memoryview(line).cast("B"))
+                left = memoryview(line).cast("B")
+                while left:  # a raw read may give less than there is
+                    if not (count := self._file.readinto(left)):
+                        raise ImageError(f"{self._path}: is not whole; run the command again")
+                    left = left[count:]
         return values.transpose(1, 0, 2)
 
     def write(self, box: Box, values: Array) -> None:
@@ -84,7 +93,7 @@ class DiskArray:
                     while left:  # a raw write may take less than it is given
                         left = left[self._file.write(left) :]
         except OSError as error:
-            raise self._full(error) from error
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Let go of the file. One that is kept is on the disk then, so that it is whole after a power cut too."""
@@ -107,7 +116,9 @@ class DiskArray:
         channels, _, width = self.shape
         self._file.seek(((row * channels + channel) * width + column) * self.dtype.itemsize)
 
-    def _full(self, error: OSError) -> ImageError:
+    def _failed(self, error: OSError) -> ImageError:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return ImageError(f"{self._path}: cannot be written ({error.strerror}); check the folder")
         size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize / 1e9
         return ImageError(f"{self._path}: no room for {size:.1f} GB of work ({error.strerror}); free space there")
 

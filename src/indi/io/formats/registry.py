@@ -25,7 +25,7 @@ from indi.io.image import named
 
 START = 64  # bytes, by which a format is known
 
-FORMATS = (
+FORMATS = (  # add a format here; format.py says what the fields are
     Format(
         "PNG", (".png",), (png.SIGNATURE,), png.headers, png.decode, png.encode, dtypes=("uint8", "uint16"), alpha=True
     ),

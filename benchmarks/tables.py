@@ -99,7 +99,7 @@ def _model_lines(sets: int | None) -> Iterator[str]:
     if not pretrained_models():
         yield "*None comes with this version yet: the recipes train them.*"
         return
-    yield "| model | measured on | degraded | least error | unless asked | how |"
+    yield "| model | measured on | degraded | least error | by default | default |"
     yield "|---" * 6 + "|"
     for model in pretrained_models():
         way = usual_way(model)
@@ -128,9 +128,9 @@ def _card_lines() -> Iterator[str]:
         recipe = f"[{model['recipe']}.toml](../src/indi/recipes/{model['recipe']}.toml)"
         clean = model["clean"]
         yield f"\n### {model['name']}\n"
-        yield f"- **For**: {model['purpose']}; {row_label(**usual_way(model))} unless asked."
+        yield f"- **For**: {model['purpose']}; {row_label(**usual_way(model))} by default."
         if model["realism"] is None:
-            yield f"- **Sampler**: {model['sampler']}, unless asked, and in the tables."
+            yield f"- **Sampler**: {model['sampler']} by default, and in the tables."
         yield f"- **Network**: size {model['size']}, colour; gray images are served too."
         yield f"- **Data**: {model['data']}."
         yield f"- **Training**: {recipe}; {crops}; {hours}."

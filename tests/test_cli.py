@@ -491,7 +491,7 @@ def test_models(weights: Path, capsys: Captured) -> None:
     assert {"name", "task", "channels", "size", "data", "figures"} <= listed.keys()
     assert run("models") == 0
     header, line = capsys.readouterr().out.splitlines()
-    heads = ["name", "measured on", "before", "least error", "unless asked", "time a megapixel", "may be used", "for"]
+    heads = ["name", "measured on", "before", "least error", "by default", "time a megapixel", "may be used", "for"]
     assert " ".join(header.split()) == " ".join(heads)
     assert " ".join(line.split()) == "jpeg none 20.00 dB 21.00 dB 23.00 dB, 3 steps 1.2 s limited for tests"
     about = json.loads((weights / "jpeg.json").read_text())

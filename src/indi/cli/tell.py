@@ -26,7 +26,7 @@ def models(*, json: Json = False) -> int:
             "measured on",
             "before",
             "least error",
-            "unless asked",
+            "by default",
             "time a megapixel",
             "may be used",
             "for",
@@ -46,12 +46,12 @@ def _line(model: dict[str, Any]) -> list[str]:
     # Super-resolution is published on luma, without a border.
     where, metric = (f"{first['set']}, luma", "psnr_y") if first["border"] else (first["set"], "psnr")
     best = next(row for row in first["rows"] if way.items() <= row.items())
-    before, least, unasked = (f"{row[metric]:.2f} dB" for row in (first["degraded"], first["rows"][0], best))
+    before, least, default = (f"{row[metric]:.2f} dB" for row in (first["degraded"], first["rows"][0], best))
     how = f"realism {way['realism']:g}" if "realism" in way else counted(way["steps"], "step")
     seconds = best.get("seconds_per_megapixel")
     time = "" if seconds is None else f"{seconds:.1f} s"
     terms = "for anything" if model["licence"] == FREE else "limited"
-    return [model["name"], where, before, least, f"{unasked}, {how}", time, terms, model["purpose"]]
+    return [model["name"], where, before, least, f"{default}, {how}", time, terms, model["purpose"]]
 
 
 @app.command

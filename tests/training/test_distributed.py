@@ -16,6 +16,7 @@ from indi.training.distributed import World
 from problems import write_pairs
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.medium
 
 LOSSES = """
 import json, sys, torch
@@ -24,8 +25,6 @@ from indi.models.checkpoint import Card
 from indi.config import Config
 from indi.training.distributed import joined
 from indi.training.trainer import Trainer
-
-pytestmark = pytest.mark.medium
 
 training = {"iterations": 20, "precision": "float32"}
 config = Config.parse({"network": {"size": "tiny"}, "training": training}, source="test")

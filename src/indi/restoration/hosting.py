@@ -8,7 +8,7 @@ from indi.models import hub
 from indi.models.checkpoint import CALIBRATION_FILE, Model, load_model, write_text
 from indi.models.pretrained import about_weights
 from indi.plugins import load_plugins
-from indi.restoration.uncertainty import Calibration, read_calibration
+from indi.restoration.uncertainty import Calibration, read_calibration, told
 
 
 class Hosted:
@@ -72,7 +72,8 @@ class Hosted:
         """
         about = about_weights(self.model)
         steps = (about or {}).get("steps", self.default_steps)
-        hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about)
+        more = [] if self.calibration is None else [told(self.calibration)]
+        hub.save_pretrained(self.model, folder, steps=steps, name=name, about=about, more=more)
         if self.calibration is not None:
             write_text(Path(folder) / CALIBRATION_FILE, self.calibration.model_dump_json(indent=1) + "\n")
 

@@ -14,6 +14,7 @@ from problems import write_pairs
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.medium
 @pytest.mark.timeout(900)  # it starts five programs, one after the other
 @pytest.mark.skipif(sys.platform != "linux", reason="needs bash and timeout")
 def test_the_script_for_a_graphics_card_goes_through_on_the_cpu(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_an_image_as_good_as_its_spread_says_has_no_margin() -> None:
     assert psnr_margin(scenes, 0.9) is None
 
 
+@pytest.mark.medium
 def test_images_of_new_scenes_are_as_good_as_said() -> None:
     random = np.random.default_rng(0)
     held = []

@@ -185,6 +185,7 @@ def test_a_folder_for_the_hub_is_measured_and_calibrated(tmp_path: Path) -> None
     assert indi.calibrate(tmp_path / "mine", **folders, samples=2, steps=1).scenes == 2
 
 
+@pytest.mark.medium
 def test_the_card_of_a_calibrated_model_says_what_its_intervals_hold(tmp_path: Path) -> None:
     Restorer(tiny_model(1, epsilon=0.05)).save_pretrained(tmp_path / "mine")
     folders: dict[str, Any] = write_pairs(tmp_path / "data", count=4)

@@ -71,6 +71,7 @@ def test_a_run_holds_what_it_should(pairs: dict[str, Any], tmp_path: Path) -> No
     assert len(split["training"]) + len(split["validation"]) == 4
 
 
+@pytest.mark.medium
 def test_training_learns(pairs: dict[str, Any], tmp_path: Path) -> None:
     """The degraded images are darker by a constant: after a few dozen iterations the network undoes most of it."""
     made = list(train(**pairs, run=tmp_path / "run", iterations=60, config=TINY, epsilon=0.0))

@@ -46,6 +46,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     yield from _quickly(item)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what is no text in a test's log, such as names not in UTF-8: processes of xdist cannot pass it on."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 def _quickly(item: pytest.Item) -> Generator[None, None, None]:
     before = sum(os.times()[:4])  # of this process and those that it waited for: a busy machine does not count
     yield

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_a_name_of_another_dialect_is_found() -> None:
     assert words("WalkAlong") & NAMES.keys() == {"walk"}
 
 
+@cache
 def texts() -> list[tuple[str, str]]:
     """Return what a user reads: documents, docstrings and messages, by where they stand."""
     found = [
@@ -88,6 +90,6 @@ def test_texts_are_in_plain_words(word: str) -> None:
     bad = [
         f"{where}: {text[max(0, found.start() - 40) : found.end() + 40]!r}"
         for where, text in texts()
-        for found in re.finditer(word, text)
+        for found in re.finditer(word, text, re.IGNORECASE)
     ]
     assert not bad, f"say {TEXT[word]}:\n" + "\n".join(bad)

@@ -530,7 +530,6 @@ def test_a_warning_names_its_file_and_comes_once_for_each(tmp_path: Path, caplog
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
-@pytest.mark.medium  # its log holds such names, which processes of the quick tier cannot pass on
 def test_names_that_are_no_text(tmp_path: Path, gray: Restorer) -> None:
     folder = tmp_path / os.fsdecode(b"d\xff")
     save(folder / os.fsdecode(b"x\xfe.png"))

@@ -25,6 +25,8 @@ from indi.training.run import CLOCK_FIELDS, Record, train
 from indi.training.trainer import Trainer, learning_rate
 from problems import tiny_model, write_pairs
 
+pytestmark = pytest.mark.medium  # nearly every one trains
+
 TINY: dict[str, Any] = {
     "network": {"size": "tiny"},
     "data": {"crop": 16, "batch": 4, "validation": 0.25},
@@ -71,7 +73,6 @@ def test_a_run_holds_what_it_should(pairs: dict[str, Any], tmp_path: Path) -> No
     assert len(split["training"]) + len(split["validation"]) == 4
 
 
-@pytest.mark.medium
 def test_training_learns(pairs: dict[str, Any], tmp_path: Path) -> None:
     """The degraded images are darker by a constant: after a few dozen iterations the network undoes most of it."""
     made = list(train(**pairs, run=tmp_path / "run", iterations=60, config=TINY, epsilon=0.0))
@@ -95,7 +96,6 @@ def test_resumed_equals_unbroken(pairs: dict[str, Any], tmp_path: Path) -> None:
     assert without_clock(records(whole)) == without_clock(records(broken))
 
 
-@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
 def test_killed_and_resumed_equals_unbroken(pairs: dict[str, Any], tmp_path: Path) -> None:
     """SIGKILL at any moment: the run goes on from its last checkpoint and ends as if nothing had happened."""
@@ -149,7 +149,6 @@ def test_a_run_is_never_written_over(pairs: dict[str, Any], tmp_path: Path) -> N
     assert (run / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.medium
 def test_a_minutes_budget_is_spent_and_its_schedule_follows(pairs: dict[str, Any], tmp_path: Path) -> None:
     began = time.perf_counter()
     made = list(train(**pairs, run=tmp_path / "run", minutes=0.03, config=TINY))
@@ -197,7 +196,6 @@ def test_ten_in_a_row_stop_the_run_and_keep_the_last_checkpoint(
     assert load_model(run).card.iterations in (5, 10, 15)
 
 
-@pytest.mark.medium
 def test_starting_from_a_model(pairs: dict[str, Any], tmp_path: Path) -> None:
     list(train(**pairs, run=tmp_path / "a", iterations=60, config=TINY))
     fresh = next(train(**pairs, run=tmp_path / "b", iterations=10, config=TINY))

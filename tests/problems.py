@@ -19,7 +19,8 @@ from indi.io import Image, Metadata, write
 from indi.models.checkpoint import Card, Model, load_model, write_tensors, write_text
 from indi.networks import Network
 from indi.process.sampling import Sampling
-from indi.restoration.batch import Restoration
+from indi.restoration.outputs import Restoration
+from indi.restoration.uncertainty import Calibration
 
 _N = TypeVar("_N", bound=Network)
 
@@ -68,6 +69,28 @@ def awake(network: _N, seed: int = 0) -> _N:
         if not weight.any():
             nn.init.normal_(weight, std=0.05, generator=generator)
     return network.requires_grad_(False)
+
+
+def tiny_calibration(**values: Any) -> Calibration:
+    """Return a calibration of eight samples of ten steps, with other values by name."""
+    made: dict[str, Any] = {
+        "weights": "mine",
+        "rate": 0.9,
+        "factor": 3.0,
+        "plain": 3.0,
+        "guaranteed": None,
+        "least": 0.001,
+        "samples": 8,
+        "steps": 10,
+        "times": "uniform",
+        "sampler": "euler",
+        "scenes": 3,
+        "pixels": 100,
+        "half_width": 0.1,
+        "check": {},
+        "sparsification": {},
+    }
+    return Calibration(**made | values)
 
 
 def tiny_model(channels: int = 1, seed: int = 0, **method: object) -> Model:

@@ -1,5 +1,7 @@
 """Channels of a microscope are no colours: a model of colours restores each apart, and pictures in colour as such."""
 
+import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import pytest
 import tifffile
 
 import indi
+from indi.app import measuring
+from indi.app.session import Session, Task
+from indi.cli import main
 from indi.io import read_headers, read_picture
 from indi.io.stacks import open_stack
 from indi.models.checkpoint import Card, load_model, save_model
@@ -119,6 +124,30 @@ def trained(tmp_path: Path, folders: dict[str, Path], **options: Any) -> Card:
     ):
         pass
     return load_model(tmp_path / "run").card
+
+
+@pytest.mark.parametrize("way", ["command", "page"])
+def test_each_channel_is_measured_apart(tmp_path: Path, hyperstacks: dict[str, Path], way: str) -> None:
+    save_model(colour_model().model, tmp_path / "model")
+    if way == "command":
+        folders = [f"--{side}={folder}" for side, folder in hyperstacks.items()]
+        assert (
+            main(["evaluate", f"--model={tmp_path / 'model'}", *folders, "--steps=1", f"--out={tmp_path / 'out'}"]) == 0
+        )
+        table = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert table["settings"]["images"] == 3 * 2 * 3  # files, planes, channels
+        return
+    session = Session({"mine": tmp_path / "model"})
+    archives: list[Path] = []
+    for folder in hyperstacks.values():
+        archives.append(folder.with_suffix(".zip"))
+        with zipfile.ZipFile(archives[-1], "w") as archive:
+            for file in folder.iterdir():
+                archive.write(file, file.name)
+    clean, degraded = archives
+    notes = [step.note for step in measuring.measure(session, Task(), "mine", clean, degraded, None, steps=(1,))]
+    session.close()
+    assert any("of 18" in note for note in notes), notes
 
 
 @pytest.mark.medium

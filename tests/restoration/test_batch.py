@@ -14,7 +14,8 @@ from indi.degradations import DEGRADATIONS
 from indi.errors import ConfigError, ImageError
 from indi.io import Image, Metadata, Resolution, from_unit, read, span_of, to_unit, write
 from indi.io.manifest import MANIFEST
-from indi.restoration.batch import Job, Restoration, degrade_files, plan, restore_files
+from indi.restoration.batch import Job, degrade_files, plan, restore_files
+from indi.restoration.outputs import Restoration
 from indi.restoration.restorer import Restorer
 from problems import asking, tiny_model
 

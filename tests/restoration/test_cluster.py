@@ -17,8 +17,9 @@ from indi.io.atomic import temporary_beside
 from indi.io.manifest import MANIFEST
 from indi.models.checkpoint import save_model
 from indi.restoration import cluster
-from indi.restoration.batch import Restoration, plan, restore_files
+from indi.restoration.batch import plan, restore_files
 from indi.restoration.cluster import Worker, restore_on_cluster
+from indi.restoration.outputs import Restoration
 from indi.restoration.restorer import load
 from problems import asking, tiny_model
 

@@ -1,25 +1,10 @@
 import numpy as np
 
 from indi.restoration.overlay import MOST, overlay, step_of
-from indi.restoration.uncertainty import Bounds, Calibration
+from indi.restoration.uncertainty import Bounds
+from problems import tiny_calibration
 
-CALIBRATION = Calibration(
-    weights="mine",
-    rate=0.9,
-    factor=3.0,
-    plain=3.0,
-    guaranteed=None,
-    least=0.001,
-    samples=8,
-    steps=10,
-    times="uniform",
-    sampler="euler",
-    scenes=3,
-    pixels=100,
-    half_width=0.1,
-    check={},
-    sparsification={},
-)
+CALIBRATION = tiny_calibration()
 
 
 def test_a_map_lies_over_the_mean_in_colour_where_it_is_large() -> None:

@@ -22,7 +22,7 @@ from indi.restoration.batch import Job, plan, restore_files
 from indi.restoration.restorer import Restorer
 from indi.restoration.stacks import StackJob
 from indi.restoration.uncertainty import Bounds, Calibration
-from problems import asking, tiny_model
+from problems import asking, tiny_calibration, tiny_model
 
 Array = npt.NDArray[Any]
 
@@ -352,24 +352,8 @@ def test_a_calibrated_stack_has_intervals_in_counts_and_a_mask_of_what_is_truste
     tmp_path: Path, gray: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", random(2, 40, 50), imagej=True, metadata={"axes": "ZYX"})
-    fit = Calibration(
-        weights=gray.fingerprint,
-        rate=0.9,
-        factor=3.0,
-        plain=3.0,
-        guaranteed=3.0,
-        bounds=Bounds(psnr_margin=-1.0, trusted_up_to=0.5, trusted=0.5, check={}),
-        least=0.001,
-        samples=2,
-        steps=2,
-        times="uniform",
-        sampler="euler",
-        scenes=9,
-        pixels=9,
-        half_width=0.1,
-        check={},
-        sparsification={},
-    )
+    bounds = Bounds(psnr_margin=-1.0, trusted_up_to=0.5, trusted=0.5, check={})
+    fit = tiny_calibration(weights=gray.fingerprint, guaranteed=3.0, bounds=bounds, samples=2, steps=2)
     monkeypatch.setattr(gray, "calibration", fit)
     *_, spread, interval, invented, trusted, drawn = restore(gray, tmp_path / "a.tif", tmp_path / "out", samples=2)
     assert [path.name for path in (trusted, drawn)] == ["a_trusted.tif", "a_overlay.png"]

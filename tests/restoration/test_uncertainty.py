@@ -19,26 +19,11 @@ from indi.restoration.uncertainty import (
     psnr_by_spread,
     read_calibration,
 )
+from problems import tiny_calibration
 
 
 def calibration(factor: float = 3.0, least: float = 0.002) -> Calibration:
-    return Calibration(
-        weights="mine",
-        rate=0.9,
-        factor=factor,
-        plain=factor,
-        guaranteed=None,
-        least=least,
-        samples=8,
-        steps=10,
-        times="uniform",
-        sampler="euler",
-        scenes=3,
-        pixels=100,
-        half_width=0.1,
-        check={},
-        sparsification={},
-    )
+    return tiny_calibration(factor=factor, plain=factor, least=least)
 
 
 def test_mean_spread_and_interval_are_what_they_say() -> None:

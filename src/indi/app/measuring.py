@@ -8,7 +8,7 @@ from indi.app.archives import unpack
 from indi.app.reading import LIMIT_OF_ARCHIVES, UNPACKERS
 from indi.app.session import Session, Task
 from indi.errors import ConfigError
-from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.benchmark import pairs_for
 from indi.evaluation.evaluate import Evaluation
 from indi.evaluation.measurement import Measurement
 from indi.report import means_explained, table_rows
@@ -60,12 +60,12 @@ def measure(
         UNPACKERS.read(clean.name, LIMIT_OF_ARCHIVES, unpack, clean, folder / "clean")
         if degraded is not None:
             UNPACKERS.read(degraded.name, LIMIT_OF_ARCHIVES, unpack, degraded, folder / "degraded")
-        found = find_test_pairs(
+        found = pairs_for(
+            restorer.card,
             None,
             clean=folder / "clean",
             degraded=None if degraded is None else folder / "degraded",
             task=None if degraded is not None else task,
-            channels=restorer.card.channels,
         )
         evaluation = Evaluation(restorer, *found, steps=steps)
         yield Progress(0.0, "reading every image")

@@ -19,7 +19,8 @@ from indi.io.region import Box
 from indi.process.samplers import State
 from indi.process.sampling import Sampling
 from indi.report.display import liveliest_window
-from indi.restoration.batch import Job, Restoration, parted
+from indi.restoration.batch import Job
+from indi.restoration.outputs import Restoration, parted
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.tiling import part_of
 

@@ -79,7 +79,7 @@ def evaluate(
         perceptual: ST-LPIPS, LPIPS, DISTS, FID and KID too, those that can be had; needs indi[perceptual], and all but
             the first fetch weights at their first use
     """
-    from indi.evaluation.benchmark import find_test_pairs
+    from indi.evaluation.benchmark import pairs_for
     from indi.evaluation.evaluate import Evaluation
     from indi.io.atomic import check_place
     from indi.process.sampling import Sampling
@@ -89,15 +89,7 @@ def evaluate(
     set_threads(threads)
     check_place(out)
     restorer = load(model, device=device, precision=precision, tile=tile)
-    found = find_test_pairs(
-        model,
-        clean=clean,
-        degraded=degraded,
-        task=task,
-        channels=restorer.card.channels,
-        apart=restorer.card.apart,
-        resample=resample,
-    )
+    found = pairs_for(restorer.card, model, clean=clean, degraded=degraded, task=task, resample=resample)
     evaluation = Evaluation(
         restorer,
         *found,

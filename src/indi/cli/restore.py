@@ -88,8 +88,9 @@ def restore(
     """
     from indi.models.pretrained import pretrained_file, pretrained_names
     from indi.process.sampling import Sampling
-    from indi.restoration.batch import Restoration, restore_files
+    from indi.restoration.batch import restore_files
     from indi.restoration.cluster import Worker, restore_on_cluster
+    from indi.restoration.outputs import Restoration
     from indi.restoration.restorer import load
 
     set_threads(threads)

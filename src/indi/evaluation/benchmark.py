@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from indi.data import Pair, decode_pair, digest_of, match_pairs, unusable, what_to_fix
 from indi.data.wording import few
 from indi.degradations import degradation
 from indi.errors import ConfigError, DataError, IndiError, ModelError
+from indi.models.checkpoint import Card
 from indi.models.pretrained import find_model
 from indi.models.runs import Split, settings_of_data
 
@@ -37,6 +38,20 @@ class FoundPairs(NamedTuple):
         problems = self.problems + unusable(self.pairs, channels=channels, resample=self.resample, border=border)
         if problems:
             raise DataError(what_to_fix(problems))
+
+
+def pairs_for(card: Card, run: str | Path | None, **where: Any) -> FoundPairs:
+    """Return the pairs to measure a model on, with the channels that it takes, together or apart.
+
+    Args:
+        card: Of the model.
+        run: Its run folder, if it has one.
+        where: As ``find_test_pairs``: clean, degraded, task, resample.
+
+    Raises:
+        ConfigError, DataError, ImageError: As ``find_test_pairs``.
+    """
+    return find_test_pairs(run, channels=card.channels, apart=card.apart, **where)
 
 
 def find_test_pairs(

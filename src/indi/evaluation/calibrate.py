@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from indi.config import RATE, SAMPLES
 from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
-from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.benchmark import pairs_for
 from indi.evaluation.bounds import bias_by_class, bounds_of
 from indi.evaluation.scenes import (
     Scene,
@@ -82,15 +82,7 @@ def calibrate(
     check_place(folder)
     restorer = load(folder, device=device)
     how = restorer.resolve(asked)
-    found = find_test_pairs(
-        folder,
-        clean=clean,
-        degraded=degraded,
-        task=task,
-        channels=restorer.card.channels,
-        apart=restorer.card.apart,
-        resample=resample,
-    )
+    found = pairs_for(restorer.card, folder, clean=clean, degraded=degraded, task=task, resample=resample)
     found.check(channels=restorer.card.channels)
     trained = settings_of_data(folder)
     digests, some = [], []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from indi.config import Config
 from indi.errors import ConfigError, ModelError
-from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.benchmark import pairs_for
 from indi.evaluation.evaluate import Evaluation
 from indi.evaluation.means import Row, row_of
 from indi.evaluation.measurement import Measurement
@@ -139,7 +139,7 @@ class Cell:
     def _measure(self) -> Generator[tuple[str, float], None, None]:
         yield "measuring", 0.0
         model = load_model(self.run)
-        found = find_test_pairs(self.run, channels=model.card.channels, apart=model.card.apart, **self.test)
+        found = pairs_for(model.card, self.run, **self.test)
         restorer = Restorer(model, device=self.device)
         evaluation = Evaluation(
             restorer,

@@ -15,7 +15,7 @@ from torch import Tensor
 from indi.config import STEPS
 from indi.data import Pair, load_pair, load_test_pair, unusable, what_to_fix
 from indi.errors import ConfigError, DataError
-from indi.evaluation.benchmark import find_test_pairs
+from indi.evaluation.benchmark import pairs_for
 from indi.evaluation.means import Row, with_means
 from indi.evaluation.measurement import DEGRADED, Measurement, Subject, batch, finite
 from indi.evaluation.ranges import DataRange, check_measure, peak_of, warn_of_range
@@ -290,15 +290,7 @@ def evaluate(
         check_place(Path(out))
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model
-    found = find_test_pairs(
-        run,
-        clean=clean,
-        degraded=degraded,
-        task=task,
-        channels=restorer.card.channels,
-        apart=restorer.card.apart,
-        resample=resample,
-    )
+    found = pairs_for(restorer.card, run, clean=clean, degraded=degraded, task=task, resample=resample)
     evaluation = Evaluation(
         restorer,
         *found,

@@ -19,8 +19,9 @@ from indi.io.atomic import marked, remove_marked
 from indi.io.manifest import Manifest
 from indi.io.stacks import is_stack
 from indi.models.pretrained import pretrained_names
-from indi.restoration.batch import Job, Outcome, Restoration, clashes, restore_files
+from indi.restoration.batch import Job, Outcome, clashes, restore_files
 from indi.restoration.intensities import subject
+from indi.restoration.outputs import Restoration
 from indi.restoration.restorer import Restorer, load
 from indi.restoration.stacks import IN_MEMORY, StackJob
 from indi.restoration.uncertainty import Calibration

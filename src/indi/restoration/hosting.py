@@ -1,6 +1,7 @@
 """Restorers in the form that the Hugging Face hub wants, from there and to there."""
 
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,19 +12,20 @@ from indi.plugins import load_plugins
 from indi.restoration.uncertainty import Calibration, read_calibration, told
 
 
-class Hosted:
+class Hosted(ABC):
     """What ``Restorer`` does with the hub."""
 
     model: Model
     calibration: Calibration | None
 
+    @abstractmethod
     def __init__(self, model: Model, **options: Any) -> None:
-        raise NotImplementedError
+        """As ``Restorer``."""
 
     @property
+    @abstractmethod
     def default_steps(self) -> int:
         """As ``Restorer.default_steps``."""
-        raise NotImplementedError
 
     @classmethod
     def from_pretrained(

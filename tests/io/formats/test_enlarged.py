@@ -13,7 +13,7 @@ from image_makers import camera_exif
 from indi.io import Metadata, Resolution, read, write
 from indi.io.formats.enlarged import enlarged
 from indi.io.formats.tags import SHORT, Encoding, Tag, Tree, pack_block, pack_tree, read_block
-from indi.restoration.batch import Restoration
+from indi.restoration.outputs import Restoration
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
 

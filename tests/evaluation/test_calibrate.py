@@ -30,7 +30,7 @@ from indi.evaluation.scenes import (
 )
 from indi.io import Image, read, write
 from indi.restoration.batch import plan, restore_files
-from problems import asking, write_pairs
+from problems import asking, tiny_calibration, write_pairs
 
 
 def scene(random: np.random.Generator, pixels: int = 2000, scale: float = 1.0) -> Scene:
@@ -313,3 +313,10 @@ def test_what_cannot_be_kept_or_measured_is_said_before_anything_is_restored(
     monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(IndiError, match=f"{run}: cannot write: Permission denied"):
         indi.calibrate(run)
+
+
+@pytest.mark.parametrize(("scenes", "why"), [(3, "that needs 9 scenes"), (9, "samples agree on false detail")])
+def test_why_no_detail_is_trusted_is_said(scenes: int, why: str) -> None:
+    bounds = Bounds(psnr_margin=None, trusted_up_to=None, trusted=0.0, check={})
+    found = tiny_calibration(scenes=scenes, bounds=bounds, sparsification={"area": 0.1})
+    assert f"no detail can be trusted at 90%: {why}" in _told(found)

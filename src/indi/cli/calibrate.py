@@ -118,7 +118,7 @@ def _told(found: "Calibration") -> list[str]:
 
 
 def _factor(found: "Calibration") -> str:
-    return "a factor of its intensity" if found.classes else f"{found.factor:.3g}"
+    return "factor (by intensity, below)" if found.classes else f"{found.factor:.3g}"
 
 
 def _by_class(found: "Calibration") -> list[str]:
@@ -146,6 +146,8 @@ def _bias(one: "IntensityClass") -> str:
 
 def _bounds(found: "Calibration") -> list[str]:
     """Return what holds of images as a whole, and how much of them may be trusted."""
+    from indi.evaluation.scenes import needed_scenes
+
     if found.bounds is None:
         return []
     held = {name: f" ({share:.0%} on scenes left out)" for name, share in found.bounds.check.items() if share}
@@ -154,7 +156,9 @@ def _bounds(found: "Calibration") -> list[str]:
         of_scenes = f"for {rate} of scenes{held.get('psnr', '')}"
         lines.append(f"PSNR: at least {margin:+.1f} dB from what the spread makes of it, {of_scenes}")
     if (limit := found.bounds.trusted_up_to) is None:
-        lines.append(f"no detail can be trusted at {rate}: too few scenes, or false detail where samples agree")
+        few = found.scenes < needed_scenes(found.rate)
+        why = f"that needs {needed_scenes(found.rate)} scenes" if few else "samples agree on false detail"
+        lines.append(f"no detail can be trusted at {rate}: {why}")
     else:
         trusted = f"{found.bounds.trusted:.1%} of the pixels; {rate} of them are true{held.get('trust', '')}"
         lines.append(f"detail is trusted where at most {limit:.2f} of it is not in common, {trusted}")

@@ -30,6 +30,7 @@ from indi.evaluation.scenes import (
 )
 from indi.io import Image, read, write
 from indi.restoration.batch import plan, restore_files
+from indi.restoration.uncertainty import Bounds
 from problems import asking, tiny_calibration, write_pairs
 
 

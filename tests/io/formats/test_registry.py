@@ -28,7 +28,7 @@ from indi.io.stacks import is_stack, open_stack
 PACKAGE = Path(indi.__file__).parent
 ROWS = pytest.mark.parametrize("row", FORMATS, ids=[row.name for row in FORMATS])
 COLOUR = np.add.outer(np.arange(20), np.arange(24))[..., None].repeat(3, axis=2).astype(np.uint8)
-CHOSEN = {"restoration/batch.py": {".tif"}}  # maps of floats are TIFF by the names that are promised
+CHOSEN = {"restoration/outputs.py": {".tif"}}  # maps of floats are TIFF by the names that are promised
 
 
 def test_no_other_file_knows_a_suffix_or_how_a_format_begins() -> None:

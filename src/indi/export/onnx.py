@@ -2,7 +2,8 @@
 
 The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
 sees the degraded image too. One that draws (method distributional) has two inputs more, F(state, noise, realism, t):
-standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The loop
+standard normal noise of the image's shape, and a realism for each image. One that sees planes of a stack has an input
+``around``: theirs, before and after, in the channels. Height, width and batch are free. The loop
 over times stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's
 metadata under ``indi``.
 """
@@ -37,18 +38,23 @@ class _Estimate(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).float().cpu().eval()
         self.method = model.card.method.build()
+        self.neighbours = model.card.neighbours
 
     @property
     def names(self) -> list[str]:
         """What ``forward`` takes, in its order."""
         images = ["state", *(["degraded"] if self.method.conditioned else [])]
-        return [*images, *(["noise", "realism"] if self.method.draws else []), "t"]
+        images += ["noise", "realism"] if self.method.draws else []
+        return [*images, *(["around"] if self.neighbours else []), "t"]
 
     def forward(self, *inputs: Tensor) -> Tensor:
         named = dict(zip(self.names, inputs, strict=True))
         draw = Draw(named["noise"], named["realism"]) if self.method.draws else None
         state = named["state"]
-        return self.method.estimate(self.network, state, named.get("degraded", state), named["t"], draw)
+        degraded = named.get("degraded", state)
+        if self.neighbours:
+            degraded = torch.cat([degraded, named["around"]], dim=1)
+        return self.method.estimate(self.network, state, degraded, named["t"], draw)
 
 
 def export(model: Model, path: str | Path) -> None:
@@ -70,8 +76,11 @@ def export(model: Model, path: str | Path) -> None:
     estimate = _Estimate(model)
     # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for
     # each input: of the same one twice the exporter makes one.
-    images = (2, model.card.channels, 45, 53)
+    channels = model.card.channels
+    images = (2, channels, 45, 53)
     shapes = {name: (2,) if name in _NUMBERS else images for name in estimate.names}
+    if estimate.neighbours:
+        shapes["around"] = (2, 2 * estimate.neighbours * channels, 45, 53)
     free = torch.export.Dim.DYNAMIC
     with _quiet():
         program: Any = torch.onnx.export(
@@ -109,6 +118,8 @@ def about(model: Model) -> dict[str, Any]:
         "draws": card.method.build().draws,
         "halo": model.network.halo,
         "stride": model.network.stride,
+        "neighbours": card.neighbours,
+        "neighbours_axis": card.neighbours_axis,
         "normalisation": None if card.normalisation is None else card.normalisation.model_dump(mode="json"),
         "licence": card.licence,
     }

@@ -92,7 +92,9 @@ class Restoration:
             *files, drawn = targets
             targets = tuple(files)
         card = restorer.card
-        return StackJob(job.source, targets, self.sampling, calibration, card.channels, self.axes, card.apart, drawn)
+        return StackJob(
+            job.source, targets, self.sampling, calibration, card.channels, self.axes, card.apart, drawn, card.around
+        )
 
     def images(
         self,

@@ -61,17 +61,17 @@ def restore(restorer: Restorer, source: Path, out: Path, **options: Any) -> Arra
 @pytest.mark.parametrize("method", [{}, {"name": "distributional"}, {"conditioned": True}, {"name": "regression"}])
 def test_the_network_sees_the_planes_and_nothing_else_changes(method: dict[str, Any]) -> None:
     restorer = Restorer(seeing(1, **method), precision="float32")
-    alone, before, after = random(3, 40, 48)
+    alone, before, after = random(3, 24, 160)
     restored = restorer.restore(alone, around=[before, after], steps=1)
     assert (restored.shape, restored.dtype) == (alone.shape, alone.dtype)
     assert not np.array_equal(restored, restorer.restore(alone, around=[after, before], steps=1))
     moved = before.copy()
-    moved[:, 47] = 0
+    moved[:, 159] = 0
     changed = restored != restorer.restore(alone, around=[moved, after], steps=1)
-    assert changed[:, 47].any()
+    assert changed[:, 159].any()
     halo = restorer.model.network.halo
     assert halo is not None
-    assert not changed[:, : 47 - halo].any()
+    assert not changed[:, : 159 - halo].any()
 
 
 def test_planes_that_are_missing_or_unlike_are_refused() -> None:

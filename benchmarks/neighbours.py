@@ -73,15 +73,15 @@ def measured(run: Path, folder: Path) -> dict[str, Any]:
     restorer = indi.load(run)
     pairs = match_pairs(folder, None, channels=1, neighbours=restorer.card.around).pairs
     how: dict[str, Any] = {"channels": 1, "task": TASK}
-    stack = [(*load_test_pair(pair, **how), load_test_neighbours(pair, **how)) for pair in pairs]
-    clean, degraded = (np.stack([to_unit(planes[side]) for planes in stack]) for side in (0, 1))
+    stack = [(load_test_pair(pair, **how), load_test_neighbours(pair, **how)) for pair in pairs]
+    clean, degraded = (np.stack([to_unit(planes[side]) for planes, _ in stack]) for side in (0, 1))
 
     def restored(*, shared: bool = False, **sampling: Any) -> Pixels:
         asked = Sampling(**sampling)
         return np.stack(
             [
                 restorer.restore(plane, sampling=asked, around=around, plane=0 if shared else number)
-                for number, (_, plane, around) in enumerate(stack)
+                for number, ((_, plane), around) in enumerate(stack)
             ]
         )
 

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from indi.devices import Precision
 from indi.errors import ConfigError
-from indi.io.neighbours import Neighbours
 from indi.process import Noise
 
 if TYPE_CHECKING:
+    from indi.io.neighbours import Neighbours
     from indi.process.methods import Method
 
 # Defaults of restoring and measuring that, as those of training below, the command line shows without importing torch.
@@ -117,7 +117,7 @@ class DataSettings(Settings):
     axes: str | None = Field(None, description="of stacks, such as ZCYX, where the files do not know or are wrong")
     apart: bool = Field(False, description="channels of stacks are images of their own, as for a model of colours")
     neighbours: int = Field(
-        0, ge=0, le=MOST_NEIGHBOURS, description="planes of a stack that the network sees on each side of each"
+        0, ge=0, le=MOST_NEIGHBOURS, description="planes of a stack that the network sees before and after each"
     )
     neighbours_axis: Literal["Z", "T"] = Field("Z", description="the axis of stacks along which they lie")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
@@ -133,8 +133,10 @@ class DataSettings(Settings):
     resample: bool = Field(False, description="bring degraded images of a whole-number lower size to the clean grid")
 
     @property
-    def around(self) -> Neighbours:
+    def around(self) -> "Neighbours":
         """Which planes of a stack the network sees around each."""
+        from indi.io.neighbours import Neighbours
+
         return Neighbours(self.neighbours, self.neighbours_axis)
 
 

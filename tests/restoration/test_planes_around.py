@@ -36,10 +36,10 @@ def random(*shape: int) -> Array:
     return (np.random.default_rng(0).random(shape) * 50000).astype(np.uint16)
 
 
-def write_stacks(folder: Path, count: int = 3, planes: int = 4) -> dict[str, Path]:
+def write_stacks(folder: Path, count: int = 3, planes: int = 4) -> dict[str, Any]:
     """Write pairs of stacks whose clean planes are alike, and whose degraded ones have noise of their own."""
     generator = np.random.default_rng(0)
-    folders = {"clean": folder / "clean", "degraded": folder / "degraded"}
+    folders: dict[str, Any] = {"clean": folder / "clean", "degraded": folder / "degraded"}
     for path in folders.values():
         path.mkdir(parents=True)
     for number in range(count):
@@ -55,7 +55,8 @@ def restore(restorer: Restorer, source: Path, out: Path, **options: Any) -> Arra
     (outcome,) = restore_files(restorer, plan([source], out), asking(**options))
     if outcome.error:
         raise outcome.error
-    return tifffile.imread(outcome.written[0])
+    restored: Array = tifffile.imread(outcome.written[0])
+    return restored
 
 
 @pytest.mark.parametrize("method", [{}, {"name": "distributional"}, {"conditioned": True}, {"name": "regression"}])

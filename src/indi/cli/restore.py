@@ -69,6 +69,7 @@ def restore(
     sampler: Sampler = None,
     strength: Strength = 1.0,
     axes: str | None = None,
+    noise_along: str | None = None,
     quality: Annotated[int | None, WHOLE] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
@@ -83,6 +84,7 @@ def restore(
         out: a folder; with an image suffix and one input, the file
         samples: restore each image so many times, and write their mean and spread too
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
+        noise_along: the axis of stacks, such as Z, along which planes share their noise, against flicker
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
@@ -107,6 +109,7 @@ def restore(
         sampler=sampler,
         strength=strength,
         realism=realism,
+        noise_along=noise_along,
     )
     asked = Restoration(sampling, enlarge, axes, quality, overwrite)
     if scheduler is not None:

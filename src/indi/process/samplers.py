@@ -137,6 +137,12 @@ class View(Generic[Region]):
     before: Estimate | None
     region: Region
 
+    @property
+    def own(self) -> Tensor:
+        """The degraded image alone, without planes around it."""
+        is_alone = self.degraded.shape == self.state.shape
+        return self.degraded if is_alone else self.degraded[:, : self.state.shape[1]]
+
 
 class Store(Protocol[Region]):
     """Where the states lie between steps, region by region."""
@@ -173,7 +179,7 @@ class InMemory(Generic[Region]):
     def __init__(self, degraded: Tensor, region: Region, channels: int | None = None) -> None:
         self.regions = [region]
         self._seen = degraded
-        self._degraded = self._state = degraded[:, :channels]
+        self._degraded = self._state = degraded if channels is None else degraded[:, :channels]
         self._before: Estimate | None = None
 
     def degraded(self, region: Region) -> Tensor:
@@ -257,8 +263,7 @@ def sample(
                 calls += 1
                 return predict(state, view.degraded, time, draw)
 
-            degraded = view.degraded[:, : view.state.shape[1]]
-            step = Step(counted, path, view.state, degraded, time, to, view.before)
+            step = Step(counted, path, view.state, view.own, time, to, view.before)
             estimate, whole = sampler.step(step, draw)
             state = store.part(region, whole)
             if number < len(times) - 1:

@@ -214,7 +214,7 @@ class Restorer(Hosted):
         sampling: Sampling,
         *,
         folder: Path,
-        around: Callable[[Box], Sequence[Pixels]] = lambda _: (),
+        around: Callable[[Box], Sequence[Pixels]] | None = None,
         sample: int = 0,
         plane: int = 0,
     ) -> Generator[tuple[float, Box, Pixels | None], None, None]:
@@ -247,7 +247,7 @@ class Restorer(Hosted):
         shape = (self.card.channels, *size)
 
         def degraded(box: Box) -> Tensor:
-            return self.unit(read(box), around(box))
+            return self.unit(read(box), around(box) if around is not None else ())
 
         with TilesOnDisk(degraded, shape, tiling, _sampler(sampling), folder) as store:
             count = len(store.regions)

@@ -302,6 +302,15 @@ def test_the_default_folder_is_restored(
     assert sorted(file.stem for file in (tmp_path / "restored").iterdir() if file.name != MANIFEST) == stems
 
 
+def test_one_sample_is_written_alone_and_the_command_says_so(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
+) -> None:
+    image, out = pairs["degraded"] / "0.png", tmp_path / "out"
+    assert run("restore", image, "--model", model, "--steps", 1, "--samples", 1, "--out", out) == 0
+    assert sorted(file.name for file in out.iterdir()) == [MANIFEST, "0_s01.png"]
+    assert "use --samples 2 or more for maps" in capfd.readouterr().err
+
+
 def test_broken_inputs_are_named_and_the_rest_restored(
     model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
 ) -> None:

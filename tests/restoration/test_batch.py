@@ -279,15 +279,25 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
 
 def test_samples_of_a_named_file(tmp_path: Path, gray: Restorer) -> None:
     image = save(tmp_path / "x.jpg")
-    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), asking(steps=1, samples=1))
+    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), asking(steps=1, samples=2))
     assert [file.name for file in outcome.written] == [
         "y_s01.png",
+        "y_s02.png",
         "y_mean.png",
         "y_spread.tif",
         "y_invented.tif",
         "y_overlay.png",
     ]
-    assert not read(outcome.written[2]).pixels.any()  # one restoration does not spread
+
+
+def test_one_sample_is_written_alone_as_it_has_no_spread(tmp_path: Path, gray: Restorer) -> None:
+    image = save(tmp_path / "x.png")
+    stack = tmp_path / "z.tif"
+    tifffile.imwrite(stack, np.stack([read(image).pixels] * 2), photometric="minisblack")
+    first, second = restore_files(gray, plan([image, stack], tmp_path / "out"), asking(steps=1, samples=1))
+    assert names(tmp_path / "out") == ["x_s01.png", "z_s01.tif"]
+    assert [first.error, second.error] == [None, None]
+    np.testing.assert_array_equal(read(first.written[0]).pixels, gray.restore(read(image).pixels, steps=1))
 
 
 @pytest.mark.parametrize("what", ["restore", "degrade"])

@@ -81,7 +81,7 @@ def restore(
     Args:
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
-        samples: restore each image so many times, and write their mean and spread too
+        samples: restore each image so many times, and from 2 on write their mean and maps too, such as their spread
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
@@ -109,6 +109,8 @@ def restore(
         realism=realism,
     )
     asked = Restoration(sampling, enlarge, axes, quality, overwrite)
+    if samples == 1:
+        say("1 sample has no mean and no spread: it is written alone; use --samples 2 or more for maps")
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), jobs, out)

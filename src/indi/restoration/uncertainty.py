@@ -242,8 +242,10 @@ def maps(
     return found
 
 
-def names(calibration: Calibration | None) -> list[str]:
-    """Return the names of ``maps``."""
+def names(samples: int | None, calibration: Calibration | None) -> list[str]:
+    """Return the names of ``maps`` of so many samples: none of fewer than two, which have no spread."""
+    if samples is None or samples < 2:
+        return []
     if calibration is None:
         return ["mean", "spread", "invented"]
     trusted = [] if calibration.trusted_up_to is None else ["trusted"]

@@ -100,6 +100,7 @@ restore photo.png --model runs/mien
 restore photo.png --model denoise --out photo.png
 restore photo.png --model denoise --out out.bmp
 restore photo16.png --model denoise --out out.jpg
+restore photo.png photo16.png --model denoise --out out.png
 restore photo.png other/photo.png --model denoise
 restore five.tif --model denoise
 restore photo.png --model denoise --steps 0

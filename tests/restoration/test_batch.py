@@ -59,9 +59,18 @@ def test_out_is_a_file_for_one_input_with_an_image_suffix(tmp_path: Path) -> Non
     one, two = save(tmp_path / "one.png"), save(tmp_path / "two.png")
     assert plan([one], tmp_path / "x.TIF") == [Job(one, tmp_path / "x.TIF")]
     assert plan([one], tmp_path / "x.d") == [Job(one, tmp_path / "x.d" / "one.png")]
-    assert plan([one, two], tmp_path / "x.png")[1] == Job(two, tmp_path / "x.png" / "two.png")
     (tmp_path / "folder.png").mkdir()
     assert plan([one], tmp_path / "folder.png") == [Job(one, tmp_path / "folder.png" / "one.png")]
+    assert plan([one, two], tmp_path / "folder.png")[1] == Job(two, tmp_path / "folder.png" / "two.png")
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.TIF", "x.zarr"])
+def test_no_folder_is_made_whose_name_is_that_of_an_image(tmp_path: Path, name: str) -> None:
+    for image in ("one.png", "two.png"):
+        save(tmp_path / "in" / image)
+    with pytest.raises(ConfigError, match=rf"{name}: names one file, and there are 2 inputs; give --out a folder"):
+        plan([tmp_path / "in"], tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_kind_of_file_that_is_not_written_is_refused(tmp_path: Path) -> None:

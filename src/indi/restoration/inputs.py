@@ -45,11 +45,12 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
     Args:
         inputs: Image files; folders whose images are meant; or patterns of such, which shells of Windows leave as they
             are.
-        out: A folder; or, with an image suffix and one input file, the file to write.
+        out: A folder; or, with an image suffix and one input file, the file to write. A name with an image suffix is no
+            folder unless that folder is there.
         recursive: Take the folders below too, and keep the tree of them.
 
     Raises:
-        ConfigError: Nothing to do, a kind of file that is not written, or two inputs would be written to one file.
+        ConfigError: Nothing to do, a kind of file that is not written, or several inputs would be written to one file.
     """
     out = Path(out)
     found: list[tuple[Path, Path]] = []  # inputs, and the folders of their results
@@ -74,8 +75,10 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
         raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
     names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
     names_a_volume = out.suffix.lower() in VOLUME_SUFFIXES
-    if len(found) == 1 and (names_a_file or names_a_volume):
-        return [Job(found[0][0], out), *unusable]
+    if names_a_file or (names_a_volume and (len(found) == 1 or not out.is_dir() or is_volume(out))):
+        if len(found) > 1:
+            raise ConfigError(f"{out}: names one file, and there are {len(found)} inputs; give --out a folder")
+        return [Job(source, out) for source, _ in found] + unusable
     jobs = [Job(source, folder / name_of_result(source)) for source, folder in found]
     for target, count in Counter(job.target for job in jobs).most_common(1):
         if count > 1:

@@ -31,6 +31,8 @@ TEXT = {
     r"\bmend\b": "fix",
     r"\banew\b": "again",
     r"\bare not ones there are\b": "are unknown",
+    r"\bnot (have )?in common\b": "disagreement",
+    r"`invented`": "the disagreement, or the disagreement map",
 }
 
 

@@ -103,6 +103,12 @@ def test_help_names_every_choice_and_the_defaults_of_the_settings(capsys: Captur
     assert all(command in shown for command in COMMANDS)
 
 
+def test_help_says_what_steps_of_a_model_that_draws_are(capsys: Captured) -> None:
+    assert run("restore", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "A model that draws, such as photo, needs 1, which is its default; more are as many draws" in shown
+
+
 def test_version(capsys: Captured) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out.strip() == __version__

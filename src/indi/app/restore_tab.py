@@ -85,7 +85,9 @@ def lay_out(session: Any, known: Session) -> Any:
             with gr.Row(visible=False) as several:
                 singles = gr.Gallery(label="Samples", columns=4, **_STRIP)
                 with gr.Column(min_width=240):
-                    spread = gr.Image(label="Spread of the samples", height=240, buttons=["fullscreen"], interactive=False)
+                    spread = gr.Image(
+                        label="Spread of the samples", height=240, buttons=["fullscreen"], interactive=False
+                    )
                     legend = gr.HTML()
     pictures = [slider, nothing, steps_shown, several]
     # Several at once: a file that takes long to read is not to keep other visitors from theirs.

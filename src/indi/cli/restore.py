@@ -53,8 +53,9 @@ def restore(
         int | None,
         WHOLE,
         Parameter(
-            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, 1 for a model that draws, or what "
-            "the model is best with"
+            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, or what the model is best with. "
+            "A model that draws, such as photo, needs 1, which is its default; more are as many draws, and its dial is "
+            "--realism"
         ),
     ] = None,
     realism: Realism = None,

@@ -17,8 +17,8 @@ class Sampling:
     """How an image is restored. It is checked where it is made, and handed on whole.
 
     Attributes:
-        steps: Steps from degraded to clean: 1 is the least error, more are sharper. A model that draws needs 1. None is
-            what the model is best with.
+        steps: Steps from degraded to clean: 1 is the least error, more are sharper. A model that draws
+            needs 1; more are as many draws in turn, and its dial is ``realism``. None is what the model is best with.
         samples: How many restorations; None is one, without an axis of samples.
         seed: Of the noise; the same seed gives the same image.
         times: The time grid: uniform, geometric, power, or the times themselves, from 1 down to 0, which decide the

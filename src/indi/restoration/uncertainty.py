@@ -219,9 +219,9 @@ def maps(
     mean: of the samples, in intensities of the files' range.
     spread: their standard deviation, as pixels are stored: in counts, where they are whole numbers.
     interval: the half width that holds the truth at the calibrated rate, likewise; only with a calibration.
-    invented: the disagreement, the share of local detail that the samples do not share, 0 to 1, in the channel where
-        it is largest: where they put different structures, or only some of them do. Unbiased for independent samples, however
-        faint the detail, down to a hundredth of the least spread.
+    invented: the disagreement, how much of the local detail the samples do not share, 0 to 1, in the channel where it
+        is largest: where they put different structures, or only some of them do. Unbiased for independent samples,
+        however faint the detail, down to a hundredth of the least spread.
     trusted: 1 where that is so small that the structure may be trusted, else 0; only with a calibration that says so.
 
     Args:

@@ -3,7 +3,8 @@
 import glob
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,18 +115,21 @@ def _images(folder: Path, *, recursive: bool) -> list[Path]:
         ImageError: There are none.
     """
     made = results_in(folder)
-    try:
-        kinds: dict[str, list[str]] = {}
-        for path in sorted(folder.iterdir()):
-            if kind := "made by indi" if path.name in made else _kind(path, recursive=recursive):
-                kinds.setdefault(kind, []).append(path.name)
-    except OSError:  # said where the images are looked for
-        kinds = {}
-    if kinds:
+    if kinds := passed_over(folder, made, recursive=recursive):
         most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))[:_KINDS]
         named = ", ".join(f"{len(names)} {kind} ({few(names, shown=_KINDS)})" for kind, names in most)
         log.info("%s: passed over: %s%s", folder, named, ", …" if len(kinds) > _KINDS else "")
     return [image for image in find_images(folder, volumes=True) if image.name not in made]
+
+
+def passed_over(folder: Path, made: Container[str] = (), *, recursive: bool = False) -> dict[str, list[str]]:
+    """Return the names of what in a folder is no image, or ``made`` by an earlier command, by what to call them."""
+    kinds: dict[str, list[str]] = {}
+    with suppress(OSError):  # said where the images are looked for
+        for path in sorted(folder.iterdir()):
+            if kind := "made by indi" if path.name in made else _kind(path, recursive=recursive):
+                kinds.setdefault(kind, []).append(path.name)
+    return kinds
 
 
 def _kind(path: Path, *, recursive: bool) -> str:

@@ -15,6 +15,7 @@ from indi.app.session import Session, Task, safe_name
 from indi.errors import ConfigError
 from indi.io import Image, orientation, read, read_header, span_of, write
 from indi.io.display import for_display
+from indi.io.pixel_size import pixel_size
 from indi.io.region import Box
 from indi.process.samplers import State
 from indi.process.sampling import Sampling
@@ -121,6 +122,7 @@ def restore(
         sampling = Sampling(steps=steps, samples=several, seed=seed, strength=strength)
     asked = Restoration(restorer.resolve(sampling), enlarged=enlarged)
     image = asked.enlarge(_read(upload, enlarged))
+    size = READERS.read(upload.name, LIMIT, pixel_size, upload)
     _check_together(image, samples)
     drawn = _Samples(restorer, asked.sampling, image, session.new_folder("shown"))
     progress = Progress(0.0, "beginning")
@@ -128,7 +130,8 @@ def restore(
         for progress in drawn.sampled(work):
             yield progress
         yield replace(progress, note="writing")
-        yield _finished(session, restorer, asked, upload, drawn, progress)
+        job = Job(upload, session.new_folder("restored") / "-restored".join(parted(Path(safe_name(upload.name)))))
+        yield _finished(asked, job, drawn, progress, None if size is None else size / enlarged)
     except _StoppedError:
         yield replace(progress, note=f"stopped {'while' if draws else 'at'} {progress.note}")
 
@@ -255,14 +258,11 @@ class _Samples:
                 raise
 
 
-def _finished(
-    session: Session, restorer: Restorer, asked: Restoration, upload: Path, drawn: _Samples, progress: Progress
-) -> Progress:
-    calibration, samples = restorer.calibration_for(asked.sampling), asked.sampling.samples
+def _finished(asked: Restoration, job: Job, drawn: _Samples, progress: Progress, micrometres: float | None) -> Progress:
+    restorer, samples = drawn.restorer, asked.sampling.samples
+    calibration = restorer.calibration_for(asked.sampling)
     pixels = drawn.restored[0] if samples is None else np.stack(drawn.restored)
-    results = asked.results(restorer, drawn.image, pixels, calibration, asked.micrometres(upload))
-    stem, suffix = parted(Path(safe_name(upload.name)))
-    job = Job(upload, session.new_folder("restored") / f"{stem}-restored{suffix}")
+    results = asked.results(restorer, drawn.image, pixels, calibration, micrometres)
     files = asked.targets(job, calibration)
     for path, result in zip(files, results, strict=True):
         write(path, result)

@@ -21,6 +21,7 @@ from indi.evaluation.measurement import DEGRADED, Measurement, Subject, batch, f
 from indi.evaluation.ranges import DataRange, check_measure, peak_of, warn_of_range
 from indi.io import from_unit, span_of, to_unit
 from indi.io.atomic import check_place
+from indi.io.channel_names import channel_names
 from indi.io.pixel_size import pixel_size
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, with_niqe
 from indi.models.checkpoint import write_text
@@ -154,14 +155,17 @@ class Evaluation:
         metrics = with_niqe(METRICS | perceptual, Niqe.fit(self._clean_images()))
         channels = self.restorer.card.channels
         # Over the whole set: neighbours are often of one scene.
-        shown = {len(pairs) * number // _STRIPS for number in range(min(_STRIPS, len(pairs)))}
+        strips = min(_STRIPS, len(pairs))
+        shown = {len(pairs) * number // strips for number in range(strips)}
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(pairs):
             clean, degraded = load_test_pair(
                 pair, channels=channels, task=self.task, resample=self.resample, seed=self.sampling.seed
             )
             window = liveliest_window(clean, _CROP) if index in shown else None
-            subject = Subject(pair.name, clean, peak_of(clean, self.data_range), window, pixel_size(pair.clean))
+            peak, size = peak_of(clean, self.data_range), pixel_size(pair.clean)
+            names = channel_names(pair.clean, pair.picture, channels=channels, axes=pair.axes, apart=pair.apart)
+            subject = Subject(pair.name, clean, peak, window, size, names)
             measured = partial(subject.measured, metrics, border=self.border, with_features=bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:

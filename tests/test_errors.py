@@ -86,6 +86,7 @@ def test_an_invented_message_is_not() -> None:
 
 REFUSED = """
 restore none.png --model denoise
+restore https://example.org/volume.zarr --model denoise
 restore cut.png --model denoise
 restore cut.tif --model denoise
 restore text.png --model denoise

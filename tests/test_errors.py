@@ -180,6 +180,31 @@ def _beheaded(message: str) -> str:
     return re.sub(r"^\S*[./]\S*: ", "", message)
 
 
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(0, {}), (130, KeyboardInterrupt()), (2, OSError(28, "No space left on device"))]
+    + [(2, kind("is wrong; fix it")) for _, kind in inspect.getmembers(errors, inspect.isclass)],
+)
+def test_exit_codes_are_those_of_the_document(
+    code: int, outcome: dict[str, str] | BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def info(path: Path) -> dict[str, str]:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return {"kind": "image"}
+
+    monkeypatch.setattr("indi.info.info", info)
+    assert main(["info", "x"]) == code
+    assert f"| {code} | " in PAGE
+
+
+def test_a_bug_is_no_error_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indi.info.info", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # by which Python ends with 1 and a traceback
+        main(["info", "x"])
+    assert "| 1 | a bug of ours, with a traceback" in PAGE
+
+
 @pytest.mark.parametrize("name", [name for name, _ in inspect.getmembers(errors, inspect.isclass)])
 def test_each_class_is_in_the_document(name: str) -> None:
     assert re.search(rf"`(indi\.)?{name}`", PAGE)

@@ -59,6 +59,13 @@ def test_names_are_words_of_the_field(file: Path) -> None:
     assert not bad, f"say instead: {bad}"
 
 
+def test_a_method_with_one_seed_is_a_comparison_run() -> None:
+    files = (PACKAGE / "evaluation").glob("*.py")
+    names = {name for file in files for name in names_in(ast.parse(file.read_text(encoding="utf-8")))}
+    assert "ComparisonRun" in names
+    assert not [name for name in names if words(name) & {"cell", "cells"}]
+
+
 def test_a_name_of_another_dialect_is_found() -> None:
     assert names_in(ast.parse("class WalkAlong:\n    def go(self, moments):\n        self.x_walk = 1")) == {
         "WalkAlong",

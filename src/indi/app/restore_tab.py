@@ -64,7 +64,7 @@ def lay_out(session: Any, known: Session) -> Any:
                     1,
                     step=0.05,
                     label="Strength",
-                    info="below 1 for mild damage: it changes less",
+                    info="below 1 for mild degradation: it changes less",
                     visible=not draws,
                 )
                 enlarged = gr.Radio([1, 2, 4], value=1, label="Enlarge first")

@@ -21,7 +21,7 @@ from typing import Any
 
 import indi
 from indi.devices import set_threads
-from indi.evaluation.cells import mean_rows, spread_rows
+from indi.evaluation.comparison_run import mean_rows, spread_rows
 from indi.models.checkpoint import CARD_FILE, write_text
 
 ITERATIONS = 3500  # of 16 crops: three minutes of size tiny on two cores at 312 crops a second

@@ -96,6 +96,37 @@ def test_no_file_is_a_drawer_for_everything() -> None:
     assert not names & {"utils", "util", "misc", "common", "helpers", "helper", "tools", "core"}
 
 
+MOST_PARAMETERS = 8
+# Commands, whose parameters are their options, are left out. So are two that hold as many settings as a run has.
+MANY = {"evaluation/compare.py of", "data/dataset.py __init__"}
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Return the names of what is passed to a function; what is passed by any name counts as one."""
+    every = function.args
+    named = [*every.posonlyargs, *every.args, *every.kwonlyargs, *filter(None, (every.vararg, every.kwarg))]
+    return [each.arg for each in named if each.arg not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_no_function_takes_more_than_can_be_told_apart(file: Path) -> None:
+    place = file.relative_to(PACKAGE).as_posix()
+    functions = [
+        node
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    many = {f"{place} {each.name}": parameters(each) for each in functions if len(parameters(each)) > MOST_PARAMETERS}
+    if not place.startswith("cli/"):
+        assert many.keys() == {name for name in MANY if name.startswith(f"{place} ")}, many
+
+
+def test_parameters_of_all_kinds_are_counted() -> None:
+    (function,) = ast.parse("def f(self, a, /, b, *c, d=1, **e): ...").body
+    assert isinstance(function, ast.FunctionDef)
+    assert parameters(function) == ["a", "b", "d", "c", "e"]
+
+
 @pytest.mark.medium
 def test_importing_all_of_the_package_stays_light() -> None:
     code = "import sys\nfrom indi import *\nprint(*(name for name in sys.modules if '.' not in name))"

@@ -103,6 +103,12 @@ def test_help_names_every_choice_and_the_defaults_of_the_settings(capsys: Captur
     assert all(command in shown for command in COMMANDS)
 
 
+def test_help_says_what_steps_of_a_model_that_draws_are(capsys: Captured) -> None:
+    assert run("restore", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "A model that draws, such as photo, needs 1, which is its default; more are as many draws" in shown
+
+
 def test_version(capsys: Captured) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out.strip() == __version__
@@ -300,6 +306,15 @@ def test_the_default_folder_is_restored(
         f"{number}_{what}" for number in (0, 1) for what in ("invented", "mean", "overlay", "s01", "s02", "spread")
     ]
     assert sorted(file.stem for file in (tmp_path / "restored").iterdir() if file.name != MANIFEST) == stems
+
+
+def test_one_sample_is_written_alone_and_the_command_says_so(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capfd: Captured
+) -> None:
+    image, out = pairs["degraded"] / "0.png", tmp_path / "out"
+    assert run("restore", image, "--model", model, "--steps", 1, "--samples", 1, "--out", out) == 0
+    assert sorted(file.name for file in out.iterdir()) == [MANIFEST, "0_s01.png"]
+    assert "use --samples 2 or more for maps" in capfd.readouterr().err
 
 
 def test_broken_inputs_are_named_and_the_rest_restored(

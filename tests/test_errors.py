@@ -86,6 +86,7 @@ def test_an_invented_message_is_not() -> None:
 
 REFUSED = """
 restore none.png --model denoise
+restore https://example.org/volume.zarr --model denoise
 restore cut.png --model denoise
 restore cut.tif --model denoise
 restore text.png --model denoise
@@ -100,6 +101,7 @@ restore photo.png --model runs/mien
 restore photo.png --model denoise --out photo.png
 restore photo.png --model denoise --out out.bmp
 restore photo16.png --model denoise --out out.jpg
+restore photo.png photo16.png --model denoise --out out.png
 restore photo.png other/photo.png --model denoise
 restore five.tif --model denoise
 restore photo.png --model denoise --steps 0
@@ -176,6 +178,31 @@ def test_what_a_user_sees_is_quoted_to_the_letter(capsys: pytest.CaptureFixture[
 def _beheaded(message: str) -> str:
     """Return a message without the file or folder that it is of."""
     return re.sub(r"^\S*[./]\S*: ", "", message)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(0, {}), (130, KeyboardInterrupt()), (2, OSError(28, "No space left on device"))]
+    + [(2, kind("is wrong; fix it")) for kind in [errors.IndiError, *errors.IndiError.__subclasses__()]],
+)
+def test_exit_codes_are_those_of_the_document(
+    code: int, outcome: dict[str, str] | BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def info(path: Path) -> dict[str, str]:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return {"kind": "image"}
+
+    monkeypatch.setattr("indi.info.info", info)
+    assert main(["info", "x"]) == code
+    assert f"| {code} | " in PAGE
+
+
+def test_a_bug_is_no_error_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indi.info.info", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # by which Python ends with 1 and a traceback
+        main(["info", "x"])
+    assert "| 1 | a bug of ours, with a traceback" in PAGE
 
 
 @pytest.mark.parametrize("name", [name for name, _ in inspect.getmembers(errors, inspect.isclass)])

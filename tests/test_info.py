@@ -94,6 +94,44 @@ def test_what_a_microscope_noted(tmp_path: Path) -> None:
     assert info(tmp_path / "n.tif")["range"] == [0.5, 0.5]
 
 
+def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "album"
+    for number in range(1, 23):
+        write(folder / f"{number}.png", Image(np.zeros((4, 5 if number < 3 else 6, 3), np.uint8)))
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:20])
+    (folder / "clip.mp4").write_bytes(b"")
+    imagej = {"axes": "ZYX", "unit": "um", "spacing": 0.5}
+    tifffile.imwrite(folder / "a.tif", np.zeros((2, 4, 6), np.uint16), imagej=True, metadata=imagej, resolution=(4, 5))
+    assert main(["info", str(folder), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    files = facts.pop("files")
+    assert facts == {
+        "kind": "images",
+        "path": str(folder),
+        "images": 23,
+        "damaged": 1,
+        "sizes": {"4x6": 20, "4x5": 2},
+        "channels": {"3": 21, "1": 1},
+        "types": {"uint8": 21, "uint16": 1},
+        "passed_over": {".mp4": ["clip.mp4"]},
+    }
+    assert files[0] == {"name": "1.png", "height": 4, "width": 5, "channels": 3, "type": "uint8"}
+    assert "cut short" in files[2]["damage"]
+    assert files[-1]["axes"] == {"Z": 2}
+    assert files[-1]["pixel_size"] == {"y": 0.2, "x": 0.25, "z": 0.5, "unit": "um"}
+    assert main(["info", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "20.png" in shown
+    assert "22.png" not in shown
+    for line in (
+        "and 3 more",
+        "sizes: 4x6 (20), 4x5 (2)",
+        f"{folder}: 23 images, 1 of them damaged",
+        "passed over: 1 .mp4 (clip.mp4)",
+    ):
+        assert line in shown.splitlines()
+
+
 def test_several_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("1.png", "2.png"):
         write(tmp_path / name, Image(np.zeros((4, 5), np.uint8)))

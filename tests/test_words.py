@@ -31,6 +31,8 @@ TEXT = {
     r"\bmend\b": "fix",
     r"\banew\b": "again",
     r"\bare not ones there are\b": "are unknown",
+    r"\bnot (have )?in common\b": "disagreement",
+    r"`invented`": "the disagreement, or the disagreement map",
 }
 
 
@@ -55,6 +57,13 @@ def test_names_are_words_of_the_field(file: Path) -> None:
     found = names_in(ast.parse(file.read_text(encoding="utf-8")))
     bad = {name: NAMES[word] for name in found for word in words(name) & NAMES.keys()}
     assert not bad, f"say instead: {bad}"
+
+
+def test_a_method_with_one_seed_is_a_comparison_run() -> None:
+    files = (PACKAGE / "evaluation").glob("*.py")
+    names = {name for file in files for name in names_in(ast.parse(file.read_text(encoding="utf-8")))}
+    assert "ComparisonRun" in names
+    assert not [name for name in names if words(name) & {"cell", "cells"}]
 
 
 def test_a_name_of_another_dialect_is_found() -> None:

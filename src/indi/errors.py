@@ -10,7 +10,8 @@
     ├── ShapeError               arrays whose shapes or channels do not fit
     └── TrainingError            training that cannot go on: it diverged, or the folder holds a run already
 
-Each message is one line: what went wrong, where (a file, a shape), and what to do about it.
+Each message is one line: what went wrong, where (a file, a shape), and what to do about it. Programs go by the class,
+whose name stays; the wording may change.
 Anything else that escapes the library is a bug in it.
 """
 

@@ -1,25 +1,29 @@
-"""What a run, a model or an image is."""
+"""What a run, a model, an image or a folder of images is."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from indi.errors import ImageError, ModelError
-from indi.io import IMAGE_SUFFIXES, Resolution, is_volume, notes, read, read_headers
+from indi.errors import ImageError, IndiError, ModelError
+from indi.io import IMAGE_SUFFIXES, Resolution, find_images, is_volume, notes, read, read_headers
 from indi.io.region import Box
 from indi.io.stacks import open_stack
 from indi.models.checkpoint import MODEL_FILE, load_model
 from indi.models.pretrained import find_model
 from indi.models.runs import LOG_FILE
+from indi.restoration.inputs import passed_over
 from indi.training.records import last_record
 
 _MOST = 2**26  # values of an image up to which all are looked at for their range
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Return what a path holds, or what the pretrained model of that name is; "kind" is run, model or image.
+    """Return what a path holds, or what the pretrained model of that name is.
+
+    "kind" is run, model, image or images, a folder of them.
 
     Raises:
         ImageError, ModelError: It is damaged, missing, or none of these.
@@ -30,6 +34,8 @@ def info(path: str | Path) -> dict[str, Any]:
         return _of_image(path)
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder; give a run, a model or an image")
+    if path.is_dir() and not (path / MODEL_FILE).exists() and (files := _images_in(path)):
+        return _of_images(path, files)
     model = load_model(path)
     facts = model.card.model_dump(mode="json")
     facts |= {
@@ -75,6 +81,48 @@ def _of_image(path: Path) -> dict[str, Any]:
         except ImageError as error:
             return facts | {"damage": str(error)}
         facts |= _range([image.pixels]) | _resolution(image.metadata.resolution)
+    return facts | notes(path)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        return find_images(folder, volumes=True)
+    except ImageError:  # there are none
+        return []
+
+
+def _of_images(folder: Path, paths: list[Path]) -> dict[str, Any]:
+    """Return what the images of a folder are, by their headers, and how many there are of each size, type and so on."""
+    files = [_listed(path) for path in paths]
+    whole = [file for file in files if "damage" not in file]
+    return {
+        "kind": "images",
+        "path": str(folder),
+        "images": len(files),
+        "damaged": len(files) - len(whole),
+        "sizes": _counted(f"{file['height']}x{file['width']}" for file in whole),
+        "channels": _counted(str(file["channels"]) for file in whole),
+        "types": _counted(file["type"] for file in whole),
+        "passed_over": passed_over(folder),
+        "files": files,
+    }
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    """Return what a file among others is, by its header."""
+    try:
+        header, *others = read_headers(path)
+        facts = {"name": path.name, "height": header.height, "width": header.width}
+        facts |= {"channels": header.channels, "type": str(header.dtype)}
+        if others or is_volume(path):
+            with open_stack(path) as stack:
+                facts["axes"] = dict(zip(stack.axes, stack.places, strict=True))
+    except IndiError as error:
+        return {"name": path.name, "damage": str(error)}
     return facts | notes(path)
 
 

@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,18 @@ def test_images_come_out_flat_and_the_rest_stays_in(tmp_path: Path) -> None:
     archive = packed(tmp_path / "x.zip", *members, (".hidden.png", b"no"), ("c/", b""))
     assert unpack(archive, tmp_path / "out") == 2
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"1.png": b"one", "2.TIF": b"two"}
+
+
+def test_each_image_is_decoded_where_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which can be ended; whoever reads it again knows that it can be read."""
+    write(tmp_path / "one.png", Image(np.zeros((4, 5), np.uint8)))
+    tifffile.imwrite(tmp_path / "two.tif", np.zeros((2, 4, 5), np.uint8), photometric="minisblack")
+    members = [(name, (tmp_path / name).read_bytes()) for name in ("one.png", "two.tif")]
+    decoded: list[object] = []
+    monkeypatch.setattr(archives, "read", lambda path: decoded.append(path.name))
+    monkeypatch.setattr(archives, "read_picture", lambda path, number: decoded.append((path.name, number)))
+    unpack(packed(tmp_path / "x.zip", *members, ("broken.png", b"no")), tmp_path / "out")
+    assert decoded == ["one.png", ("two.tif", 0), ("two.tif", 1)]
 
 
 @pytest.mark.parametrize(

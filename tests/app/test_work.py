@@ -21,6 +21,7 @@ from indi.app.session import Session, Task
 from indi.config import MethodSettings
 from indi.errors import ConfigError, DataError, ImageError
 from indi.io import Image, Metadata, Resolution, read, write
+from indi.io.pixel_size import pixel_size
 from indi.models.checkpoint import save_model
 from indi.models.pretrained import pretrained_names
 from indi.restoration.restorer import Restorer, load
@@ -106,6 +107,27 @@ def test_samples_give_their_mean_spread_and_maps(session: Session, run: Path, tm
     brightest = np.quantile(spread, 0.999)
     np.testing.assert_allclose(read(picture).pixels[..., 0], (spread / brightest).clip(0, 1) * 255, atol=0.6)
     assert f"{brightest:.1%}" in legend
+
+
+def test_an_upload_is_opened_by_readers_alone(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages of all visitors hang on this process, and a file may take for ever or end what decodes it."""
+    upload = tmp_path / "slide.tif"
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41), np.uint8)
+    tifffile.imwrite(upload, pixels, imagej=True, metadata={"unit": "um"}, resolution=(4, 4))
+    open_, opened = Path.open, set()
+
+    def noted(path: Path, *arguments: Any, **options: Any) -> Any:
+        opened.add(path)
+        return open_(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", noted)
+    restoring.look(session, upload)
+    last = restored(session, upload, samples=2)[-1]
+    assert upload not in opened
+    assert pixel_size(last.files[0]) == 0.25
+    assert last.files[0] in opened
 
 
 @pytest.mark.parametrize("realism", [0.0, 0.6, None])
@@ -298,12 +320,14 @@ def test_what_cannot_be_restored_is_said(session: Session, tmp_path: Path, monke
     broken.write_bytes(good.read_bytes()[:50])
     with pytest.raises(ImageError, match=r"broken\.png"):
         restored(session, broken)
-    for options in ({"steps": 51}, {"samples": 9}, {"enlarged": 3}, {"steps": 0}):
+    for options in ({"steps": 51}, {"samples": 9}, {"enlarged": 3}):
         with pytest.raises(ConfigError, match="steps go from 1 to 50"):
             restored(session, good, **options)
+    with pytest.raises(ConfigError, match="steps is 0; give 1 or more"):
+        restored(session, good, steps=0)
     for realism in (-0.1, 1.1, math.nan):
         for model in ("mine", "draws"):
-            with pytest.raises(ConfigError, match="realism goes from 0 to 1"):
+            with pytest.raises(ConfigError, match=r"realism is .*; give 0, the least error, to 1"):
                 restored(session, good, model=model, realism=realism)
     monkeypatch.setattr(restoring, "MOST_PIXELS", 16 * 119)
     with pytest.raises(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -236,6 +237,19 @@ def test_floats_beyond_1_are_remarked_unless_their_range_is_given(
         assert caplog.text.count(said) == 1
         evaluate(Restorer(tiny_model(1)), **given, data_range=2800)
         assert caplog.text.count(said) == 1
+
+
+def test_the_clean_crop_of_a_report_names_its_channel(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, pictures, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}})
+    pairs = tuple(Pair(f"a_{number}", path, path, picture=number) for number in (0, 1))
+    for m in Evaluation(Restorer(tiny_model(1)), pairs, {}, steps=(1,)).measurements():
+        assert m.shown is not None
+        clean = m.shown[1]
+        gray = pictures[int(m.file[-1])]
+        assert (clean[:16, ..., 0] != gray[:16]).any()
+        np.testing.assert_array_equal(clean[20:, ..., 0], gray[20:])
 
 
 def counts_of(tmp_path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from indi.io.display import font_of, for_display, scale_bar, stretch_of
+from indi.io.display import font_of, for_display, named, scale_bar, stretch_of
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])])
@@ -52,6 +52,16 @@ def test_no_scale_bar_without_a_pixel_size_or_room() -> None:
     picture = np.zeros((100, 100, 3), np.uint8)
     assert scale_bar(picture, None) is picture
     assert scale_bar(picture[:20], 0.1).max() == 0
+
+
+def test_names_of_channels_stand_in_the_corner_and_leave_the_rest() -> None:
+    picture = np.zeros((100, 120, 3), np.uint8)
+    drawn = named(picture, ["DAPI", "GFP, 488 nm"])
+    assert drawn[:16].max() == 255
+    assert drawn[20:].max() == 0
+    assert drawn[:, -3:].max() == 0
+    assert named(picture, []) is picture
+    assert named(picture[:20], ["DAPI"]).max() == 0
 
 
 def test_the_font_has_the_letter_of_micrometres() -> None:

@@ -44,6 +44,12 @@ def one_line(caught: pytest.ExceptionInfo[ImageError], *parts: str) -> None:
         assert part in message
 
 
+@pytest.mark.parametrize("address", ["https://example.org/a.zarr", "s3://bucket/a.tif"])
+def test_an_address_is_refused_as_one(address: str) -> None:
+    with pytest.raises(ImageError, match="it is an address; copy it here, or mount where it lies"):
+        read(address)
+
+
 # Find.
 
 

@@ -59,7 +59,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_call_is_the_network_on_degraded_noise_and_dial(gray: Restorer) -> None:
     image = picture(16, 24)
     y = torch.from_numpy(image)[None, None]
-    noise = normal(7, channels=1, height=16, width=24, draw=1, sample=2)[None]
+    noise = normal(7, channels=1, size=(16, 24), draw=1, sample=2)[None]
     inputs = torch.cat([y, y, 0.6 * noise, torch.full_like(y, 0.6)], dim=1)
     with torch.no_grad():
         wanted = y + gray.model.network(inputs, torch.ones(1))
@@ -106,7 +106,7 @@ def test_each_step_draws_anew(gray: Restorer) -> None:
 
     spying._network = spy
     spying.restore(image, steps=3, realism=1)
-    wanted = [normal(0, channels=1, height=16, width=16, draw=number)[None] for number in (1, 2, 3)]
+    wanted = [normal(0, channels=1, size=(16, 16), draw=number)[None] for number in (1, 2, 3)]
     assert all(torch.equal(noise, other) for noise, other in zip(seen, wanted, strict=True))
 
 
@@ -246,7 +246,7 @@ def test_noise_and_dial_are_inputs_of_an_exported_model(tmp_path: Path, gray: Re
     assert json.loads(session.get_modelmeta().custom_metadata_map[METADATA])["draws"] is True
     for size in ((33, 20), (64, 64)):
         image = picture(*size)
-        noise = normal(5, channels=1, height=size[0], width=size[1], draw=1)[None].numpy()
+        noise = normal(5, channels=1, size=(size[0], size[1]), draw=1)[None].numpy()
         one = np.ones(1, np.float32)
         state = image[None, None]
         (clean,) = session.run(
@@ -265,7 +265,7 @@ def test_the_scheduler_of_diffusers_walks_as_ours(gray: Restorer) -> None:
     one = InDIScheduler(epsilon=0.0)
     one.set_timesteps(3)
     for number, t in enumerate(one.timesteps, start=1):
-        noise = normal(0, channels=1, height=24, width=20, draw=number)[None]
+        noise = normal(0, channels=1, size=(24, 20), draw=number)[None]
         draw = Draw.of(sample, 1.0, lambda noise=noise: noise)  # type: ignore[misc]
         clean = gray.method.estimate(gray.model.network, sample, degraded, t.expand(1), draw)
         sample = one.step(clean, t, sample).prev_sample

@@ -59,9 +59,18 @@ def test_out_is_a_file_for_one_input_with_an_image_suffix(tmp_path: Path) -> Non
     one, two = save(tmp_path / "one.png"), save(tmp_path / "two.png")
     assert plan([one], tmp_path / "x.TIF") == [Job(one, tmp_path / "x.TIF")]
     assert plan([one], tmp_path / "x.d") == [Job(one, tmp_path / "x.d" / "one.png")]
-    assert plan([one, two], tmp_path / "x.png")[1] == Job(two, tmp_path / "x.png" / "two.png")
     (tmp_path / "folder.png").mkdir()
     assert plan([one], tmp_path / "folder.png") == [Job(one, tmp_path / "folder.png" / "one.png")]
+    assert plan([one, two], tmp_path / "folder.png")[1] == Job(two, tmp_path / "folder.png" / "two.png")
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.TIF", "x.zarr"])
+def test_no_folder_is_made_whose_name_is_that_of_an_image(tmp_path: Path, name: str) -> None:
+    for image in ("one.png", "two.png"):
+        save(tmp_path / "in" / image)
+    with pytest.raises(ConfigError, match=rf"{name}: names one file, and there are 2 inputs; give --out a folder"):
+        plan([tmp_path / "in"], tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_kind_of_file_that_is_not_written_is_refused(tmp_path: Path) -> None:
@@ -279,15 +288,25 @@ def test_samples_their_mean_and_spread_are_exact(tmp_path: Path, gray: Restorer,
 
 def test_samples_of_a_named_file(tmp_path: Path, gray: Restorer) -> None:
     image = save(tmp_path / "x.jpg")
-    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), asking(steps=1, samples=1))
+    (outcome,) = restore_files(gray, plan([image], tmp_path / "y.png"), asking(steps=1, samples=2))
     assert [file.name for file in outcome.written] == [
         "y_s01.png",
+        "y_s02.png",
         "y_mean.png",
         "y_spread.tif",
         "y_invented.tif",
         "y_overlay.png",
     ]
-    assert not read(outcome.written[2]).pixels.any()  # one restoration does not spread
+
+
+def test_one_sample_is_written_alone_as_it_has_no_spread(tmp_path: Path, gray: Restorer) -> None:
+    image = save(tmp_path / "x.png")
+    stack = tmp_path / "z.tif"
+    tifffile.imwrite(stack, np.stack([read(image).pixels] * 2), photometric="minisblack")
+    first, second = restore_files(gray, plan([image, stack], tmp_path / "out"), asking(steps=1, samples=1))
+    assert names(tmp_path / "out") == ["x_s01.png", "z_s01.tif"]
+    assert [first.error, second.error] == [None, None]
+    np.testing.assert_array_equal(read(first.written[0]).pixels, gray.restore(read(image).pixels, steps=1))
 
 
 @pytest.mark.parametrize("what", ["restore", "degrade"])

@@ -64,7 +64,7 @@ def test_one_step_is_the_network_on_degraded_plus_noise() -> None:
 
     model = tiny_model(1, epsilon=0.05)
     image = picture(16, 24, dtype="float32")
-    start = torch.from_numpy(image)[None, None] + 0.05 * normal(7, channels=1, height=16, width=24)[None]
+    start = torch.from_numpy(image)[None, None] + 0.05 * normal(7, channels=1, size=(16, 24))[None]
     wanted = start + model.network(start, torch.ones(1))
     restored = Restorer(model, precision="float32").restore(image, steps=1, seed=7)
     np.testing.assert_allclose(restored, wanted[0, 0].numpy(), atol=1e-6)
@@ -157,7 +157,7 @@ def test_strength_is_where_the_walk_begins(gray: Restorer) -> None:
     image = picture(16, 24, dtype="float32")
     mild = gray.restore(image, steps=2, strength=0.2, seed=3)
     np.testing.assert_array_equal(gray.restore(image, times=[1, 0.5, 0], strength=0.2, seed=3), mild)
-    noise = normal(3, channels=1, height=16, width=24)[None]
+    noise = normal(3, channels=1, size=(16, 24))[None]
     start = torch.from_numpy(image)[None, None] + 0.2 * gray.card.method.epsilon * noise
     with torch.no_grad():
         half = (start + start + gray.model.network(start, torch.tensor([0.2]))) / 2

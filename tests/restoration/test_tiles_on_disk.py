@@ -69,7 +69,7 @@ def whole(image: Tensor, path: process.Path, steps: int, sampler: str = "euler",
 
 def noise(number: int, box: Box) -> Tensor:
     height, width = box.bottom - box.top, box.right - box.left
-    return normal(3, channels=2, height=height, width=width, draw=number, top=box.top, left=box.left)[None]
+    return normal(3, channels=2, size=(height, width), draw=number, at=(box.top, box.left))[None]
 
 
 CASES = [

@@ -33,7 +33,7 @@ def restored(call: Callable[[Tensor, Tensor], Tensor], degraded: Tensor, steps: 
         indi(0.05),
         degraded,
         uniform_times(steps),
-        noise=lambda number: normal(0, channels=1, height=degraded.shape[-2], width=degraded.shape[-1])[None],
+        noise=lambda number: normal(0, channels=1, size=(degraded.shape[-2], degraded.shape[-1]))[None],
     )
     return last.image
 

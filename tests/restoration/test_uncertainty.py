@@ -29,11 +29,12 @@ def calibration(factor: float = 3.0, least: float = 0.002) -> Calibration:
 def test_mean_spread_and_interval_are_what_they_say() -> None:
     samples = np.random.default_rng(0).random((5, 2, 9, 8), np.float32)
     found = maps(samples, 0.01, calibration())
-    assert list(found) == names(calibration()) == ["mean", "spread", "interval", "invented"]
+    assert list(found) == names(5, calibration()) == ["mean", "spread", "interval", "invented"]
     np.testing.assert_allclose(found["mean"], samples.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(found["spread"], samples.std(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found["interval"], 3 * np.sqrt(found["spread"] ** 2 + 0.002**2), rtol=1e-5)
-    assert list(maps(samples, 0.01, None)) == names(None) == ["mean", "spread", "invented"]
+    assert list(maps(samples, 0.01, None)) == names(5, None) == ["mean", "spread", "invented"]
+    assert names(None, None) == names(1, calibration()) == []
     assert all(values.dtype == np.float32 for values in found.values())
     assert half_width(np.zeros(1), 0.5, 2.0) == pytest.approx(1.0)
 
@@ -124,7 +125,7 @@ def test_what_is_trusted_is_where_samples_agree_enough() -> None:
     bounds = Bounds(psnr_margin=-2.0, trusted_up_to=0.3, trusted=0.5, check={})
     found = calibration().model_copy(update={"bounds": bounds})
     made = maps(samples, 0.01, found)
-    assert list(made) == names(found) == ["mean", "spread", "interval", "invented", "trusted"]
+    assert list(made) == names(4, found) == ["mean", "spread", "interval", "invented", "trusted"]
     np.testing.assert_array_equal(made["trusted"], made["invented"] <= np.float32(0.3))
     assert 0.2 < made["trusted"].mean() < 0.6
     assert found.mark == [3.0, 0.002, 0.3]

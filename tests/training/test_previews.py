@@ -36,6 +36,23 @@ def model_of(config: Config) -> Model:
     return tiny_model(1, **config.method.model_dump())
 
 
+def test_the_clean_crop_names_its_channel_where_the_file_does(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 255, (2, 64, 64), np.uint8)
+    drawn = []
+    for names in ({}, {"Channel": {"Name": ["DAPI", "GFP"]}}):
+        path = tmp_path / f"{len(names)}.ome.tif"
+        tifffile.imwrite(path, pictures, metadata={"axes": "CYX", **names})
+        pairs = [Pair(f"a_{number}", path, path, picture=number) for number in (0, 1)]
+        Preview(pairs, settings(), 1).draw(model_of(settings()), len(names), tmp_path, torch.float32)
+        drawn.append(read(tmp_path / f"{len(names):07d}.png").pixels.astype(int))
+    plain, said = (picture[WORDS:, WORDS:] for picture in drawn)
+    changed = (plain != said).any(axis=2)
+    assert changed[:16, -64:].any()  # in the last column, the clean ones, of each row
+    assert changed[68 : 68 + 16, -64:].any()
+    assert not changed[:, :-64].any()
+
+
 def test_a_row_an_image_and_a_column_a_stage(tmp_path: Path) -> None:
     config = settings()
     pairs = pairs_in(write_pairs(tmp_path, count=3, size=(40, 48)))

@@ -1,12 +1,17 @@
-"""Uploaded archives of images, unpacked so that nothing leaves its folder and nothing grows without bound."""
+"""Uploaded archives of images, unpacked so that nothing leaves its folder and nothing grows without bound.
+
+Each image is decoded once where its archive is unpacked, in a process that can be ended (reading.py): one that takes
+too long, or that a codec dies of, is found there, before training or measuring reads it again.
+"""
 
 import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from indi.app.session import safe_name
 from indi.errors import DataError, IndiError
-from indi.io import READABLE_SUFFIXES, read_headers
+from indi.io import READABLE_SUFFIXES, read, read_headers, read_picture
 
 MOST_FILES = 5000
 MOST_BYTES = 2**30  # unpacked, an archive
@@ -19,6 +24,8 @@ _UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError,
 
 def unpack(archive: Path, folder: Path) -> int:
     """Unpack the images of a ZIP archive into one folder, whatever folders it has inside; return how many.
+
+    All are read in full. What cannot be read is left for those to say who read it again.
 
     Raises:
         DataError: It is no ZIP archive, is damaged or encrypted, holds no images, two of one name, or too much.
@@ -47,6 +54,7 @@ def _unpack(archive: Path, folder: Path) -> int:
                 pixels += _pixels(path)
                 if pixels > MOST_TOGETHER:
                     raise DataError(f"{archive.name}: holds more than {MOST_TOGETHER // 10**6} megapixels; give less")
+                _decode(path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{archive.name}: cannot be unpacked ({reason}); give a plain ZIP archive") from error
@@ -83,3 +91,12 @@ def _pixels(path: Path) -> int:
         size = max(sizes) / 1e6
         raise DataError(f"{path.name}: {size:,.0f} megapixels; pictures of up to {MOST_PIXELS // 10**6} are taken here")
     return sum(sizes)
+
+
+def _decode(path: Path) -> None:
+    with suppress(IndiError):
+        pictures = len(read_headers(path))
+        for number in range(pictures) if pictures > 1 else ():
+            read_picture(path, number)
+        if pictures == 1:
+            read(path)

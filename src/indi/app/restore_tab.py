@@ -16,6 +16,7 @@ from indi.process import DEFAULT_STEPS
 _KIND = "restore"
 _EXAMPLE = Path(__file__).parent / "example.jpg"  # a dog by a telephone in poor light; CC0, from gb82-image-set
 _READ_AT_ONCE = 8
+_OPTIONS = {"steps": int, "samples": int, "seed": int, "realism": float, "strength": float}  # in the order of inputs
 _BEGIN = "Drop an image to begin."
 _DROP: dict[str, Any] = {"height": 140, "elem_classes": "drop"}
 _STRIP: dict[str, Any] = {"height": "auto", "elem_classes": "strip", "buttons": ["fullscreen"]}
@@ -63,7 +64,7 @@ def lay_out(session: Any, known: Session) -> Any:
                     1,
                     step=0.05,
                     label="Strength",
-                    info="below 1 for mild damage: it changes less",
+                    info="below 1 for mild degradation: it changes less",
                     visible=not draws,
                 )
                 enlarged = gr.Radio([1, 2, 4], value=1, label="Enlarge first")
@@ -85,7 +86,9 @@ def lay_out(session: Any, known: Session) -> Any:
             with gr.Row(visible=False) as several:
                 singles = gr.Gallery(label="Samples", columns=4, **_STRIP)
                 with gr.Column(min_width=240):
-                    spread = gr.Image(label="Where they differ", height=240, buttons=["fullscreen"], interactive=False)
+                    spread = gr.Image(
+                        label="Spread of the samples", height=240, buttons=["fullscreen"], interactive=False
+                    )
                     legend = gr.HTML()
     pictures = [slider, nothing, steps_shown, several]
     # Several at once: a file that takes long to read is not to keep other visitors from theirs.
@@ -97,7 +100,7 @@ def lay_out(session: Any, known: Session) -> Any:
     )
     upload.clear(_forget, session, [line, files, *pictures], queue=False, **QUIET)
     model.change(_fit, [session, model], [model, steps, realism, samples, strength, enlarged], **QUIET)
-    inputs = [upload, model, steps, realism, samples, strength, enlarged, seed]
+    inputs = [upload, model, enlarged, steps, samples, seed, realism, strength]
     outputs = [line, slider, steps_shown, several, singles, spread, legend, files]
     connect(_KIND, _restore, session, start, stop, inputs, outputs, at_once=2)
     return model
@@ -139,12 +142,8 @@ def _restore(
     task: Task,
     upload: str | None,
     model: str | None,
-    steps: int,
-    realism: float,
-    samples: int,
-    strength: float,
     enlarged: int,
-    seed: int,
+    *options: float,
 ) -> Iterator[Updates]:
     gr = gradio()
     if upload is None:
@@ -156,12 +155,8 @@ def _restore(
         task,
         Path(upload),
         model,
-        steps=int(steps),
-        samples=int(samples),
         enlarged=int(enlarged or 1),
-        strength=float(strength),
-        realism=float(realism),
-        seed=int(seed or 0),
+        **{name: kind(value or 0) for (name, kind), value in zip(_OPTIONS.items(), options, strict=True)},
     ):
         taken = skip if len(now.steps) == shown else _strip(now.steps)
         shown = len(now.steps)

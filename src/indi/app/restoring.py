@@ -15,6 +15,7 @@ from indi.app.session import Session, Task, safe_name
 from indi.errors import ConfigError
 from indi.io import Image, orientation, read, read_header, span_of, write
 from indi.io.display import for_display
+from indi.io.pixel_size import pixel_size
 from indi.io.region import Box
 from indi.process.samplers import State
 from indi.process.sampling import Sampling
@@ -92,35 +93,32 @@ def restore(
     upload: Path,
     model: str | None,
     *,
-    steps: int,
-    samples: int,
     enlarged: int,
-    strength: float = 1.0,
-    realism: float | None = None,
-    seed: int = 0,
+    **options: Any,
 ) -> Iterator[Progress]:
     """Restore an uploaded image, and yield how far it is; stop where the visitor asks to.
 
-    The results are written in the format and bit depth of the upload, into a new folder of the session. Steps and
-    strength are of models that take steps, realism of those that draw: each ignores what is of the others.
+    The results are written in the format and bit depth of the upload, into a new folder of the session. ``options`` are
+    those of ``Sampling``. Steps and strength are of models that take steps, realism of those that draw: each ignores
+    what is of the others.
 
     Raises:
         ConfigError, ImageError, ModelError, ShapeError: The file, the model or the options do not fit.
     """
-    if not 1 <= steps <= MOST_STEPS or not 1 <= samples <= MOST_SAMPLES or enlarged not in (1, 2, 4):
+    sampling = Sampling().with_options(**options)
+    samples = sampling.samples or 1
+    if (sampling.steps or 1) > MOST_STEPS or samples > MOST_SAMPLES or enlarged not in (1, 2, 4):
         raise ConfigError(f"steps go from 1 to {MOST_STEPS}, samples from 1 to {MOST_SAMPLES}, enlarging to 4")
-    if realism is not None and not 0 <= realism <= 1:
-        raise ConfigError("realism goes from 0 to 1")
     yield Progress(0.0, "reading")
     restorer = session.restorer(model)
-    several, draws = samples if samples > 1 else None, restorer.method.draws
-    if draws:
-        sampling = Sampling(steps=1, samples=several, seed=seed, realism=realism)
+    sampling = replace(sampling, samples=samples if samples > 1 else None)
+    if draws := restorer.method.draws:
+        sampling = replace(sampling, steps=1, strength=1.0)
     else:
-        steps = 1 if restorer.method.one_step else steps
-        sampling = Sampling(steps=steps, samples=several, seed=seed, strength=strength)
+        sampling = replace(sampling, steps=1 if restorer.method.one_step else sampling.steps, realism=None)
     asked = Restoration(restorer.resolve(sampling), enlarged=enlarged)
     image = asked.enlarge(_read(upload, enlarged))
+    size = READERS.read(upload.name, LIMIT, pixel_size, upload)
     _check_together(image, samples)
     drawn = _Samples(restorer, asked.sampling, image, session.new_folder("shown"))
     progress = Progress(0.0, "beginning")
@@ -128,7 +126,8 @@ def restore(
         for progress in drawn.sampled(work):
             yield progress
         yield replace(progress, note="writing")
-        yield _finished(session, restorer, asked, upload, drawn, progress)
+        job = Job(upload, session.new_folder("restored") / "-restored".join(parted(Path(safe_name(upload.name)))))
+        yield _finished(asked, job, drawn, progress, None if size is None else size / enlarged)
     except _StoppedError:
         yield replace(progress, note=f"stopped {'while' if draws else 'at'} {progress.note}")
 
@@ -255,14 +254,11 @@ class _Samples:
                 raise
 
 
-def _finished(
-    session: Session, restorer: Restorer, asked: Restoration, upload: Path, drawn: _Samples, progress: Progress
-) -> Progress:
-    calibration, samples = restorer.calibration_for(asked.sampling), asked.sampling.samples
+def _finished(asked: Restoration, job: Job, drawn: _Samples, progress: Progress, micrometres: float | None) -> Progress:
+    restorer, samples = drawn.restorer, asked.sampling.samples
+    calibration = restorer.calibration_for(asked.sampling)
     pixels = drawn.restored[0] if samples is None else np.stack(drawn.restored)
-    results = asked.results(restorer, drawn.image, pixels, calibration, asked.micrometres(upload))
-    stem, suffix = parted(Path(safe_name(upload.name)))
-    job = Job(upload, session.new_folder("restored") / f"{stem}-restored{suffix}")
+    results = asked.results(restorer, drawn.image, pixels, calibration, micrometres)
     files = asked.targets(job, calibration)
     for path, result in zip(files, results, strict=True):
         write(path, result)

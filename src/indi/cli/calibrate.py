@@ -161,5 +161,5 @@ def _bounds(found: "Calibration") -> list[str]:
         lines.append(f"no detail can be trusted at {rate}: {why}")
     else:
         trusted = f"{found.bounds.trusted:.1%} of the pixels; {rate} of them are true{held.get('trust', '')}"
-        lines.append(f"detail is trusted where at most {limit:.2f} of it is not in common, {trusted}")
+        lines.append(f"detail is trusted where the disagreement is at most {limit:.2f}, {trusted}")
     return lines

@@ -43,7 +43,7 @@ Sampler = Annotated[
     str | None,
     Parameter(help=f"{', '.join(SAMPLERS)}; by default {DEFAULT_SAMPLER}, or what the model is best with"),
 ]
-Strength = Annotated[float, Parameter(help="below 1 for damage milder than most in training: it changes less")]
+Strength = Annotated[float, Parameter(help="below 1 for degradation milder than most in training: it changes less")]
 Realism = Annotated[
     float | None,
     Parameter(

@@ -53,8 +53,9 @@ def restore(
         int | None,
         WHOLE,
         Parameter(
-            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, 1 for a model that draws, or what "
-            "the model is best with"
+            help=f"1: least error; more: sharper images; by default {DEFAULT_STEPS}, or what the model is best with. "
+            "A model that draws, such as photo, needs 1, which is its default; more are as many draws, and its dial is "
+            "--realism"
         ),
     ] = None,
     realism: Realism = None,
@@ -82,7 +83,7 @@ def restore(
     Args:
         inputs: image files or folders
         out: a folder; with an image suffix and one input, the file
-        samples: restore each image so many times, and write their mean and spread too
+        samples: restore each image so many times, and from 2 on write their mean and maps too, such as their spread
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         noise_along: the axis of stacks, such as Z, along which planes share their noise, against flicker
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
@@ -112,6 +113,8 @@ def restore(
         noise_along=noise_along,
     )
     asked = Restoration(sampling, enlarge, axes, quality, overwrite)
+    if samples == 1:
+        say("1 sample has no mean and no spread: it is written alone; use --samples 2 or more for maps")
     if scheduler is not None:
         worker = Worker(model, device, precision, tile, threads)
         return _restored(lambda _: restore_on_cluster(scheduler, worker, jobs, asked), jobs, out)

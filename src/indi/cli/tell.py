@@ -9,6 +9,8 @@ from indi.cli.options import Json, Model
 from indi.cli.terminal import complain, print_json, print_table, printable, say
 from indi.errors import IndiError
 
+_SHOWN = 20  # images of a folder, a line each
+
 
 @app.command
 def models(*, json: Json = False) -> int:
@@ -56,10 +58,10 @@ def _line(model: dict[str, Any]) -> list[str]:
 
 @app.command
 def info(path: str, /, *more: str, json: Json = False) -> int:
-    """Say what runs, models or images are.
+    """Say what runs, models, images or folders of images are.
 
     Args:
-        path: a run folder, a model file, a pretrained model's name or an image
+        path: a run folder, a model file, a pretrained model's name, an image or a folder of images
         more: others; of several JSON is one object with a list of them, under "paths"
     """
     from indi.info import info as facts_about
@@ -84,6 +86,9 @@ def info(path: str, /, *more: str, json: Json = False) -> int:
     for number, facts in enumerate(found):
         if number:
             print()
+        if facts["kind"] == "images":
+            _show_images(facts)
+            continue
         lines = dict(_flat(facts))
         for name, value in lines.items():
             print(f"{name:>{max(map(len, lines))}}  {printable(str(value))}")
@@ -108,6 +113,41 @@ def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
     export_model(loaded, out)
     say(f"exported: {out}")
     return 0
+
+
+def _show_images(facts: dict[str, Any]) -> None:
+    """Print the first images of a folder, a line each, and what all of them are."""
+    from indi.data import few
+    from indi.report import counted
+
+    files = facts["files"]
+    print_table([["name", "height x width", "axes", "channels", "type", "pixel size"], *map(_row, files[:_SHOWN])])
+    if len(files) > _SHOWN:
+        print(f"and {len(files) - _SHOWN} more")
+    for name in ("sizes", "channels", "types"):
+        print(f"{name}: {few(f'{value} ({number})' for value, number in facts[name].items())}")
+    damaged = f", {facts['damaged']} of them damaged" if facts["damaged"] else ""
+    print(f"{printable(facts['path'])}: {counted(facts['images'], 'image')}{damaged}")
+    for kind, names in facts["passed_over"].items():
+        print(printable(f"passed over: {len(names)} {kind} ({few(names)})"))
+
+
+def _row(file: dict[str, Any]) -> list[str]:
+    """Return the cells of an image of a folder; what its file does not say stays empty."""
+    name = printable(file["name"])
+    if "damage" in file:
+        return [name, printable(file["damage"]), "", "", "", ""]
+    axes = " ".join(f"{axis}={length}" for axis, length in file.get("axes", {}).items())
+    size = file.get("pixel_size", {})
+    sides = " x ".join(f"{size[axis]:.4g}" for axis in "zyx" if axis in size)
+    return [
+        name,
+        f"{file['height']} x {file['width']}",
+        axes,
+        str(file["channels"]),
+        file["type"],
+        f"{sides} {size['unit']}" if sides else "",
+    ]
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

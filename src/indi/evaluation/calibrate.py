@@ -43,13 +43,10 @@ def calibrate(
     clean: str | Path | None = None,
     degraded: str | Path | None = None,
     task: str | None = None,
-    resample: bool = False,
     group: str | None = None,
     rate: float = RATE,
-    samples: int = SAMPLES,
-    device: str = "auto",
     progress: Callable[[float], None] | None = None,
-    **sampling: Any,
+    **options: Any,
 ) -> Calibration:
     """Measure how wide intervals must be, and keep it in the run folder, where restoring with samples finds it.
 
@@ -58,31 +55,30 @@ def calibrate(
         clean: Folder of clean images that were not trained on; without any folder, those the run kept from training.
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
-        resample: Bring degraded images of a whole-number lower size to the clean grid.
         group: Pattern whose match names an image's scene; by default that of the run.
         rate: Share of the pixels that intervals are to hold.
-        samples: Restorations of each image.
-        device: auto, cpu, cuda or mps.
         progress: Called with the share that is done.
-        sampling: The rest of ``Sampling`` by name: steps, seed, times, sampler, realism; strength stays 1.
+        options: By name. ``samples``: restorations of each image, 8 unless given. ``device``: auto, cpu, cuda or mps.
+            ``resample``: bring degraded images of a whole-number lower size to the clean grid. And the rest of
+            ``Sampling``: steps, seed, times, sampler, realism; strength stays 1.
 
     Raises:
         ConfigError, DataError, ImageError, ModelError: The run, the pairs or the options do not fit.
     """
     if not 0 < rate < 1:
         raise ConfigError(f"rate is {rate}; give a share between 0 and 1")
-    if samples < 2:
-        raise ConfigError(f"samples is {samples}; a spread needs 2 or more")
-    asked = Sampling(samples=samples).with_options(**sampling)
+    asked, others = Sampling(samples=SAMPLES).parted(options, "device", "resample")
+    if (asked.samples or 1) < 2:
+        raise ConfigError(f"samples is {asked.samples}; a spread needs 2 or more")
     if asked.strength != 1:
         raise ConfigError(f"strength is {asked.strength:g}; intervals are calibrated at strength 1")
     folder = Path(run)
     if not folder.is_dir():
         raise ConfigError(f"{run}: a calibration belongs to a run folder; give one that indi train made")
     check_place(folder)
-    restorer = load(folder, device=device)
+    restorer = load(folder, device=others.pop("device", "auto"))
     how = restorer.resolve(asked)
-    found = pairs_for(restorer.card, folder, clean=clean, degraded=degraded, task=task, resample=resample)
+    found = pairs_for(restorer.card, folder, clean=clean, degraded=degraded, task=task, **others)
     found.check(channels=restorer.card.channels)
     trained = settings_of_data(folder)
     digests, some = [], []

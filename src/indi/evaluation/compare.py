@@ -1,6 +1,6 @@
 """Methods side by side: the same network, pairs, seed and budget, measured on the same images.
 
-A cell is one method with one seed. Each is trained and measured once and kept, so that a comparison that was
+A comparison run is one method with one seed. Each is trained and measured once and kept, so that a comparison that was
 interrupted goes on, and one with more methods, seeds or time adds to what is there.
 """
 
@@ -16,7 +16,7 @@ from indi.data import split_pairs, unusable, what_to_fix
 from indi.devices import choose_device
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import find_test_pairs
-from indi.evaluation.cells import Cell, Result, mean_rows, spread_rows
+from indi.evaluation.comparison_run import ComparisonRun, Result, mean_rows, spread_rows
 from indi.evaluation.means import with_means
 from indi.evaluation.ranges import DataRange, check_measure
 from indi.models.checkpoint import write_text
@@ -32,7 +32,7 @@ class Progress(NamedTuple):
     """How far a comparison is.
 
     Attributes:
-        name: Of the cell at hand: its method and seed.
+        name: Of the run at hand: its method and seed.
         stage: training or measuring.
         share: Of the stage that is done.
     """
@@ -83,20 +83,20 @@ class Comparison:
             raise ConfigError("seeds is below 1; give how many trainings of each method, 1 or more")
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps are {list(self.steps)}; give numbers of 1 or more")
-        for cell in self.cells().values():
-            cell.config.method.build()
-            cell.check()
-            if cell.config.training.minutes is None and cell.config.training.iterations is None:
+        for one in self.comparison_runs().values():
+            one.config.method.build()
+            one.check()
+            if one.config.training.minutes is None and one.config.training.iterations is None:
                 raise ConfigError("no budget; give minutes or iterations for each method")
         choose_device(self.device)
         check_measure(self.border, self.data_range)
-        report, data = match_training_pairs(cell.config.data), cell.config.data
+        report, data = match_training_pairs(one.config.data), one.config.data
         if self.test["clean"] is not None or self.test["degraded"] is not None:
             kind: dict[str, Any] = {"channels": report.channels, "apart": data.apart, "neighbours": data.around}
             found = find_test_pairs(None, **kind, **self.test)
             found.check(channels=report.channels, border=self.border)
             return
-        _, kept = split_pairs(report.pairs, validation=data.validation, seed=cell.config.split_seed, group=data.group)
+        _, kept = split_pairs(report.pairs, validation=data.validation, seed=one.config.split_seed, group=data.group)
         if not kept:
             raise ConfigError("no pair is kept for validation, and so none to measure on; give --test-clean and more")
         if problems := unusable(kept, channels=report.channels, resample=data.resample, border=self.border):
@@ -166,19 +166,19 @@ class Comparison:
             device=device,
         )
 
-    def cells(self) -> dict[tuple[str, int], Cell]:
-        """Return a cell for every method and seed, seed by seed, so that whole comparisons come first."""
-        return {(method, seed): self._cell(method, seed) for seed in self.seeds for method in self.methods}
+    def comparison_runs(self) -> dict[tuple[str, int], ComparisonRun]:
+        """Return a comparison run for every method and seed, seed by seed, so that whole comparisons come first."""
+        return {(method, seed): self._comparison_run(method, seed) for seed in self.seeds for method in self.methods}
 
     def cost(self) -> str:
         """Return in words what is ahead."""
-        cells = self.cells().values()
-        waiting = sum(not cell.is_kept() for cell in cells)
+        runs = self.comparison_runs().values()
+        waiting = sum(not one.is_kept() for one in runs)
         training = Config.parse(dict(self.config), source="settings").training
         each = f"{training.minutes:g} min" if training.minutes else f"{training.iterations} iterations"
         total = f", {waiting * training.minutes:g} min in all" if training.minutes else ""
         return (
-            f"models to train and measure: {waiting} of {len(cells)}, the others are kept; {each} of training for "
+            f"models to train and measure: {waiting} of {len(runs)}, the others are kept; {each} of training for "
             f"each{total}, then {sum(self.steps)} network calls on each test image (1 where a method has one step)"
         )
 
@@ -188,16 +188,16 @@ class Comparison:
         Raises:
             ConfigError, DataError, ImageError, ModelError, TrainingError: As ``train`` and ``evaluate``.
         """
-        for cell in self.cells().values():
-            with closing(cell.work()) as work:
+        for one in self.comparison_runs().values():
+            with closing(one.work()) as work:
                 for stage, share in work:
-                    yield Progress(cell.folder.name, stage, share)
+                    yield Progress(one.folder.name, stage, share)
 
     def table(self) -> dict[str, Any]:
         """Return the content of compare.json.
 
         Raises:
-            ModelError: A cell is not finished.
+            ModelError: A run is not finished.
         """
         return self._table(self._results())
 
@@ -205,7 +205,7 @@ class Comparison:
         """Write compare.json, compare.png and report.html; return the table.
 
         Raises:
-            ModelError: A cell is not finished.
+            ModelError: A run is not finished.
         """
         results = self._results()
         table = self._table(results)
@@ -214,10 +214,10 @@ class Comparison:
         write_comparison(table, strips, self.out)
         return table
 
-    def _cell(self, method: str, seed: int) -> Cell:
+    def _comparison_run(self, method: str, seed: int) -> ComparisonRun:
         name = f"{method}-s{seed}"
         settings = merged(dict(self.config), {"method": {"name": method}, "training": {"seed": seed}})
-        return Cell(
+        return ComparisonRun(
             run=self.runs / name,
             folder=self.out / "cells" / name,
             config=Config.parse(settings, source=f"settings of {method}"),
@@ -229,7 +229,7 @@ class Comparison:
         )
 
     def _results(self) -> dict[tuple[str, int], Result]:
-        results = {key: cell.result() for key, cell in self.cells().items()}
+        results = {key: one.result() for key, one in self.comparison_runs().items()}
         tables = with_means([result.table for result in results.values()])
         return {key: found._replace(table=table) for (key, found), table in zip(results.items(), tables, strict=True)}
 

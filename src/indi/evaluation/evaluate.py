@@ -21,6 +21,7 @@ from indi.evaluation.measurement import DEGRADED, Measurement, Subject, batch, f
 from indi.evaluation.ranges import DataRange, check_measure, peak_of, warn_of_range
 from indi.io import from_unit, span_of, to_unit
 from indi.io.atomic import check_place
+from indi.io.channel_names import channel_names
 from indi.io.pixel_size import pixel_size
 from indi.metrics import METRICS, SETS, Metric, Niqe, available, with_niqe
 from indi.models.checkpoint import write_text
@@ -154,14 +155,17 @@ class Evaluation:
         metrics = with_niqe(METRICS | perceptual, Niqe.fit(self._clean_images()))
         channels = self.restorer.card.channels
         # Over the whole set: neighbours are often of one scene.
-        shown = {len(pairs) * number // _STRIPS for number in range(min(_STRIPS, len(pairs)))}
+        strips = min(_STRIPS, len(pairs))
+        shown = {len(pairs) * number // strips for number in range(strips)}
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(pairs):
             how: dict[str, Any] = {"task": self.task, "resample": self.resample, "seed": self.sampling.seed}
             clean, degraded = load_test_pair(pair, channels=channels, **how)
             around = load_test_neighbours(pair, channels=channels, **how)
             window = liveliest_window(clean, _CROP) if index in shown else None
-            subject = Subject(pair.name, clean, peak_of(clean, self.data_range), window, pixel_size(pair.clean))
+            peak, size = peak_of(clean, self.data_range), pixel_size(pair.clean)
+            names = channel_names(pair.clean, pair.picture, channels=channels, axes=pair.axes, apart=pair.apart)
+            subject = Subject(pair.name, clean, peak, window, size, names)
             measured = partial(subject.measured, metrics, border=self.border, with_features=bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
@@ -251,14 +255,10 @@ def evaluate(
     clean: str | Path | None = None,
     degraded: str | Path | None = None,
     task: str | None = None,
-    resample: bool = False,
     steps: Sequence[int] | None = None,
     realism: Sequence[float] | None = None,
-    border: int = 0,
-    data_range: DataRange = None,
-    perceptual: bool = False,
     out: str | Path | None = None,
-    **sampling: Any,
+    **options: Any,
 ) -> dict[str, Any]:
     """Measure a restorer on pairs; return the table, and write the report where ``out`` says.
 
@@ -267,17 +267,15 @@ def evaluate(
         clean: Folder of clean images; without any folder, a run's own validation pairs.
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
-        resample: Bring degraded images of a whole-number lower size to the clean grid.
         steps: Numbers of steps to compare; None is 1 for a model that draws, else 1, 2, 5, 10 and 20.
         realism: Of a model that draws: settings of the dial to compare; None is 0, 0.25, 0.5, 0.75 and 1, or with
             ``steps`` what a restoration takes when none is asked for.
-        border: Pixels left out on each side.
-        data_range: Peak of PSNR and SSIM; None is the type's range, 1 for floats; "image" is what each clean image
-            spans.
-        perceptual: Measure ST-LPIPS, LPIPS, DISTS, FID and KID too, those of them that can be had. It needs
-            ``indi[perceptual]``; the first use of all but ST-LPIPS fetches standard weights from the network.
         out: Folder for metrics.json, curve.png and report.html.
-        sampling: The rest of ``Sampling`` by name: times, sampler, seed, strength.
+        options: By name. ``border``: pixels left out on each side. ``data_range``: peak of PSNR and SSIM; None is the
+            type's range, 1 for floats; "image" is what each clean image spans. ``perceptual``: measure ST-LPIPS, LPIPS,
+            DISTS, FID and KID too, those of them that can be had; it needs ``indi[perceptual]``, and the first use of
+            all but ST-LPIPS fetches standard weights from the network. ``resample``: bring degraded images of a
+            whole-number lower size to the clean grid. And the rest of ``Sampling``: times, sampler, seed, strength.
 
     Raises:
         ConfigError, DataError, ImageError: The options or any of the pairs do not fit. Every image is read before the
@@ -290,16 +288,16 @@ def evaluate(
         check_place(Path(out))
     restorer = model if isinstance(model, Restorer) else load(model)
     run = None if isinstance(model, Restorer) else model
+    sampling, measuring = Sampling().parted(options, "border", "data_range", "perceptual", "resample")
+    resample = measuring.pop("resample", False)
     found = pairs_for(restorer.card, run, clean=clean, degraded=degraded, task=task, resample=resample)
     evaluation = Evaluation(
         restorer,
         *found,
         steps=None if steps is None else tuple(steps),
         realism=None if realism is None else tuple(realism),
-        border=border,
-        data_range=data_range,
-        sampling=Sampling().with_options(**sampling),
-        perceptual=perceptual,
+        sampling=sampling,
+        **measuring,
     )
     if evaluation.problems:
         raise DataError(what_to_fix(evaluation.problems))

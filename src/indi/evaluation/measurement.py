@@ -11,7 +11,7 @@ from torch import Tensor
 
 from indi.evaluation.means import Row
 from indi.io import span_of, to_unit
-from indi.io.display import for_display, scale_bar, stretch_of
+from indi.io.display import for_display, named, scale_bar, stretch_of
 from indi.metrics import Metric, measure
 from indi.metrics.checks import inside
 from indi.metrics.perceptual import inception_features
@@ -53,6 +53,7 @@ class Subject:
         peak: The range to measure against, where that of the image's type is 1; 0 of an image of one value.
         window: What reports show of it, None for nothing.
         pixel: The side of a pixel in micrometres, where it is known.
+        channels: What its channels are called, likewise.
     """
 
     file: str
@@ -60,6 +61,7 @@ class Subject:
     peak: float
     window: Any = None
     pixel: float | None = None
+    channels: Sequence[str] = ()
 
     def measured(
         self,
@@ -93,7 +95,7 @@ class Subject:
         if self.window is not None:
             stretch = stretch_of(clean)
             bar = scale_bar(for_display(clean[self.window], stretch), self.pixel)
-            shown = for_display(image[self.window], stretch), bar
+            shown = for_display(image[self.window], stretch), named(bar, self.channels)
         features = [inception_features(inside(part, border), data_range=peak or 1.0) for part in both if with_features]
         megapixels = clean.shape[0] * clean.shape[1] / 1e6
         own = peak * span_of(clean.dtype)

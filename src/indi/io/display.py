@@ -1,5 +1,6 @@
-"""Images as people look at them: 8 bit, in colour, stretched where they are counts, with a scale bar."""
+"""Images as people look at them: 8 bit, in colour, stretched where they are counts, with a scale bar and words."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def scale_bar(picture: Pixels, micrometres: float | None) -> Pixels:
     place = (margin, box[1] - 3)
     font = font_of(max(10, height // 24))
     pen.text(place, f"{size:g} {unit}", fill="white", font=font, anchor="ls", stroke_width=1, stroke_fill="black")
+    return np.asarray(drawn)
+
+
+def named(picture: Pixels, names: Sequence[str]) -> Pixels:
+    """Return a (H, W, 3) uint8 picture with the names of its channels in the upper left corner."""
+    height, width = picture.shape[:2]
+    if not names or min(height, width) < _LEAST:
+        return picture
+    text, size = ", ".join(names), max(10, height // 24)
+    size = max(8, min(size, int(size * (width - 8) / font_of(size).getlength(text))))
+    drawn = Drawing.fromarray(picture)
+    pen = ImageDraw.Draw(drawn)
+    pen.text((4, 4), text, fill="white", font=font_of(size), anchor="lt", stroke_width=1, stroke_fill="black")
     return np.asarray(drawn)
 
 

@@ -18,32 +18,29 @@ def normal(
     seed: int,
     *,
     channels: int,
-    height: int,
-    width: int,
+    size: tuple[int, int],
+    at: tuple[int, int] = (0, 0),
     sample: int = 0,
     draw: int = 0,
     plane: int = 0,
-    top: int = 0,
-    left: int = 0,
 ) -> Tensor:
-    """Return the noise (channels, height, width), float32, of the piece of the image at (top, left).
+    """Return the noise (channels, height, width), float32, of a piece of the image.
 
     Args:
         seed: The user's seed, 0 or more.
         channels: Channels of the whole image.
-        height: Rows of the piece.
-        width: Columns of the piece.
+        size: Height and width of the piece.
+        at: First row and first column of the piece in the image.
         sample: Which restoration of the image this is, from 0.
         draw: Which draw of this restoration: 0 at the start, then one a step.
         plane: Which picture of a stack this is, from 0.
-        top: First row of the piece in the image.
-        left: First column of the piece in the image.
 
     Raises:
         ConfigError: The seed is below 0.
     """
     if seed < 0:
         raise ConfigError(f"seed is {seed}; give 0 or more")
+    (height, width), (top, left) = size, at
     noise = np.empty((channels, height, width), dtype=np.float32)
     for row in range(top // BLOCK, -(-(top + height) // BLOCK)):
         for column in range(left // BLOCK, -(-(left + width) // BLOCK)):

@@ -1,7 +1,7 @@
 """How to sample: what a user chooses, and the times that follow."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -18,8 +18,8 @@ class Sampling:
     """How an image is restored. It is checked where it is made, and handed on whole.
 
     Attributes:
-        steps: Steps from degraded to clean: 1 is the least error, more are sharper. A model that draws needs 1. None is
-            what the model is best with.
+        steps: Steps from degraded to clean: 1 is the least error, more are sharper. A model that draws
+            needs 1; more are as many draws in turn, and its dial is ``realism``. None is what the model is best with.
         samples: How many restorations; None is one, without an axis of samples.
         seed: Of the noise; the same seed gives the same image.
         times: The time grid: uniform, geometric, power, or the times themselves, from 1 down to 0, which decide the
@@ -88,13 +88,23 @@ class Sampling:
         Raises:
             ConfigError: A name is unknown, or a value invalid.
         """
-        known = [field.name for field in fields(self)]
+        return self.parted(options)[0]
+
+    def parted(self, options: Mapping[str, Any], *others: str) -> tuple[Self, dict[str, Any]]:
+        """Return this sampling with those of the options that are its own, and the rest, which are of other names.
+
+        Raises:
+            ConfigError: A name is neither, or a value invalid.
+        """
+        own = [field.name for field in fields(self)]
+        known = [*others, *own]
         for name in options:
             if name not in known:
                 near = get_close_matches(name, known, n=1)
                 advice = f" (did you mean {near[0]}?)" if near else ""
                 raise ConfigError(f"unknown option {name!r}; known are {', '.join(known)}{advice}")
-        return replace(self, **options)
+        rest = {name: value for name, value in options.items() if name in others}
+        return replace(self, **{name: value for name, value in options.items() if name in own}), rest
 
     def grid(self) -> list[float]:
         """Return the times, from 1 to 0, before ``strength`` scales them."""

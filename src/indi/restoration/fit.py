@@ -25,7 +25,7 @@ def check_fit(sampling: Sampling, method: Method, name: str) -> None:
     if method.one_step and len(times) > 2:
         raise ConfigError(f"this model was trained by {name}, which has one step; give steps 1")
     if method.one_step and sampling.strength != 1:
-        raise ConfigError(f"this model was trained by {name}, which knows full damage alone; leave strength at 1")
+        raise ConfigError(f"this model was trained by {name}, which knows full degradation alone; leave strength at 1")
     if method.draws and sampling.sampler != DEFAULT_SAMPLER:
         raise ConfigError(f"this model was trained by {name}, which draws in each call; use {DEFAULT_SAMPLER}")
     if sampling.samples is not None and sampling.samples > 1:

@@ -3,7 +3,8 @@
 import glob
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,12 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
     Args:
         inputs: Image files; folders whose images are meant; or patterns of such, which shells of Windows leave as they
             are.
-        out: A folder; or, with an image suffix and one input file, the file to write.
+        out: A folder; or, with an image suffix and one input file, the file to write. A name with an image suffix is no
+            folder unless that folder is there.
         recursive: Take the folders below too, and keep the tree of them.
 
     Raises:
-        ConfigError: Nothing to do, a kind of file that is not written, or two inputs would be written to one file.
+        ConfigError: Nothing to do, a kind of file that is not written, or several inputs would be written to one file.
     """
     out = Path(out)
     found: list[tuple[Path, Path]] = []  # inputs, and the folders of their results
@@ -74,8 +76,10 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
         raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
     names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
     names_a_volume = out.suffix.lower() in VOLUME_SUFFIXES
-    if len(found) == 1 and (names_a_file or names_a_volume):
-        return [Job(found[0][0], out), *unusable]
+    if names_a_file or (names_a_volume and (len(found) == 1 or not out.is_dir() or is_volume(out))):
+        if len(found) > 1:
+            raise ConfigError(f"{out}: names one file, and there are {len(found)} inputs; give --out a folder")
+        return [Job(source, out) for source, _ in found] + unusable
     jobs = [Job(source, folder / name_of_result(source)) for source, folder in found]
     for target, count in Counter(job.target for job in jobs).most_common(1):
         if count > 1:
@@ -111,18 +115,21 @@ def _images(folder: Path, *, recursive: bool) -> list[Path]:
         ImageError: There are none.
     """
     made = results_in(folder)
-    try:
-        kinds: dict[str, list[str]] = {}
-        for path in sorted(folder.iterdir()):
-            if kind := "made by indi" if path.name in made else _kind(path, recursive=recursive):
-                kinds.setdefault(kind, []).append(path.name)
-    except OSError:  # said where the images are looked for
-        kinds = {}
-    if kinds:
+    if kinds := passed_over(folder, made, recursive=recursive):
         most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))[:_KINDS]
         named = ", ".join(f"{len(names)} {kind} ({few(names, shown=_KINDS)})" for kind, names in most)
         log.info("%s: passed over: %s%s", folder, named, ", …" if len(kinds) > _KINDS else "")
     return [image for image in find_images(folder, volumes=True) if image.name not in made]
+
+
+def passed_over(folder: Path, made: Container[str] = (), *, recursive: bool = False) -> dict[str, list[str]]:
+    """Return the names of what in a folder is no image, or ``made`` by an earlier command, by what to call them."""
+    kinds: dict[str, list[str]] = {}
+    with suppress(OSError):  # said where the images are looked for
+        for path in sorted(folder.iterdir()):
+            if kind := "made by indi" if path.name in made else _kind(path, recursive=recursive):
+                kinds.setdefault(kind, []).append(path.name)
+    return kinds
 
 
 def _kind(path: Path, *, recursive: bool) -> str:

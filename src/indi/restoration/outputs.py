@@ -34,7 +34,7 @@ class Restoration:
     With ``samples`` each image gives NAME_s01, NAME_s02, …, their mean NAME_mean, and in float32, in counts,
     NAME_spread.tif, NAME_interval.tif where the model is calibrated for such restorations, NAME_invented.tif,
     NAME_trusted.tif where the calibration allows it (uncertainty.py), and a picture of the maps, NAME_overlay.png.
-    Alpha, colour profile and EXIF go over unchanged.
+    One sample has no spread: it gives NAME_s01 alone. Alpha, colour profile and EXIF go over unchanged.
 
     Attributes:
         sampling: How each image is sampled.
@@ -73,10 +73,12 @@ class Restoration:
             return [job.target]
         stem, suffix = parted(job.target)
         files = [f"{stem}_s{number:02d}{suffix}" for number in range(1, self.sampling.samples + 1)]
-        for name in names(calibration):  # the mean is an image of the same kind, the other maps are floats
+        for name in names(self.sampling.samples, calibration):
+            # The mean is an image of the same kind, the other maps are floats.
             is_alike = name == "mean" or suffix.lower().endswith(tuple(FLOAT_SUFFIXES))
             files.append(f"{stem}_{name}{suffix if is_alike else '.tif'}")
-        files.append(f"{stem}_overlay.png")
+        if self.sampling.samples > 1:
+            files.append(f"{stem}_overlay.png")
         return [job.target.with_name(name) for name in files]
 
     def stack(self, job: Job, restorer: Restorer, calibration: Calibration | None) -> StackJob:
@@ -87,13 +89,21 @@ class Restoration:
         """
         if self.enlarged != 1:
             raise ImageError(f"{job.source}: stacks are not enlarged; do so first, or leave out enlarge")
-        targets, drawn = tuple(self.targets(job, calibration)), None
-        if self.sampling.samples is not None:
-            *files, drawn = targets
-            targets = tuple(files)
+        drawn: Path | None = None
+        targets = self.targets(job, calibration)
+        if (self.sampling.samples or 1) > 1:
+            *targets, drawn = targets
         card = restorer.card
         return StackJob(
-            job.source, targets, self.sampling, calibration, card.channels, self.axes, card.apart, drawn, card.around
+            job.source,
+            tuple(targets),
+            self.sampling,
+            calibration,
+            card.channels,
+            self.axes,
+            card.apart,
+            drawn,
+            card.around,
         )
 
     def images(
@@ -136,6 +146,8 @@ class Restoration:
         """
         if self.sampling.samples is None:
             return [replace(image, pixels=pixels)]
+        if self.sampling.samples == 1:
+            return [replace(image, pixels=pixels[0])]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
         found = maps(planes, restorer.least_spread, calibration, pixels.dtype)
         mean = _as_image(from_unit(found.pop("mean"), pixels.dtype))

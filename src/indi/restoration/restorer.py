@@ -291,13 +291,11 @@ class Restorer(Hosted):
         noise = normal(
             seed,
             channels=self.card.channels,
-            height=box.height,
-            width=box.width,
+            size=(box.height, box.width),
+            at=(box.top, box.left),
             sample=sample,
             draw=number,
             plane=plane,
-            top=box.top,
-            left=box.left,
         )
         return noise[None].to(self.device)
 

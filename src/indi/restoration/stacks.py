@@ -155,13 +155,17 @@ class StackJob:
                 is_map = self._is_map(place)
                 dtype = np.float32 if is_map else None
                 files = (_file(self.work, number, place) for number in range(len(stack.headers)))
-                name = names(self.calibration)[place - (self.sampling.samples or 0)] if is_map else ""
+                name = (
+                    names(self.sampling.samples, self.calibration)[place - (self.sampling.samples or 0)]
+                    if is_map
+                    else ""
+                )
                 scale = scale_over(files, name, stack.headers[0].dtype) if is_map else None
                 stack.write_like(target, partial(_rows, stack, self.work, place, dtype), scale)
                 self._written(place).touch()
-            if self.overlay is not None and self.sampling.samples is not None:
+            if self.overlay is not None:
                 number = len(stack.headers) // 2
-                made = enumerate(names(self.calibration), self.sampling.samples)
+                made = enumerate(names(self.sampling.samples, self.calibration), self.sampling.samples or 0)
                 maps_of = {name: _file(self.work, number, place) for place, name in made}
                 drawn = overlay_of(maps_of, stack.headers[number], self.calibration, pixel_size(self.source))
                 write(self.overlay, Image(drawn))
@@ -286,7 +290,7 @@ def _restore_picture(
                         array.write(box, _planes(answer))
                     if progress is not None:
                         progress((sample + share) / len(results))
-        extra = [] if samples is None else names(calibration)
+        extra = names(samples, calibration)
         others = [
             opened.enter_context(DiskArray(shape, dtype, unfinished(place)))
             for place, dtype in enumerate(

@@ -219,9 +219,9 @@ def maps(
     mean: of the samples, in intensities of the files' range.
     spread: their standard deviation, as pixels are stored: in counts, where they are whole numbers.
     interval: the half width that holds the truth at the calibrated rate, likewise; only with a calibration.
-    invented: the share of local detail that the samples do not have in common, 0 to 1, in the channel where it is
-        largest: where they put different structures, or only some of them do. Unbiased for independent samples, however
-        faint the detail, down to a hundredth of the least spread.
+    invented: the disagreement, how much of the local detail the samples do not share, 0 to 1, in the channel where it
+        is largest: where they put different structures, or only some of them do. Unbiased for independent samples,
+        however faint the detail, down to a hundredth of the least spread.
     trusted: 1 where that is so small that the structure may be trusted, else 0; only with a calibration that says so.
 
     Args:
@@ -236,14 +236,16 @@ def maps(
     found: dict[str, Values] = {"mean": mean, "spread": span * spread}
     if calibration is not None:
         found["interval"] = span * calibration.widths(mean, spread)
-    found["invented"] = _invented(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), _FAINT * least)
+    found["invented"] = _disagreement(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), _FAINT * least)
     if calibration is not None and calibration.trusted_up_to is not None:
         found["trusted"] = (found["invented"] <= calibration.trusted_up_to).astype(np.float32)
     return found
 
 
-def names(calibration: Calibration | None) -> list[str]:
-    """Return the names of ``maps``."""
+def names(samples: int | None, calibration: Calibration | None) -> list[str]:
+    """Return the names of ``maps`` of so many samples: none of fewer than two, which have no spread."""
+    if samples is None or samples < 2:
+        return []
     if calibration is None:
         return ["mean", "spread", "invented"]
     trusted = [] if calibration.trusted_up_to is None else ["trusted"]
@@ -277,10 +279,10 @@ def scale_of(name: str, largest: float, dtype: np.dtype[Any]) -> MapScale:
 def overlaid(calibration: Calibration | None) -> dict[str, str]:
     """Return which maps are laid over the mean, with what they are called there."""
     width = {"interval": f"interval of {calibration.rate:.0%}, half width"} if calibration else {"spread": "spread"}
-    return {**width, "invented": "detail not in common"}
+    return {**width, "invented": "disagreement"}
 
 
-def _invented(samples: Tensor, noise: float) -> Values:
+def _disagreement(samples: Tensor, noise: float) -> Values:
     count = len(samples)
     if count < 2:
         return np.zeros((1, *samples.shape[2:]), np.float32)
@@ -290,7 +292,7 @@ def _invented(samples: Tensor, noise: float) -> Values:
 
 
 def _unshared(samples: Tensor, noise: float) -> Tensor:
-    """Return the share of the detail of (K, 1, H, W) samples that they do not have in common, (1, H, W)."""
+    """Return the share of the detail of (K, 1, H, W) samples that they do not share, (1, H, W)."""
     detail = samples - _smoothed(samples, _DETAIL)
     energy = _smoothed(detail.square().mean(dim=0, keepdim=True), _WINDOW)
     # What the samples do not share, as the variance between them, with the one degree of freedom that the mean took.

@@ -11,7 +11,8 @@ from indi.config import Config
 from indi.data import Pair, load_test_neighbours, load_test_pair
 from indi.devices import Precision
 from indi.io import Image, to_unit, write
-from indi.io.display import for_display, scale_bar, stretch_of, with_line
+from indi.io.channel_names import channel_names
+from indi.io.display import for_display, named, scale_bar, stretch_of, with_line
 from indi.io.pixel_size import pixel_size
 from indi.metrics import psnr
 from indi.models.checkpoint import Model
@@ -41,6 +42,7 @@ class Preview:
         crops = []
         self._names: list[str] = []
         self._sizes: list[float | None] = []
+        self._channels: list[list[str]] = []
         for pair in pairs[:: max(1, len(pairs) // _ROWS)][:_ROWS]:
             how: dict[str, Any] = {"channels": channels, "task": config.data.task, "resample": config.data.resample}
             clean, degraded = load_test_pair(pair, **how)
@@ -49,6 +51,9 @@ class Preview:
             crops.append((clean[window], degraded[window], around))
             self._names.append(pair.name)
             self._sizes.append(pixel_size(pair.clean))
+            self._channels.append(
+                channel_names(pair.clean, pair.picture, channels=channels, axes=pair.axes, apart=pair.apart)
+            )
         self._crops = crops
         self._range = _range_of([clean for clean, *_ in crops])
 
@@ -58,14 +63,14 @@ class Preview:
         precision: Precision = "bfloat16" if dtype == torch.bfloat16 else "float32"
         restorer = Restorer(model, device=str(device), precision=precision)
         rows, values = [], []
-        for (clean, degraded, around), size in zip(self._crops, self._sizes, strict=True):
+        for (clean, degraded, around), size, names in zip(self._crops, self._sizes, self._channels, strict=True):
             restored = [
                 restorer.restore(degraded, around=around, seed=self._seed, **way) for way in self._ways.values()
             ]
             values.append([self._decibels(image, clean) for image in (degraded, *restored)])
             stretch = stretch_of(clean)
             shown = [for_display(image, stretch) for image in (degraded, *restored, clean)]
-            rows.append([*shown[:-1], scale_bar(shown[-1], size)])
+            rows.append([*shown[:-1], named(scale_bar(shown[-1], size), names)])
         ways = [steps_label(int(name)) if name.isdecimal() else name for name in self._ways]
         picture = titled(sheet(rows), ["degraded", *ways, "clean"], self._names)
         if any(stretch_of(clean) for clean, *_ in self._crops):

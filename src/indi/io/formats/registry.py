@@ -1,5 +1,6 @@
 """The formats of image files, a row each. A new format is a file in this folder and a row here, and nothing else."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from indi.io.formats import (
 from indi.io.formats.format import Format
 from indi.io.image import named
 
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")  # as a path leaves it: of two slashes one
 START = 64  # bytes, by which a format is known
 
 FORMATS = (  # add a format here; format.py says what the fields are
@@ -148,6 +150,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file, named(path):
             yield file
     except OSError as error:
+        if _ADDRESS.match(str(path)):
+            raise ImageError(f"{path}: cannot read: it is an address; copy it here, or mount where it lies") from error
         reason = error.strerror or error
         raise ImageError(f"{path}: cannot read: {reason}; check the name and the permissions") from error
 

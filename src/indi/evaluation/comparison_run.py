@@ -1,4 +1,4 @@
-"""One cell of a comparison: a model that is trained once, measured once, and kept."""
+"""One run of a comparison: a model that is trained once, measured once, and kept."""
 
 import json
 import statistics
@@ -25,12 +25,12 @@ from indi.report import Strip, row_label
 from indi.restoration.restorer import Restorer
 from indi.training.run import train
 
-_FILE = "cell.json"
+_FILE = "cell.json"  # the name that folders have had from the start
 _DIAL = (0.0, DEFAULT_REALISM)  # of realism, beside 1
 
 
 class Result(NamedTuple):
-    """What is known of a finished cell.
+    """What is known of a finished run.
 
     Attributes:
         train: Its seconds, iterations, crops_per_second and parameters.
@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cell:
+class ComparisonRun:
     """What to train and what to measure it on. ``work`` does what is not done yet, ``result`` tells.
 
     Attributes:
@@ -112,7 +112,7 @@ class Cell:
         return Result(kept["train"], kept["table"], self._strips(kept))
 
     def _key(self) -> dict[str, Any]:
-        """Return what a kept cell must agree with to be used again."""
+        """Return what a kept run must agree with to be used again."""
         data = self.config.data
         return {
             "settings": self.config.model_dump(mode="json"),

@@ -53,6 +53,7 @@ def trained(run: Path, clean: Path, count: int, options: argparse.Namespace) -> 
         method="distributional",
         size=options.size,
         neighbours=count,
+        signal=options.signal,
         normalise="deviation",
         validation=0,
         iterations=options.iterations,
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--iterations", type=int, default=2000)
     parser.add_argument("--counts", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--signal", type=float, default=0.0, help="share of crops that lie where there is signal")
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()

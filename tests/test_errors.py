@@ -21,6 +21,7 @@ from indi.models.pretrained import pretrained_names
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"^- `(.+?)`\\?$", PAGE, re.MULTILINE)
 LEAST = 10  # letters of a message that are not filled in: with fewer it would match nearly anything
+KINDS: list[type[errors.IndiError]] = [errors.IndiError, *errors.IndiError.__subclasses__()]
 LONG = 40  # letters that are filled in are a message of their own
 
 
@@ -183,7 +184,7 @@ def _beheaded(message: str) -> str:
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [(0, {}), (130, KeyboardInterrupt()), (2, OSError(28, "No space left on device"))]
-    + [(2, kind("is wrong; fix it")) for kind in [errors.IndiError, *errors.IndiError.__subclasses__()]],
+    + [(2, kind("is wrong; fix it")) for kind in KINDS],
 )
 def test_exit_codes_are_those_of_the_document(
     code: int, outcome: dict[str, str] | BaseException, monkeypatch: pytest.MonkeyPatch

@@ -121,6 +121,9 @@ class DataSettings(Settings):
     )
     neighbours_axis: Literal["Z", "T"] = Field("Z", description="the axis of stacks along which they lie")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
+    signal: Share = Field(
+        0.0, description="share of the crops that lie where there is signal: of four places that with most contrast"
+    )
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share | Annotated[int, Field(ge=0)] = Field(
         0.1, description="share of the images kept from training, for validation; a whole number is how many"

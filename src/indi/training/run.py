@@ -207,6 +207,7 @@ def _loop(
             seed=config.training.seed,
             task=config.data.task,
             gray=config.data.gray,
+            signal=config.data.signal,
             resample=config.data.resample,
             processes=world.neighbours,
         )

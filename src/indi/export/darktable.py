@@ -47,8 +47,8 @@ def export(model: Model, path: Path) -> None:
         path: The folder, or the archive; its name is the model's id in darktable.
 
     Raises:
-        ConfigError: The name is no id; or the model restores in no single call, is not for colour, changes what darktable
-            calls the size, or sees further than tiles overlap; or something else lies at ``path``.
+        ConfigError: The name is no id; or the model restores in no single call, is not for colour, restores images that
+            are enlarged already, or sees further than tiles overlap; or something else lies at ``path``.
         IndiError: It cannot be written.
         MissingExtraError: onnx or onnxscript cannot be imported.
     """
@@ -78,8 +78,8 @@ def _check_fit(model: Model) -> None:
         )
     if halo > _OVERLAP or _OVERLAP % stride:
         raise ConfigError(
-            f"{card.name}: its network sees {halo} px around a pixel, and darktable's tiles overlap by {_OVERLAP} px, so "
-            "seams would show; train a model with --size tiny, or use --to onnx"
+            f"{card.name}: its network sees {halo} px around a pixel, and darktable's tiles overlap by {_OVERLAP} px, "
+            "so seams would show; train a model with --size tiny, or use --to onnx"
         )
 
 

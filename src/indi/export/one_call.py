@@ -32,6 +32,7 @@ class OneCall(nn.Module):
         self.scales = scales
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the restored images of the one input."""
         (degraded,) = inputs
         if self.scales is not None:
             degraded = self.scales.degraded.apply(degraded)

@@ -17,7 +17,8 @@ def package(path: Path, suffix: str, *, marks: Set[str], files: Set[str], inside
     Args:
         path: The package: an archive where its name ends in ``suffix``, else a folder.
         suffix: Of archives, which are ZIP.
-        marks, files: Names of files that a package of this kind that indi wrote has, and may have. It may be replaced.
+        marks: Names of files that a package of this kind has where indi wrote it, which may be replaced.
+        files: Names of all files that it may have.
         inside: The folder within an archive that all files lie in; none where it is empty.
 
     Raises:
@@ -26,7 +27,7 @@ def package(path: Path, suffix: str, *, marks: Set[str], files: Set[str], inside
     """
     is_archive = path.suffix.lower() == suffix
     _check_ours(path, marks, files)
-    temporary = temporary_beside(path, "")
+    temporary = temporary_beside(path.absolute(), "")
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -131,7 +131,9 @@ def described(
     Args:
         model: The model.
         place: What names it in a command.
-        steps, about, more: As ``save_pretrained``.
+        steps: As ``save_pretrained``.
+        about: As ``save_pretrained``.
+        more: As ``save_pretrained``.
     """
     card = model.card
     rows = {

@@ -66,7 +66,7 @@ def export(model: Model, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX:
-        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}")
+        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}, or choose a package by --to")
     check_extra()
     estimate = _Estimate(model)
     # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for

@@ -11,7 +11,6 @@ Source: the BioImage Model Zoo's specification, https://bioimage-io.github.io/sp
 0.5.12 has it.
 """
 
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from indi.data.normalization import Scale
 from indi.errors import ConfigError, MissingExtraError
 from indi.export.example import degraded_example
 from indi.export.one_call import OneCall, channels_in, halo_of
-from indi.export.onnx import about, check_extra, write
+from indi.export.onnx import check_extra, write
 from indi.export.package import package
 from indi.io import Image, from_unit
 from indi.io import write as write_image
@@ -98,7 +97,7 @@ def _write_weights(model: Model, folder: Path, example: Tensor) -> int:
     """Write one call as ONNX and TorchScript, for intensities as the network has them; return the ONNX operators."""
     module = OneCall(model)
     small = torch.rand(2, channels_in(model), 45, 53)  # as onnx.py has it: of an odd size, and more than one
-    operators = write(module, folder / _ONNX, {"input": small}, output="output", metadata=json.dumps(about(model)))
+    operators = write(module, folder / _ONNX, {"input": small}, output="output")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what the format asks for
         traced: Any = torch.jit.trace(module, small, check_trace=False)  # type: ignore[no-untyped-call]
@@ -224,8 +223,9 @@ def _cover(degraded: Tensor, restored: Tensor) -> Image:
 def _readme(model: Model, halo: int) -> str:
     """Return the documentation: what is known of the model, and what whoever runs the package needs to know."""
     known = about_weights(model)
+    steps = (known or {}).get("steps", 1 if model.card.method.build().one_step else DEFAULT_STEPS)
     more = [*_in_the_package(model.card, halo), _VALIDATION]
-    return described(model, "PACKAGE", steps=(known or {}).get("steps", DEFAULT_STEPS), about=known, more=more)
+    return described(model, "PACKAGE", steps=steps, about=known, more=more)
 
 
 def _in_the_package(card: Card, halo: int) -> Iterator[str]:
@@ -238,8 +238,8 @@ def _in_the_package(card: Card, halo: int) -> Iterator[str]:
         )
     else:
         yield (
-            "One step from t = 1, the restoration of least error, without the noise that indi starts with. indi takes "
-            "more steps, from this package too."
+            "One step from t = 1, the restoration of least error, without noise at its start; indi reads this package "
+            "too."
         )
     yield (
         "Intensities are float32. Pixels of an integer type have to be divided by its largest value first (255 of 8 "

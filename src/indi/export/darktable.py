@@ -28,7 +28,7 @@ import torch
 
 from indi.errors import ConfigError
 from indi.export.one_call import OneCall, channels_in, halo_of
-from indi.export.onnx import about, check_extra, write
+from indi.export.onnx import check_extra, write
 from indi.export.package import package
 from indi.models.checkpoint import CARD_FILE, Model, write_text
 from indi.models.pretrained import about_weights
@@ -61,7 +61,7 @@ def export(model: Model, path: Path) -> None:
     with package(path, SUFFIX, marks=_FILES, files=_FILES, inside=name) as folder:
         small = torch.rand(2, channels_in(model), 45, 53)  # of an odd size, and more than one: onnx.py
         module = OneCall(model, model.card.normalisation)
-        write(module, folder / _ONNX, {"input": small}, output="output", metadata=json.dumps(about(model)))
+        write(module, folder / _ONNX, {"input": small}, output="output")
         write_text(folder / _CONFIG, json.dumps(_config(model, name), indent=4, ensure_ascii=False) + "\n")
         write_text(folder / CARD_FILE, model.card.model_dump_json(indent=2) + "\n")
 

@@ -77,7 +77,7 @@ def export(model: Model, path: str | Path) -> None:
     write(estimate, path, examples, output="clean", metadata=json.dumps(about(model)))
 
 
-def write(module: nn.Module, path: Path, examples: Mapping[str, Tensor], *, output: str, metadata: str) -> int:
+def write(module: nn.Module, path: Path, examples: Mapping[str, Tensor], *, output: str, metadata: str = "") -> int:
     """Write a module as an ONNX file of free sizes, whole or not at all; return the version of its operators.
 
     Args:
@@ -86,7 +86,7 @@ def write(module: nn.Module, path: Path, examples: Mapping[str, Tensor], *, outp
         examples: An example of each input by its name, in the order of the module: images (B, C, H, W), or a number an
             image, (B,). Batch, height and width are free, and named so.
         output: The name of the output.
-        metadata: What is to stand in the file under ``indi``.
+        metadata: What is to stand in the file under ``indi``, if anything.
 
     Raises:
         ImageError: The file cannot be written.
@@ -101,7 +101,8 @@ def write(module: nn.Module, path: Path, examples: Mapping[str, Tensor], *, outp
             dynamo=True,
             verbose=False,
         )
-        program.model.metadata_props[METADATA] = metadata
+        if metadata:
+            program.model.metadata_props[METADATA] = metadata
         with atomic(path) as temporary:
             program.save(temporary, external_data=False)
     return int(program.model.opset_imports[""])

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from indi.errors import ModelError
 
 FOREIGN_FILES = ("bioimageio.yaml", "rdf.yaml")  # what describes a package of the BioImage Model Zoo
+# What zipfile says of archives that are cut, altered, encrypted, or packed in a way it does not know.
+_DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 _MAGIC = b"PK\3\4"
 
 
@@ -40,7 +43,7 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
                     raise ModelError(foreign(path))
                 with archive.open(name) as source, file.open("wb") as target:
                     shutil.copyfileobj(source, target)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except _DAMAGE as error:
             raise ModelError(f"{path}: cannot be unpacked ({error}); copy it again, or export it again") from error
         try:
             yield file

@@ -34,6 +34,7 @@ METHODS = ("indi", "regression", "flow", "diffusion", "bridge", "distributional"
 TASKS = ("photo", "denoise", "denoise-photons", "deblur-motion", "deblur-defocus", "super-resolve-4x", "jpeg")
 TIMES = ("uniform", "geometric", "power")
 SAMPLERS = ("euler", "heun", "multistep")
+ExportTo = Literal["onnx", "bioimageio", "darktable"]
 
 WHOLE = Parameter(converter=_whole)
 Model = Annotated[str, Parameter(help="a pretrained model (see indi models), a run folder or a model file")]

@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from indi.process.objectives import Draw
 SUFFIX = ".onnx"
 METADATA = "indi"
 _NUMBERS = ("realism", "t")  # inputs with one number an image
+_FREE = {0: "batch", 2: "height", 3: "width"}  # axes of images
 
 
 class _Estimate(nn.Module):
@@ -71,8 +72,8 @@ def export(model: Model, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX:
-        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}")
-    _check_extra()
+        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}, or choose a package by --to")
+    check_extra()
     estimate = _Estimate(model)
     # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for
     # each input: of the same one twice the exporter makes one.
@@ -81,20 +82,39 @@ def export(model: Model, path: str | Path) -> None:
     shapes = {name: (2,) if name in _NUMBERS else images for name in estimate.names}
     if estimate.neighbours:
         shapes["around"] = (2, 2 * estimate.neighbours * channels, 45, 53)
-    free = torch.export.Dim.DYNAMIC
-    with _quiet():
+    examples = {name: torch.rand(shape) for name, shape in shapes.items()}
+    write(estimate, path, examples, output="clean", metadata=json.dumps(about(model)))
+
+
+def write(module: nn.Module, path: Path, examples: Mapping[str, Tensor], *, output: str, metadata: str = "") -> int:
+    """Write a module as an ONNX file of free sizes, whole or not at all; return the version of its operators.
+
+    Args:
+        module: Of one output.
+        path: The file.
+        examples: An example of each input by its name, in the order of the module: images (B, C, H, W), or a number an
+            image, (B,). Batch, height and width are free, and named so.
+        output: The name of the output.
+        metadata: What is to stand in the file under ``indi``, if anything.
+
+    Raises:
+        ImageError: The file cannot be written.
+    """
+    with quiet():
         program: Any = torch.onnx.export(
-            estimate,
-            tuple(map(torch.rand, shapes.values())),
-            input_names=estimate.names,
-            output_names=["clean"],
-            dynamic_shapes=(tuple(dict.fromkeys((0, *range(2, len(s))), free) for s in shapes.values()),),
+            module,
+            tuple(examples.values()),
+            input_names=list(examples),
+            output_names=[output],
+            dynamic_shapes=(tuple(_FREE if example.ndim > 1 else {0: _FREE[0]} for example in examples.values()),),
             dynamo=True,
             verbose=False,
         )
-        program.model.metadata_props[METADATA] = json.dumps(about(model))
+        if metadata:
+            program.model.metadata_props[METADATA] = metadata
         with atomic(path) as temporary:
             program.save(temporary, external_data=False)
+    return int(program.model.opset_imports[""])
 
 
 def about(model: Model) -> dict[str, Any]:
@@ -125,7 +145,8 @@ def about(model: Model) -> dict[str, Any]:
     }
 
 
-def _check_extra() -> None:
+def check_extra() -> None:
+    """Raise MissingExtraError where onnx or onnxscript cannot be imported."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -134,7 +155,7 @@ def _check_extra() -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep to ourselves what the exporter says of torchvision, deprecations and its progress."""
     log = logging.getLogger("torch.onnx")
     level = log.level

@@ -25,6 +25,7 @@ from indi.data.normalization import Normalisation
 from indi.errors import ModelError
 from indi.io import MAX_CHANNELS, atomic
 from indi.io.neighbours import Neighbours
+from indi.models.archive import FOREIGN_FILES, foreign, is_archive, unpacked
 from indi.networks import NETWORKS, Network
 from indi.plugins import loaded_plugins
 
@@ -113,14 +114,24 @@ def save_model(model: Model, folder: Path) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Read a model from a run folder or a model file.
+    """Read a model from a run folder, a model file, or a package that indi exported, as a folder or an archive.
 
     Raises:
-        ModelError: It is missing, damaged, of a newer format, or its weights do not fit or are not finite.
+        ModelError: It is missing, damaged, of a newer format, or its weights do not fit or are not finite; or the
+            package is another program's.
     """
+    if is_archive(path):
+        with unpacked(path, MODEL_FILE) as file:
+            return _read_model(file)
     file = path / MODEL_FILE if path.is_dir() else path
     if path.is_dir() and not file.exists():
+        if any((path / name).exists() for name in FOREIGN_FILES):
+            raise ModelError(foreign(path))
         raise ModelError(f"{path}: no {MODEL_FILE} in this folder; train a run there, or give another")
+    return _read_model(file)
+
+
+def _read_model(file: Path) -> Model:
     tensors, card = read_tensors(file)
     try:
         model = Model.new(Card.model_validate(card))

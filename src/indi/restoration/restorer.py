@@ -320,6 +320,8 @@ def _network_calls(sampling: Sampling) -> int:
 def load(model: str | Path, **options: object) -> Restorer:
     """Return the restorer of a pretrained model, a run folder, a model file or hf:USER/NAME; options as ``Restorer``.
 
+    A package that indi exported for the BioImage Model Zoo is a model too, as a folder or an archive.
+
     Raises:
         ModelError: There is no such model, or it is damaged.
     """

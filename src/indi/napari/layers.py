@@ -177,7 +177,7 @@ def _shown(restorer: Restorer, layer: Layer, name: str, values: Pixels, only: tu
 
 
 def _limits(restorer: Restorer, limits: Any, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Return contrast limits of the source as those of what is restored, whose scale may be another by a normalisation."""
+    """Return contrast limits of the source as those of what is restored, whose scale may differ by a normalisation."""
     ends = np.asarray([limits], np.float64)
     if restorer.card.normalisation is not None:
         ends = ends if dtype.kind == "f" else np.rint(ends).clip(0, span_of(dtype))

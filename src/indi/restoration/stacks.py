@@ -27,6 +27,7 @@ from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.models.checkpoint import write_text
 from indi.process.sampling import Sampling
+from indi.restoration.masks import opened_mask
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.stack_maps import overlay_of, scale_over
 from indi.restoration.state import DiskArray
@@ -57,6 +58,7 @@ class StackJob:
         axes: Of the stack, where they are given.
         apart: Whether its channels are pictures of their own, by the model's card.
         overlay: The file to write the maps of the picture in the middle to, with ``samples``.
+        mask: Of all pictures, or a stack with one of each: where they stay as they are, and maps are 0.
     """
 
     source: Path
@@ -67,6 +69,7 @@ class StackJob:
     axes: str | None = None
     apart: bool = False
     overlay: Path | None = None
+    mask: Path | None = None
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -108,7 +111,11 @@ class StackJob:
                     self.source.name,
                     restorer.card.channels,
                 )
-            _begin(self.work, self._manifest(restorer))
+            try:
+                with opened_mask(self.mask, stack.headers, 0):  # which shows that it fits
+                    _begin(self.work, self._manifest(restorer))
+            except ImageError as error:
+                raise ImageError(f"{self.source}: {error}") from error
             for place, target in enumerate(self.targets):
                 if target.is_dir() and not self._written(place).exists():
                     self.abandon()
@@ -184,6 +191,7 @@ class StackJob:
             "source": [self.source.name, *state_of(self.source)],
             "axes": self.axes,
             "apart": self.apart,
+            **({} if self.mask is None else {"mask": [str(self.mask), *state_of(self.mask)]}),
             **deciding(restorer, self.sampling, self.calibration),
         }
 
@@ -274,6 +282,12 @@ def _restore_picture(
             for name, array in zip(extra, others, strict=True):
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 array.write(box, from_unit(part, header.dtype) if name == "mean" else part)
+        kept = opened.enter_context(opened_mask(job.mask, stack.headers, number))
+        if kept is not None:
+            for box in cores(whole, _BAND):
+                stays, source = kept(box), _planes(read(box))
+                for place, array in enumerate([*results, *others]):  # the first of the others is the mean, then maps
+                    array.write(box, np.where(stays, source if place <= len(results) else 0, array.read(box)))
     for place in reversed(range(len(results) + len(extra))):
         try:
             unfinished(place).replace(_file(work, number, place))

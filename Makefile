@@ -2,6 +2,8 @@
 # make test   sets everything up and runs the test suite
 # make test-fast  its quick tests, under a minute on two cores
 # make coverage   the suite, and which lines of the package it runs: at least 95 % of them
+# make test-napari  the plugin of napari in a real one, in an environment of its own (.venv-napari); without a screen
+#             it takes Xvfb (Debian: xvfb, libegl1, libxcb-cursor0, libxkbcommon-x11-0)
 # make fuzz   the suite's damaged files, many more of them (some minutes)
 # make check  lint, format and types
 # make site   builds the documentation into site/
@@ -17,7 +19,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast coverage slow fuzz check format site install clean
+.PHONY: demo test test-fast test-napari coverage slow fuzz check format site install clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -27,6 +29,10 @@ test: $(VENV)/.dev
 
 test-fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fast --numprocesses 2 --dist loadfile
+
+# Warnings of napari's own are not ours. What needs no napari is tested by `make test` too, where warnings are errors.
+test-napari: $(VENV)-napari/.napari
+	$(if $(DISPLAY)$(filter-out Linux,$(shell uname)),,xvfb-run --auto-servernum) $(VENV)-napari/bin/python -m pytest -W ignore tests/napari
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage erase
@@ -68,9 +74,14 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[demo]' "$(TORCH)"
 	touch $@
 
+$(VENV)-napari/.napari: pyproject.toml
+	$(MAKE) VENV=$(VENV)-napari $(VENV)-napari/.torch
+	$(VENV)-napari/bin/pip install --quiet --group napari --editable . "$(TORCH)"
+	touch $@
+
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install --quiet --group dev --editable . "$(TORCH)"
 	touch $@
 
 clean:
-	rm -rf $(VENV) site demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-napari site demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,7 +23,7 @@ ROWS = """
     training
     evaluation toy
     info
-    app
+    app napari
     __init__
     cli
     __main__
@@ -31,7 +31,7 @@ ROWS = """
 RANK = {part: row for row, parts in enumerate(ROWS.strip().splitlines()) for part in parts.split()}
 HEAVY = """
     matplotlib cyclopts rich gradio onnx onnxruntime openvino dask distributed torchvision torchmetrics zarr skimage
-    scipy piq huggingface_hub diffusers bioimageio
+    scipy piq huggingface_hub diffusers bioimageio napari qtpy magicgui
 """
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -271,6 +271,26 @@ def test_an_interrupted_restoration_goes_on(
     assert capsys.readouterr().err == shown
 
 
+def test_a_mask_keeps_what_it_marks(
+    model: Path, pairs: dict[str, Any], tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, mask, out = pairs["degraded"] / "0.png", tmp_path / "mask.png", tmp_path / "x.png"
+    source = read(image).pixels
+    kept = np.zeros(source.shape[:2], np.uint8)
+    kept[:10] = 1
+    write(mask, Image(kept))
+    options = ["--model", model, "--steps", 1, "--precision", "float32", "--out", out]
+    assert run("restore", image, "--mask", mask, *options) == 0
+    restored = load(model, precision="float32").restore(source, steps=1)
+    np.testing.assert_array_equal(read(out).pixels[:10], source[:10])
+    np.testing.assert_array_equal(read(out).pixels[10:], restored[10:])
+    capsys.readouterr()
+    assert run("restore", image, "--mask", tmp_path / "none.png", *options) == 2
+    assert capsys.readouterr().err.endswith(
+        "none.png: no such mask; give an image, or a folder of masks with the images' names\n"
+    )
+
+
 @pytest.mark.medium
 def test_options_reach_the_restorer(
     model: Path, pairs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

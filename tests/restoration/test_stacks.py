@@ -20,6 +20,7 @@ from indi.process.sampling import Sampling
 from indi.restoration import stacks
 from indi.restoration.batch import Job, plan, restore_files
 from indi.restoration.restorer import Restorer
+from indi.restoration.resuming import begin_work
 from indi.restoration.stacks import StackJob
 from indi.restoration.uncertainty import Bounds, Calibration
 from problems import asking, tiny_calibration, tiny_model
@@ -201,7 +202,7 @@ def test_what_another_command_left_is_not_mixed_in(tmp_path: Path, gray: Restore
     work, manifest = job.work, job._manifest(gray)
     others: list[dict[str, Any]] = [{"seed": 1}, {"model": "another"}, {"walk": {}}, {"source": []}]
     for changed in others:
-        stacks._begin(work, {**manifest, "walk": {**manifest["walk"], "steps": 3}, **changed})
+        begin_work(work, {**manifest, "walk": {**manifest["walk"], "steps": 3}, **changed})
         (work / "000000-0").write_bytes(np.zeros((20, 30), np.uint16).tobytes())
         restore(gray, source, target.parent, steps=3)
         assert target.read_bytes() == three.read_bytes(), changed

@@ -71,6 +71,7 @@ def restore(
     strength: Strength = 1.0,
     axes: str | None = None,
     noise_along: str | None = None,
+    mask: Path | None = None,
     quality: Annotated[int | None, WHOLE] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
@@ -86,6 +87,8 @@ def restore(
         samples: restore each image so many times, and from 2 on write their mean and maps too, such as their spread
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         noise_along: the axis of stacks, such as Z, along which planes share their noise, against flicker
+        mask: an image of the inputs' height and width, or a folder of such with their names: where it is not
+            0 the input stays as it is
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
@@ -97,7 +100,7 @@ def restore(
     from indi.restoration.restorer import load
 
     set_threads(threads)
-    jobs = _planned(inputs, out, recursive)
+    jobs = _planned(inputs, out, recursive, mask)
     is_asked_for = model is not None
     if model is None:
         model, why = _fitting(jobs, enlarge)
@@ -153,12 +156,12 @@ def degrade(
     )
 
 
-def _planned(inputs: Sequence[Path], out: Path, recursive: bool) -> "list[Job]":
+def _planned(inputs: Sequence[Path], out: Path, recursive: bool, mask: Path | None = None) -> "list[Job]":
     """Return the jobs; what cannot be written is said now, not after hours."""
     from indi.io.atomic import check_place
     from indi.restoration.batch import plan
 
-    jobs = plan(inputs, out, recursive=recursive)
+    jobs = plan(inputs, out, recursive=recursive, mask=mask)
     for folder in dict.fromkeys(job.target.parent for job in jobs if job.error is None):
         check_place(folder)
     return jobs

@@ -27,10 +27,12 @@ class Manifest:
 
     Args:
         asked: All that decides a result beside its source: the model, the sampling, the seed.
+        masks: Of sources that have one.
     """
 
-    def __init__(self, asked: Mapping[str, Any]) -> None:
+    def __init__(self, asked: Mapping[str, Any], masks: Mapping[Path, Path] | None = None) -> None:
         self._asked = json.loads(json.dumps(asked))
+        self._masks = masks or {}
         self._manifests: dict[Path, _Manifest] = {}
 
     def has(self, source: Path, targets: Sequence[Path]) -> bool:
@@ -85,7 +87,9 @@ class Manifest:
     def _entry(self, source: Path, targets: Sequence[Path], *, is_done: bool = True) -> dict[str, Any]:
         files = {target.name: state_of(target) if is_done else None for target in targets}
         made_from = [str(source.absolute()), *state_of(source)]
-        return {"name": targets[0].name, "source": made_from, "files": files, **self._asked}
+        mask = self._masks.get(source)  # older manifests know of none
+        kept = {} if mask is None else {"mask": [str(mask.absolute()), *state_of(mask)]}
+        return {"name": targets[0].name, "source": made_from, "files": files, **kept, **self._asked}
 
 
 class _Manifest:

@@ -74,11 +74,11 @@ def restore_files(
     return _work(
         jobs,
         lambda job: asked.targets(job, calibration),
-        lambda image, source: asked.images(restorer, image, calibration, progress, asked.micrometres(source)),
+        lambda image, job: asked.images(restorer, image, job, calibration, progress),
         lambda job, note: restore_stack(
             restorer, asked.stack(job, restorer, calibration), progress=progress, before_writing=note
         ),
-        asked.manifest(restorer, calibration) if is_noted else None,
+        asked.manifest(restorer, calibration, jobs) if is_noted else None,
         overwrite=asked.overwrite,
     )
 
@@ -108,8 +108,8 @@ def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0, overwrite: b
     """
     degrade = degradation(task).test
 
-    def degraded(image: Image, source: Path) -> list[Image]:
-        generator = torch.Generator().manual_seed(seed_for(source.stem, seed))
+    def degraded(image: Image, job: Job) -> list[Image]:
+        generator = torch.Generator().manual_seed(seed_for(job.source.stem, seed))
         planes = torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(image.pixels)), -1, 0).copy())
         values = np.moveaxis(degrade(planes, generator).numpy(), 0, -1)
         metadata = replace(image.metadata, quality=None)  # a degraded image is to show its degradation alone
@@ -123,7 +123,7 @@ def degrade_files(jobs: Sequence[Job], *, task: str, seed: int = 0, overwrite: b
 def _work(
     jobs: Sequence[Job],
     targets: Callable[[Job], list[Path]],
-    make: Callable[[Image, Path], list[Image]],
+    make: Callable[[Image, Job], list[Image]],
     make_stack: Callable[[Job, Callable[[], None]], None] | None = None,
     manifest: Manifest | None = None,
     *,
@@ -164,7 +164,7 @@ def _work(
 def _make(
     job: Job,
     paths: Sequence[Path],
-    make: Callable[[Image, Path], list[Image]],
+    make: Callable[[Image, Job], list[Image]],
     make_stack: Callable[[Job, Callable[[], None]], None] | None,
     manifest: Manifest | None,
 ) -> None:
@@ -180,7 +180,7 @@ def _make(
     image = read(job.source)
     check_format(paths[0], image)
     with _named(job.source):
-        made = make(image, job.source)
+        made = make(image, job)
     note()
     for path, result in zip(paths, made, strict=True):
         write(path, result)
@@ -198,8 +198,9 @@ def _named(source: Path) -> Iterator[None]:
 
 
 def _inputs(jobs: Sequence[Job]) -> tuple[set[tuple[int, int] | None], list[Path]]:
-    """Return what tells the inputs apart, and those of them that are folders."""
-    identities: set[tuple[int, int] | None] = {_identity(job.source) for job in jobs}
+    """Return what tells the inputs and their masks apart, and the inputs that are folders."""
+    read = [path for job in jobs for path in (job.source, job.mask) if path is not None]
+    identities: set[tuple[int, int] | None] = {_identity(path) for path in read}
     return identities - {None}, [job.source.resolve() for job in jobs if job.source.is_dir()]
 
 

@@ -75,7 +75,10 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         worker = replace(worker, model=str(model.absolute()))
     restorer = load(worker.model, device=worker.device, precision=worker.precision, tile=worker.tile)
     worker = replace(worker, weights=restorer.fingerprint)
-    jobs = [replace(job, source=job.source.absolute(), target=job.target.absolute()) for job in jobs]
+    jobs = [
+        replace(job, source=job.source.absolute(), target=job.target.absolute(), mask=job.mask and job.mask.absolute())
+        for job in jobs
+    ]
     asked = replace(asked, sampling=restorer.resolve(asked.sampling))
     calibration = restorer.calibration_for(asked.sampling)
     try:
@@ -85,7 +88,7 @@ def restore_on_cluster(scheduler: str, worker: Worker, jobs: Sequence[Job], aske
         raise ConfigError(
             f"{scheduler}: no Dask scheduler answers there ({reason}); start one, or leave it out"
         ) from error
-    manifest = asked.manifest(restorer, calibration)
+    manifest = asked.manifest(restorer, calibration, jobs)
     mark = secrets.token_hex(6)
     with client:
         if not client.scheduler_info()["workers"]:

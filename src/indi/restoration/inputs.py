@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indi.data import few
@@ -20,6 +20,7 @@ from indi.io import (
     name_of_result,
 )
 from indi.io.manifest import results_in
+from indi.restoration.masks import Masks
 
 log = logging.getLogger("indi")
 
@@ -28,7 +29,7 @@ _KINDS = 8  # of files, named in a line, and files of a kind
 
 @dataclass(frozen=True)
 class Job:
-    """One image to work on: where it is, and the file to write (samples add to its name).
+    """One image to work on: where it is, the file to write (samples add to its name), and where it is to stay as it is.
 
     A folder that cannot be used is a job too, with the error, so that it is reported among the rest.
     """
@@ -36,9 +37,12 @@ class Job:
     source: Path
     target: Path
     error: IndiError | None = None
+    mask: Path | None = None
 
 
-def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = False) -> list[Job]:
+def plan(
+    inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = False, mask: Path | None = None
+) -> list[Job]:
     """Return the jobs for files and folders: outputs keep the inputs' names.
 
     What earlier commands made of files beside it is no input, unless it is named itself.
@@ -49,8 +53,10 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
         out: A folder; or, with an image suffix and one input file, the file to write. A name with an image suffix is no
             folder unless that folder is there.
         recursive: Take the folders below too, and keep the tree of them.
+        mask: Of all images, or a folder of masks with their names; a mask is no input.
 
     Raises:
+        ImageError: There is no such mask.
         ConfigError: Nothing to do, a kind of file that is not written, or several inputs would be written to one file.
     """
     out = Path(out)
@@ -70,8 +76,10 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
             found += [(image, out / folder.relative_to(item)) for image in images]
     if recursive and found:  # the images may all lie in folders below
         unusable = [job for job in unusable if not any(source.is_relative_to(job.source) for source, _ in found)]
+    found = [(source, folder) for source, folder in found if mask is None or source.resolve() != mask.resolve()]
     if not found and not unusable:
         raise ConfigError("no input; give image files or folders")
+    masks = None if mask is None else _masks(mask, inputs, recursive)
     if out.suffix.lower() in IMAGE_SUFFIXES - WRITABLE_SUFFIXES and not out.is_dir():  # whoever names one means a file
         raise ConfigError(f"{out}: {out.suffix} files are not written; use {', '.join(sorted(WRITABLE_SUFFIXES))}")
     names_a_file = out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
@@ -79,13 +87,38 @@ def plan(inputs: Sequence[str | Path], out: str | Path, *, recursive: bool = Fal
     if names_a_file or (names_a_volume and (len(found) == 1 or not out.is_dir() or is_volume(out))):
         if len(found) > 1:
             raise ConfigError(f"{out}: names one file, and there are {len(found)} inputs; give --out a folder")
-        return [Job(source, out) for source, _ in found] + unusable
-    jobs = [Job(source, folder / name_of_result(source)) for source, folder in found]
+        return [_masked(Job(source, out), masks) for source, _ in found] + unusable
+    jobs = [_masked(Job(source, folder / name_of_result(source)), masks) for source, folder in found]
     for target, count in Counter(job.target for job in jobs).most_common(1):
         if count > 1:
             message = f"{count} inputs are named {target.name} and would be written to one file"
             raise ConfigError(f"{message}; give them one at a time")
     return jobs + unusable
+
+
+def _masks(mask: Path, inputs: Sequence[str | Path], recursive: bool) -> Masks:
+    """Return the masks.
+
+    Raises:
+        ImageError: There are none.
+        ConfigError: Their names do not tell which image they are of.
+    """
+    masks = Masks(mask)
+    if masks.are_many and recursive:
+        raise ConfigError(f"{mask}: masks go by name, which images of several folders may share; leave out --recursive")
+    if any(Path(item).resolve() == mask.resolve() for item in inputs):
+        raise ConfigError(f"{mask}: is given as input and as mask; give two paths")
+    return masks
+
+
+def _masked(job: Job, masks: Masks | None) -> Job:
+    """Return the job with its mask, or with the error that it has none."""
+    if masks is None:
+        return job
+    try:
+        return replace(job, mask=masks.of(job.source))
+    except ImageError as error:
+        return replace(job, error=error)
 
 
 def expanded(item: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """What is asked of a file that is restored, and what it becomes: names, pixels, maps and their picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from indi.io.maps import of_map
 from indi.io.pixel_size import pixel_size
 from indi.process.sampling import Sampling
 from indi.restoration.inputs import Job
+from indi.restoration.masks import Kept, read_mask
 from indi.restoration.overlay import overlay, step_of
 from indi.restoration.restorer import Pixels, Restorer
-from indi.restoration.stacks import StackJob, deciding
+from indi.restoration.resuming import deciding
+from indi.restoration.stacks import StackJob
 from indi.restoration.uncertainty import Calibration, maps, names, scale_of
 
 
@@ -59,13 +61,13 @@ class Restoration:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"quality is {self.quality}; JPEG has qualities from 1 to 100")
 
-    def manifest(self, restorer: Restorer, calibration: Calibration | None) -> Manifest:
+    def manifest(self, restorer: Restorer, calibration: Calibration | None, jobs: Sequence[Job]) -> Manifest:
         """Return what is known of earlier commands like this."""
         asked = deciding(restorer, self.sampling, calibration)
         asked |= {"enlarged": self.enlarged, "axes": self.axes}
         if self.quality is not None:  # what older manifests do not know
             asked["quality"] = self.quality
-        return Manifest(asked)
+        return Manifest(asked, {job.source: job.mask for job in jobs if job.mask is not None})
 
     def targets(self, job: Job, calibration: Calibration | None) -> list[Path]:
         """Return the files that a job writes."""
@@ -94,30 +96,25 @@ class Restoration:
         if (self.sampling.samples or 1) > 1:
             *targets, drawn = targets
         card = restorer.card
-        return StackJob(
-            job.source,
-            tuple(targets),
-            self.sampling,
-            calibration,
-            card.channels,
-            self.axes,
-            card.apart,
-            drawn,
-            card.around,
-        )
+        options = (card.channels, self.axes, card.apart, drawn, card.around, job.mask)
+        return StackJob(job.source, tuple(targets), self.sampling, calibration, *options)
 
     def images(
         self,
         restorer: Restorer,
         image: Image,
+        job: Job,
         calibration: Calibration | None,
         progress: Callable[[float], None] | None,
-        micrometres: float | None = None,
     ) -> list[Image]:
-        """Return what an image becomes, in the order of ``targets``."""
+        """Return what the image of a job becomes, in the order of ``targets``."""
+        kept = None
+        if job.mask is not None:
+            height, width = image.pixels.shape[:2]
+            kept = read_mask(job.mask, (height, width)).repeat(self.enlarged, axis=0).repeat(self.enlarged, axis=1)
         image = self.enlarge(image)
         pixels = restorer.restore(image.pixels, sampling=self.sampling, progress=progress)
-        return self.results(restorer, image, pixels, calibration, micrometres)
+        return self.results(restorer, image, pixels, calibration, self.micrometres(job.source), kept)
 
     def micrometres(self, source: Path) -> float | None:
         """Return the side of a pixel of the results, where a microscope noted that of the source."""
@@ -139,19 +136,23 @@ class Restoration:
         pixels: Pixels,
         calibration: Calibration | None,
         micrometres: float | None = None,
+        kept: Kept | None = None,
     ) -> list[Image]:
         """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``.
 
-        Where ``micrometres``, the side of a pixel, are known, the overlay has a scale bar.
+        Where ``micrometres``, the side of a pixel, are known, the overlay has a scale bar. Where ``kept``, images have
+        the pixels of ``image``, and maps are 0.
         """
         if self.sampling.samples is None:
-            return [replace(image, pixels=pixels)]
+            return [replace(image, pixels=_with_kept(pixels, image.pixels, kept))]
         if self.sampling.samples == 1:
-            return [replace(image, pixels=pixels[0])]
+            return [replace(image, pixels=_with_kept(pixels[0], image.pixels, kept))]
         planes = np.moveaxis(to_unit(pixels).reshape(*pixels.shape[:3], -1), -1, 1)
         found = maps(planes, restorer.least_spread, calibration, pixels.dtype)
-        mean = _as_image(from_unit(found.pop("mean"), pixels.dtype))
-        results = [replace(image, pixels=result) for result in (*pixels, mean)]
+        mean = _with_kept(_as_image(from_unit(found.pop("mean"), pixels.dtype)), image.pixels, kept)
+        results = [replace(image, pixels=_with_kept(each, image.pixels, kept)) for each in (*pixels, mean)]
+        if kept is not None:
+            found = {name: np.where(kept, np.float32(0), values) for name, values in found.items()}
         for name, values in found.items():
             scale = scale_of(name, float(values.max()), pixels.dtype)
             results.append(Image(_as_image(values), metadata=of_map(image.metadata, scale)))
@@ -159,6 +160,11 @@ class Restoration:
         drawn = {name: values[:, ::step, ::step] for name, values in found.items()}
         size = None if micrometres is None else step * micrometres
         return [*results, Image(overlay(mean[::step, ::step], drawn, calibration, micrometres=size))]
+
+
+def _with_kept(restored: Pixels, image: Pixels, kept: Kept | None) -> Pixels:
+    """Return restored pixels, but those of the image where a mask keeps them."""
+    return restored if kept is None else np.where(kept if image.ndim == 2 else kept[..., None], image, restored)
 
 
 def _as_image(planes: Pixels) -> Pixels:

@@ -5,7 +5,6 @@ interruption, and a manifest says what was asked for, so that nothing is mixed.
 """
 
 import hashlib
-import json
 import logging
 import secrets
 import shutil
@@ -26,18 +25,17 @@ from indi.io.neighbours import ALONE, Neighbours, first_along
 from indi.io.pixel_size import pixel_size
 from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
-from indi.models.checkpoint import write_text
 from indi.process.sampling import Sampling
+from indi.restoration.masks import opened_mask
 from indi.restoration.restorer import Pixels, Restorer
+from indi.restoration.resuming import begin_work, deciding
 from indi.restoration.stack_maps import overlay_of, scale_over
 from indi.restoration.state import DiskArray
 from indi.restoration.tiling import part_of
 from indi.restoration.uncertainty import MARGIN, Calibration, maps, names
-from indi.version import __version__
 
 log = logging.getLogger("indi")
 
-MANIFEST = "manifest.json"
 IN_MEMORY = 2**25  # values of a picture up to which it is restored as a whole
 _BAND = 256  # rows that are worked on at a time where a picture is read through
 
@@ -59,6 +57,7 @@ class StackJob:
         apart: Whether its channels are pictures of their own, by the model's card.
         overlay: The file to write the maps of the picture in the middle to, with ``samples``.
         neighbours: Those that the model sees around each picture.
+        mask: Of all pictures, or a stack with one of each: where they stay as they are, and maps are 0.
     """
 
     source: Path
@@ -70,6 +69,7 @@ class StackJob:
     apart: bool = False
     overlay: Path | None = None
     neighbours: Neighbours = ALONE
+    mask: Path | None = None
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -112,7 +112,11 @@ class StackJob:
                     self.source.name,
                     restorer.card.channels,
                 )
-            _begin(self.work, self._manifest(restorer))
+            try:
+                with opened_mask(self.mask, stack.headers, 0):  # which shows that it fits
+                    begin_work(self.work, self._manifest(restorer))
+            except ImageError as error:
+                raise ImageError(f"{self.source}: {error}") from error
             for place, target in enumerate(self.targets):
                 if target.is_dir() and not self._written(place).exists():
                     self.abandon()
@@ -201,22 +205,9 @@ class StackJob:
             "source": [self.source.name, *state_of(self.source)],
             "axes": self.axes,
             "apart": self.apart,
+            **({} if self.mask is None else {"mask": [str(self.mask), *state_of(self.mask)]}),
             **deciding(restorer, self.sampling, self.calibration),
         }
-
-
-def deciding(restorer: Restorer, sampling: Sampling, calibration: Calibration | None) -> dict[str, Any]:
-    """Return all that decides how any file is restored, for a manifest."""
-    sampling = restorer.resolve(sampling)
-    return {
-        "indi": __version__,
-        "model": restorer.fingerprint,
-        "precision": str(restorer.precision),
-        "walk": sampling.settings(),  # the name that manifests have had from the start
-        "samples": sampling.samples,
-        "seed": sampling.seed,
-        "calibration": None if calibration is None else calibration.mark,
-    }
 
 
 def restore_stack(
@@ -304,6 +295,12 @@ def _restore_picture(
             for name, array in zip(extra, others, strict=True):
                 part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
                 array.write(box, from_unit(part, header.dtype) if name == "mean" else part)
+        kept = opened.enter_context(opened_mask(job.mask, stack.headers, number))
+        if kept is not None:
+            for box in cores(whole, _BAND):
+                stays, source = kept(box), _planes(read(box))
+                for place, array in enumerate([*results, *others]):  # the first of the others is the mean, then maps
+                    array.write(box, np.where(stays, source if place <= len(results) else 0, array.read(box)))
     for place in reversed(range(len(results) + len(extra))):
         try:
             unfinished(place).replace(_file(work, number, place))
@@ -330,17 +327,3 @@ def _planes(image: Pixels) -> Pixels:
 
 def _file(work: Path, number: int, place: int, *, mark: str = "") -> Path:
     return work / f"{number:06d}-{place}{mark}"
-
-
-def _begin(work: Path, wanted: dict[str, Any]) -> None:
-    """Keep what an interrupted restoration of the same kind has done; clear away that of another."""
-    manifest = work / MANIFEST
-    try:
-        same = json.loads(manifest.read_text(encoding="utf-8")) == wanted
-    except (OSError, ValueError):
-        same = False
-    if not same:
-        shutil.rmtree(work, ignore_errors=True)
-        write_text(manifest, json.dumps(wanted, indent=1) + "\n")
-    for left in work.glob("*.part"):
-        left.unlink()

@@ -1,0 +1,277 @@
+"""Masks: inside, every pixel is that of the input; outside, what restoring gives without a mask."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from indi.data import enlarge
+from indi.errors import ConfigError, ImageError
+from indi.io import Image, from_unit, read, write
+from indi.io.manifest import MANIFEST
+from indi.restoration import stacks
+from indi.restoration.batch import Outcome, plan, restore_files
+from indi.restoration.outputs import Restoration
+from indi.restoration.restorer import Restorer
+from problems import asking, tiny_calibration, tiny_model
+
+SIZE = (20, 27)
+KEPT = np.zeros(SIZE, bool)
+KEPT[4:11, 5:20] = True
+
+
+@pytest.fixture(scope="module")
+def gray() -> Restorer:
+    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def colour() -> Restorer:
+    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
+
+
+def pixels(*shape: int, dtype: str = "uint8", seed: int = 0) -> NDArray[Any]:
+    return from_unit(np.random.default_rng(seed).random(shape, dtype=np.float32) * 0.8 + 0.1, dtype)
+
+
+def save(path: Path, values: NDArray[Any]) -> Path:
+    write(path, Image(values))
+    return path
+
+
+def stacked(path: Path, values: NDArray[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": "ZYX"})
+    return path
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    return save(tmp_path / "mask.png", KEPT.astype(np.uint8) * 255)
+
+
+def restored(
+    restorer: Restorer, source: Path, out: Path, mask: Path | None, asked: Restoration | None = None
+) -> list[Outcome]:
+    return list(restore_files(restorer, plan([source], out, mask=mask), asked or asking(steps=2)))
+
+
+def files(folder: Path) -> dict[str, NDArray[Any]]:
+    """Return the pixels of all results in a folder, stacks as a whole."""
+    named = {path.name: path for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    return {name: tifffile.imread(path) if path.suffix == ".tif" else read(path).pixels for name, path in named.items()}
+
+
+def masked(values: NDArray[Any], source: NDArray[Any]) -> NDArray[Any]:
+    """Return restored values as a mask is to leave them."""
+    return np.where(KEPT if values.shape[-2:] == SIZE else KEPT[..., None], source, values)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_stays_inside_and_is_restored_outside(
+    gray: Restorer, colour: Restorer, tmp_path: Path, mask: Path, dtype: str, channels: int
+) -> None:
+    values = pixels(*SIZE, dtype=dtype) if channels == 1 else pixels(*SIZE, 3, dtype=dtype)
+    source, restorer = save(tmp_path / "in.tif", values), gray if channels == 1 else colour
+    (outcome,) = restored(restorer, source, tmp_path / "out", mask)
+    assert outcome.error is None
+    result = files(tmp_path / "out")["in.tif"]
+    whole = restorer.restore(values, steps=2)
+    np.testing.assert_array_equal(result, masked(whole, values))
+    assert (whole[KEPT] != values[KEPT]).any()
+
+
+MASKS: dict[str, Callable[[Path], object]] = {
+    "bool.tif": lambda path: tifffile.imwrite(path, KEPT),
+    "of_imagej.tif": lambda path: tifffile.imwrite(path, KEPT.astype(np.uint8) * 255, photometric="miniswhite"),
+    "ones.png": lambda path: write(path, Image(KEPT.astype(np.uint8))),
+    "deep.png": lambda path: write(path, Image(KEPT.astype(np.uint16) * 300)),
+    "red.png": lambda path: write(path, Image(np.stack([KEPT, 0 * KEPT, 0 * KEPT], axis=-1).astype(np.uint8) * 255)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_are_of_8_or_16_bit_or_of_truth_values(gray: Restorer, tmp_path: Path, name: str) -> None:
+    MASKS[name](tmp_path / name)
+    values = pixels(*SIZE)
+    restored(gray, save(tmp_path / "in" / "in.png", values), tmp_path / "out", tmp_path / name)
+    np.testing.assert_array_equal(files(tmp_path / "out")["in.png"], masked(gray.restore(values, steps=2), values))
+
+
+def test_samples_stay_too_and_maps_are_0(tmp_path: Path, mask: Path) -> None:
+    restorer = Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+    restorer.calibration = tiny_calibration(weights=restorer.fingerprint, samples=2, steps=2)
+    values = pixels(*SIZE, dtype="uint16")
+    source, asked = save(tmp_path / "in.tif", values), asking(steps=2, samples=2)
+    for out, which in (("whole", None), ("out", mask)):
+        assert restored(restorer, source, tmp_path / out, which, asked)[0].error is None
+    whole, found = files(tmp_path / "whole"), files(tmp_path / "out")
+    assert found.keys() == whole.keys() >= {"in_mean.tif", "in_interval.tif", "in_spread.tif", "in_invented.tif"}
+    for name in ("in_s01.tif", "in_s02.tif", "in_mean.tif"):
+        np.testing.assert_array_equal(found[name], masked(whole[name], values))
+    for name in ("in_interval.tif", "in_spread.tif", "in_invented.tif"):
+        np.testing.assert_array_equal(found[name], masked(whole[name], np.zeros(SIZE, np.float32)))
+        assert found[name].dtype == np.float32
+        assert whole[name][KEPT].any()
+    assert (found["in_overlay.png"] != whole["in_overlay.png"]).any()
+
+
+def test_an_enlarged_image_keeps_its_enlarged_pixels(gray: Restorer, tmp_path: Path, mask: Path) -> None:
+    values = pixels(*SIZE)
+    restored(gray, save(tmp_path / "in.png", values), tmp_path / "out", mask, asking(steps=2, enlarged=2))
+    large = enlarge(values, 2)
+    kept = KEPT.repeat(2, axis=0).repeat(2, axis=1)
+    wanted = np.where(kept, large, gray.restore(large, steps=2))
+    np.testing.assert_array_equal(files(tmp_path / "out")["in.png"], wanted)
+
+
+@pytest.mark.parametrize("samples", [None, 2])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_stack_keeps_what_one_mask_for_all_says(
+    gray: Restorer, tmp_path: Path, mask: Path, samples: int | None, in_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_memory:
+        monkeypatch.setattr(stacks, "IN_MEMORY", 1)
+    monkeypatch.setattr(stacks, "_BAND", 8)  # so that there are edges between boxes
+    values = pixels(3, *SIZE, dtype="uint16")
+    source = stacked(tmp_path / "in.tif", values)
+    for out, which in (("whole", None), ("out", mask)):
+        assert restored(gray, source, tmp_path / out, which, asking(steps=2, samples=samples))[0].error is None
+    whole, found = files(tmp_path / "whole"), files(tmp_path / "out")
+    assert found.keys() == whole.keys()
+    for name in found.keys() - {"in_overlay.png"}:
+        is_map = "spread" in name or "invented" in name
+        np.testing.assert_array_equal(found[name], masked(whole[name], 0 * whole[name] if is_map else values))
+
+
+def test_a_stack_of_masks_goes_plane_by_plane(gray: Restorer, tmp_path: Path) -> None:
+    values = pixels(2, *SIZE)
+    source, mask = (
+        stacked(tmp_path / "in.tif", values),
+        stacked(tmp_path / "m.tif", np.stack([KEPT, ~KEPT]).astype("u1")),
+    )
+    restored(gray, source, tmp_path / "out", mask)
+    result = files(tmp_path / "out")["in.tif"]
+    for number, kept in enumerate([KEPT, ~KEPT]):
+        wanted = np.where(kept, values[number], gray.restore(values[number], steps=2, plane=number))
+        np.testing.assert_array_equal(result[number], wanted)
+
+
+def test_a_large_mask_is_read_box_by_box(gray: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indi.restoration.masks.IN_MEMORY", 1)
+    monkeypatch.setattr("indi.restoration.masks.read", None)
+    values = pixels(2, *SIZE)
+    tifffile.imwrite(tmp_path / "m.tif", KEPT.astype(np.uint8))
+    restored(gray, stacked(tmp_path / "in.tif", values), tmp_path / "out", tmp_path / "m.tif")
+    wanted = gray.restore(values[1], steps=2, plane=1)
+    np.testing.assert_array_equal(files(tmp_path / "out")["in.tif"][1], masked(wanted, values[1]))
+
+
+def test_a_folder_of_masks_goes_by_name(gray: Restorer, tmp_path: Path) -> None:
+    images = {name: pixels(*SIZE, seed=seed) for seed, name in enumerate(["a.png", "b.tif", "ä.png", "lone.png"])}
+    for name, values in images.items():
+        save(tmp_path / "in" / name, values)
+    for name in ("a.tif", "b.ome.tif", "a\u0308.png", "other.png"):
+        save(tmp_path / "masks" / name, KEPT.astype(np.uint8))
+    *outcomes, last = restored(gray, tmp_path / "in", tmp_path / "out", tmp_path / "masks")
+    lone = next(outcome for outcome in (*outcomes, last) if outcome.source.name == "lone.png")
+    assert str(lone.error) == (
+        f"{tmp_path / 'in' / 'lone.png'}: no mask in {tmp_path / 'masks'} has its name; add one, all 0 to restore it "
+        "whole"
+    )
+    found = files(tmp_path / "out")
+    assert found.keys() == images.keys() - {"lone.png"}
+    for name, result in found.items():
+        np.testing.assert_array_equal(result, masked(gray.restore(images[name], steps=2), images[name]))
+
+
+def test_masks_that_do_not_fit_are_refused(gray: Restorer, tmp_path: Path, mask: Path) -> None:
+    source = save(tmp_path / "in" / "in.png", pixels(*SIZE))
+    stack = stacked(tmp_path / "stack" / "in.tif", pixels(3, *SIZE))
+    small, cut = save(tmp_path / "small.png", np.ones((27, 20), np.uint8)), tmp_path / "cut.png"
+    cut.write_bytes(mask.read_bytes()[:-20])
+    shares = save(tmp_path / "shares.tif", KEPT.astype(np.float32))
+    two = stacked(tmp_path / "two.tif", np.ones((2, *SIZE), np.uint8))
+    for which, words in (
+        (small, "is 27x20 px (height x width), the image 20x27; give a mask of the image's size"),
+        (shares, "is a mask in float32; save it in 8 or 16 bit, with 0 where to restore"),
+        (cut, ""),
+    ):
+        for each in (source, stack):
+            (outcome,) = restored(gray, each, tmp_path / "out", which)
+            assert str(outcome.error).startswith(f"{each}: {which}: {words}")
+    (outcome,) = restored(gray, stack, tmp_path / "out", two)
+    assert str(outcome.error).endswith(
+        "holds 2 masks, and there are 3 pictures; give one mask for all, or one for each"
+    )
+    (outcome,) = restored(gray, source, tmp_path / "out", two)
+    assert "holds 2 pictures where a single one is needed" in str(outcome.error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_says_no_mask_is_refused_before_the_work(tmp_path: Path, mask: Path) -> None:
+    save(tmp_path / "in" / "in.png", pixels(*SIZE))
+    for name in ("in.png", "in.tif"):
+        save(tmp_path / "masks" / name, KEPT.astype(np.uint8))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match=r"none\.png: no such mask; give an image, or a folder of masks"):
+        plan([tmp_path / "in"], tmp_path / "out", mask=tmp_path / "none.png")
+    with pytest.raises(ImageError, match="no images in this folder"):
+        plan([tmp_path / "in"], tmp_path / "out", mask=tmp_path / "empty")
+    with pytest.raises(ConfigError, match="is given as input and as mask; give two paths"):
+        plan([tmp_path / "in"], tmp_path / "out", mask=tmp_path / "in")
+    with pytest.raises(ConfigError, match="leave out --recursive"):
+        plan([tmp_path / "in"], tmp_path / "out", recursive=True, mask=tmp_path / "masks")
+    (job,) = plan([tmp_path / "in"], tmp_path / "out", mask=tmp_path / "masks")
+    assert str(job.error).endswith(f"{tmp_path / 'masks'} holds in.png and in.tif; keep one of the masks")
+    assert plan([tmp_path / "in"], tmp_path / "out", recursive=True, mask=mask)[0].mask == mask
+
+
+def test_a_mask_beside_the_images_is_no_input_and_never_written_over(gray: Restorer, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", pixels(*SIZE))
+    mask = save(tmp_path / "in" / "mask.png", KEPT.astype(np.uint8))
+    assert [job.source.name for job in plan([tmp_path / "in"], tmp_path / "out", mask=mask)] == ["a.png"]
+    before = mask.read_bytes()
+    jobs = plan([tmp_path / "in" / "a.png"], mask, mask=mask)
+    (outcome,) = restore_files(gray, jobs, asking(steps=1, overwrite=True))
+    assert "is an input or was just written for another" in str(outcome.error)
+    assert mask.read_bytes() == before
+
+
+def test_another_mask_restores_again_and_the_same_does_not(gray: Restorer, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, pixels(*SIZE))
+        save(tmp_path / "masks" / name, KEPT.astype(np.uint8))
+
+    def kept(mask: Path | None) -> list[bool]:
+        return [outcome.kept for outcome in restored(gray, tmp_path / "in", tmp_path / "out", mask)]
+
+    assert kept(None) == [False, False]
+    assert kept(None) == [True, True]
+    assert kept(tmp_path / "masks") == [False, False]
+    assert kept(tmp_path / "masks") == [True, True]
+    save(tmp_path / "masks" / "b.png", (~KEPT).astype(np.uint8))
+    assert kept(tmp_path / "masks") == [True, False]
+    assert kept(None) == [False, False]
+
+
+def test_an_interrupted_stack_begins_again_with_another_mask(
+    gray: Restorer, tmp_path: Path, mask: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = pixels(2, *SIZE)
+    source = stacked(tmp_path / "in.tif", values)
+
+    def stop(share: float) -> None:
+        if share >= 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(restore_files(gray, plan([source], tmp_path / "out"), asking(steps=2), progress=stop))
+    restored(gray, source, tmp_path / "out", mask)
+    wanted = np.stack([gray.restore(plane, steps=2, plane=number) for number, plane in enumerate(values)])
+    np.testing.assert_array_equal(files(tmp_path / "out")["in.tif"], masked(wanted, values))

@@ -108,6 +108,14 @@ def tiny_model(channels: int = 1, seed: int = 0, **method: object) -> Model:
     return model
 
 
+def seeing(count: int = 1, channels: int = 1, axis: str = "Z", **method: Any) -> Model:
+    """Return such a model that sees so many planes on each side."""
+    card = tiny_model(channels, **method).card.model_copy(update={"neighbours": count, "neighbours_axis": axis})
+    model = Model.new(card)
+    awake(model.network)
+    return model
+
+
 def write_pairs(folder: Path, count: int = 4, size: tuple[int, int] = (40, 48), channels: int = 1) -> dict[str, Path]:
     """Write pairs of smooth random images, the degraded ones darker; return the two folders."""
     generator = np.random.default_rng(0)

@@ -22,7 +22,7 @@ from indi.export.bioimageio import export
 from indi.export.one_call import OneCall
 from indi.models.checkpoint import Model
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import seeing, tiny_model
 
 spec = pytest.importorskip("bioimageio.spec", reason="needs bioimageio.spec, of indi[bioimageio]")
 pytest.importorskip("onnxscript")
@@ -209,9 +209,8 @@ def test_what_is_not_ours_is_not_written_over(gray: tuple[Model, Path], tmp_path
 def test_what_does_not_go_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"tiny: method diffusion starts at noise.*use --to onnx"):
         export(tiny_model(1, name="diffusion"), tmp_path / "package")
-    card = tiny_model(1).card.model_copy(update={"neighbours": 1})
     with pytest.raises(ConfigError, match=r"tiny: sees the planes around each.*use --to onnx"):
-        export(Model.new(card), tmp_path / "package")
+        export(seeing(1), tmp_path / "package")
     model = tiny_model(1)
     monkeypatch.setattr(model.network, "halo", None)
     with pytest.raises(ConfigError, match=r"tiny: its network looks at the whole image.*use --to onnx"):

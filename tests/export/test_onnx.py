@@ -16,7 +16,7 @@ from indi.export.onnx import METADATA, export
 from indi.models.checkpoint import Model
 from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer
-from problems import awake, tiny_model
+from problems import seeing, tiny_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -135,9 +135,7 @@ def test_the_walk_of_the_document_is_ours(exported: tuple[Model, Path], tmp_path
 
 
 def test_planes_around_are_an_input_of_their_own(tmp_path: Path) -> None:
-    card = tiny_model(1, conditioned=True).card.model_copy(update={"neighbours": 1})
-    model = Model.new(card)
-    awake(model.network)
+    model = seeing(1, conditioned=True)
     export(model, tmp_path / "model.onnx")
     run = with_onnxruntime(tmp_path / "model.onnx")
     image, before, after = np.random.default_rng(0).random((3, 45, 70), np.float32)

@@ -16,7 +16,7 @@ from indi.napari.layers import PAIRS, Layer, StoppedError, restored_layers, trai
 from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer, load
 from indi.restoration.uncertainty import maps
-from problems import tiny_calibration, tiny_model
+from problems import seeing, tiny_calibration, tiny_model
 
 STEPS = Sampling(steps=2)
 
@@ -298,3 +298,15 @@ def test_layers_and_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="cannot be used as a folder"):
         train_on_layers(clean, degraded, tmp_path / "notes.txt", **options())
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("labels", "which"), [(("-4", "-3", "-2", "-1"), 1), (("z", "t", "y", "x"), 0)])
+def test_a_model_sees_the_planes_around_each(labels: tuple[str, ...], which: int) -> None:
+    restorer = Restorer(seeing(1), precision="float32")
+    data = pixels(2, 3, 20, 27)
+    (result,) = restored_layers(restorer, layer(data, axis_labels=labels), STEPS, only=(1, 0))
+    before, after = ((1, 0), (1, 1)) if which == 1 else ((0, 0), (1, 0))
+    wanted = restorer.restore(data[1, 0], around=[data[before], data[after]], steps=2, plane=3)
+    np.testing.assert_array_equal(result[0][0, 0], wanted)
+    with pytest.raises(ImageError, match="give a stack that has them"):
+        restored_layers(restorer, layer(data[0, 0]), STEPS)

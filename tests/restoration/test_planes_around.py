@@ -13,23 +13,15 @@ import indi
 from indi.data import Crops, check_pairs, load_pair, load_test_neighbours, match_pairs
 from indi.errors import ConfigError, DataError, ImageError, ModelError, ShapeError
 from indi.io.neighbours import Neighbours
-from indi.models.checkpoint import Model, load_model
+from indi.models.checkpoint import load_model
 from indi.process.sampling import Sampling
 from indi.restoration import stacks
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
 from indi.training import train
-from problems import asking, awake, tiny_model
+from problems import asking, seeing, tiny_model
 
 Array = npt.NDArray[Any]
-
-
-def seeing(count: int = 1, channels: int = 1, axis: str = "Z", **method: Any) -> Model:
-    """Return an untrained model that sees so many planes on each side."""
-    card = tiny_model(channels, **method).card.model_copy(update={"neighbours": count, "neighbours_axis": axis})
-    model = Model.new(card)
-    awake(model.network)
-    return model
 
 
 def random(*shape: int) -> Array:

@@ -31,9 +31,13 @@ class Neighbours:
         """
         if self.count == 0:
             return ()
-        place, size = _along(stack, number, self.axis)
+        places = self.places(*_along(stack, number, self.axis))
+        return tuple(_moved(stack, number, self.axis, place) for place in places)
+
+    def places(self, place: int, size: int) -> list[int]:
+        """Return the places around one of ``size`` along the axis, in their order; past an end the last again."""
         offsets = [*range(-self.count, 0), *range(1, self.count + 1)]
-        return tuple(_moved(stack, number, self.axis, min(max(place + by, 0), size - 1)) for by in offsets)
+        return [min(max(place + by, 0), size - 1) for by in offsets]
 
 
 ALONE = Neighbours()

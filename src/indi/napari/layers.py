@@ -6,7 +6,7 @@ one more is colour); all axes before, such as Z, T or channels, are gone through
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from indi.errors import DeviceError, ImageError, ShapeError, TrainingError
 from indi.io import Image, from_unit, span_of, to_unit, write
+from indi.io.neighbours import Neighbours
 from indi.process.sampling import Sampling
 from indi.restoration.intensities import subject
 from indi.restoration.restorer import Restorer
@@ -76,7 +77,8 @@ def restored_layers(
             for number, place in enumerate(places):
                 plane = int(np.ravel_multi_index(place, before)) if before else 0
                 told = part_of(progress, number, len(places))
-                for what, values in _restored(restorer, data[place], sampling, plane, calibration, told).items():
+                planes = [data[each] for each in (place, *_around(restorer.card.around, layer, place))]
+                for what, values in _restored(restorer, planes, sampling, plane, calibration, told).items():
                     if what not in found:
                         found[what] = np.empty((len(places), *values.shape), values.dtype)
                     found[what][number] = values
@@ -96,21 +98,28 @@ def restored_layers(
 
 def _restored(
     restorer: Restorer,
-    data: Any,
+    data: Sequence[Any],
     sampling: Sampling,
     plane: int,
     calibration: Calibration | None,
     progress: Progress | None,
 ) -> dict[str, Pixels]:
-    """Return what becomes of a plane, by name: images of its shape, and maps (H, W)."""
-    pixels = _pixels(data)
-    if pixels.ndim == 2:
-        return _answers(restorer, pixels, sampling, plane, calibration, progress)
-    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    """Return what becomes of the first of several planes, by name: images of its shape, and maps (H, W)."""
+    planes = [_pixels(each) for each in data]
+    if planes[0].ndim == 2:
+        return _answers(restorer, planes, sampling, plane, calibration, progress)
+    colour, alpha = [each[..., :3] for each in planes], planes[0][..., 3:]
     if restorer.card.channels == 1:
         apart = [
-            _answers(restorer, colour[..., each], sampling, plane, calibration, part_of(progress, each, 3))
-            for each in range(3)
+            _answers(
+                restorer,
+                [each[..., channel] for each in colour],
+                sampling,
+                plane,
+                calibration,
+                part_of(progress, channel, 3),
+            )
+            for channel in range(3)
         ]
         found = {name: np.stack([each[name] for each in apart], axis=-1) for name in apart[0]}
     else:
@@ -123,17 +132,18 @@ def _restored(
 
 def _answers(
     restorer: Restorer,
-    pixels: Pixels,
+    planes: Sequence[Pixels],
     sampling: Sampling,
     plane: int,
     calibration: Calibration | None,
     progress: Progress | None,
 ) -> dict[str, Pixels]:
-    restored = restorer.restore(pixels, sampling=sampling, plane=plane, progress=progress)
+    pixels, *around = planes
+    restored = restorer.restore(pixels, sampling=sampling, around=around, plane=plane, progress=progress)
     if sampling.samples is None:
         return {"restored": restored}
-    planes = np.moveaxis(to_unit(restored).reshape(*restored.shape[:3], -1), -1, 1)
-    found = maps(planes, restorer.least_spread, calibration, pixels.dtype)
+    drawn = np.moveaxis(to_unit(restored).reshape(*restored.shape[:3], -1), -1, 1)
+    found = maps(drawn, restorer.least_spread, calibration, pixels.dtype)
 
     def image(values: Pixels) -> Pixels:
         return from_unit(np.moveaxis(values, 0, -1).reshape(pixels.shape), pixels.dtype)
@@ -145,6 +155,20 @@ def _answers(
         half = found["interval"] / np.float32(span_of(pixels.dtype))
         answers |= {"lower": image(found["mean"] - half), "upper": image(found["mean"] + half)}
     return {**answers, "disagreement": found["invented"][0]}
+
+
+def _around(neighbours: Neighbours, layer: Layer, place: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the places of the planes that a model sees around one.
+
+    Where no label of the layer's axes names it, z is the last axis before those of a plane, and t the first.
+    """
+    before = _before(layer)
+    if not neighbours.count or not before:
+        return []
+    labels = [str(label).upper() for label in layer[1].get("axis_labels", ())][: len(before)]
+    usual = 0 if neighbours.axis == "T" else len(before) - 1
+    which = labels.index(neighbours.axis) if neighbours.axis in labels else usual
+    return [(*place[:which], to, *place[which + 1 :]) for to in neighbours.places(place[which], before[which])]
 
 
 def _is_image(name: str) -> bool:

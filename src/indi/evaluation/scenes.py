@@ -230,7 +230,7 @@ def sparsification(scenes: Sequence[Scene]) -> dict[str, Any]:
     }
 
 
-def check(scenes: Sequence[Scene], rate: float) -> dict[str, Any]:
+def check(scenes: Sequence[Scene], rate: float, *, splits: int = SPLITS) -> dict[str, Any]:
     """Return the coverage on scenes left out: means over random halvings, with their standard deviations.
 
     ``classes`` holds that of each class, by its own factors, plain and guaranteed, and by one for all (``one_factor``,
@@ -240,7 +240,7 @@ def check(scenes: Sequence[Scene], rate: float) -> dict[str, Any]:
     found: dict[str, list[float]] = {"plain": [], "guaranteed": []}
     by_class: dict[str, list[list[float]]] = {"one_factor": [], "plain": [], "guaranteed": []}
     half = (len(scenes) + 1) // 2
-    splits = SPLITS if len(scenes) > 1 else 0
+    splits = splits if len(scenes) > 1 else 0
     for _ in range(splits):
         order = random.permutation(len(scenes))
         ours, others = ([scenes[index] for index in part] for part in (order[:half], order[half:]))

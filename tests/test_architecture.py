@@ -31,7 +31,7 @@ ROWS = """
 RANK = {part: row for row, parts in enumerate(ROWS.strip().splitlines()) for part in parts.split()}
 HEAVY = """
     matplotlib cyclopts rich gradio onnx onnxruntime openvino dask distributed torchvision torchmetrics zarr skimage
-    scipy piq huggingface_hub diffusers
+    scipy piq huggingface_hub diffusers bioimageio
 """
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -21,6 +21,7 @@ from indi.models.pretrained import pretrained_names
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"^- `(.+?)`\\?$", PAGE, re.MULTILINE)
 LEAST = 10  # letters of a message that are not filled in: with fewer it would match nearly anything
+KINDS: list[type[errors.IndiError]] = [errors.IndiError, *errors.IndiError.__subclasses__()]
 LONG = 40  # letters that are filled in are a message of their own
 
 
@@ -180,7 +181,6 @@ def _beheaded(message: str) -> str:
     return re.sub(r"^\S*[./]\S*: ", "", message)
 
 
-KINDS: list[type[errors.IndiError]] = [errors.IndiError, *errors.IndiError.__subclasses__()]
 OUTCOMES: list[tuple[int, BaseException | None]] = [
     (0, None),
     (130, KeyboardInterrupt()),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,6 +15,7 @@ from indi import cli
 from indi.cli import options
 from indi.config import MethodSettings, NetworkSettings
 from indi.degradations import DEGRADATIONS
+from indi.export.targets import TARGETS
 from indi.networks import NETWORKS
 from indi.process.methods import METHODS
 from indi.process.path import TIMES
@@ -86,6 +88,7 @@ def test_help_lists_the_names_in_the_tables() -> None:
     assert tuple(DEGRADATIONS) == options.TASKS
     assert tuple(TIMES) == options.TIMES
     assert tuple(SAMPLERS) == options.SAMPLERS
+    assert tuple(TARGETS) == get_args(options.ExportTo)
     for description, table in (
         (MethodSettings.model_fields["name"].description, METHODS),
         (NetworkSettings.model_fields["size"].description, NETWORKS["unet"].sizes),

@@ -18,11 +18,13 @@ from indi.errors import ConfigError
 from indi.process import Noise
 
 if TYPE_CHECKING:
+    from indi.io.neighbours import Neighbours
     from indi.process.methods import Method
 
 # Defaults of restoring and measuring that, as those of training below, the command line shows without importing torch.
 DEFAULT_TILE = 1024  # pixels
 STEPS = (1, 2, 5, 10, 20)  # that an evaluation compares
+MOST_NEIGHBOURS = 8  # planes on each side that a network sees
 RATE, SAMPLES = 0.9, 8  # of intervals: the share of the pixels they are to hold, restorations of each image
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -114,7 +116,14 @@ class DataSettings(Settings):
     channels: int | None = Field(None, ge=1, le=64, description="channels to train on; None: those of the images")
     axes: str | None = Field(None, description="of stacks, such as ZCYX, where the files do not know or are wrong")
     apart: bool = Field(False, description="channels of stacks are images of their own, as for a model of colours")
+    neighbours: int = Field(
+        0, ge=0, le=MOST_NEIGHBOURS, description="planes of a stack that the network sees before and after each"
+    )
+    neighbours_axis: Literal["Z", "T"] = Field("Z", description="the axis of stacks along which they lie")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
+    signal: Share = Field(
+        0.0, description="share of the crops that lie where there is signal: of four places that with most contrast"
+    )
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share | Annotated[int, Field(ge=0)] = Field(
         0.1, description="share of the images kept from training, for validation; a whole number is how many"
@@ -125,6 +134,13 @@ class DataSettings(Settings):
     )
     group: str | None = Field(None, description="pattern whose match names an image's scene; scenes are not split")
     resample: bool = Field(False, description="bring degraded images of a whole-number lower size to the clean grid")
+
+    @property
+    def around(self) -> "Neighbours":
+        """Which planes of a stack the network sees around each."""
+        from indi.io.neighbours import Neighbours
+
+        return Neighbours(self.neighbours, self.neighbours_axis)
 
 
 class TrainingSettings(Settings):

@@ -468,3 +468,20 @@ def test_the_default_limit_is_a_quarter_of_the_memory_but_a_gigabyte_at_least(
     monkeypatch.setattr(decoded_module, "_memory_bytes", lambda: memory)
     assert decoded_module.default_memory_bytes(1) == limit
     assert decoded_module.default_memory_bytes(4) == limit // 4
+
+
+def test_crops_lie_where_there_is_signal(tmp_path: Path) -> None:
+    image = np.zeros((256, 256), np.uint8)
+    image[96:128, 96:128] = np.random.default_rng(0).integers(0, 256, (32, 32))
+    pairs = [Pair("a", save(tmp_path / "a.png", image))]
+    asked: dict[str, Any] = {"crop": 32, "channels": 1, "seed": 0, "task": "denoise"}
+    shares = {}
+    for signal in (0.0, 0.5, 1.0):
+        crops = Crops(pairs, **asked, signal=signal)
+        clean, _ = crops.batch(0, 200)
+        shares[signal] = float((clean.amax(dim=(1, 2, 3)) > 0).float().mean())
+        assert torch.equal(crops.batch(0, 3)[0], crops.batch(0, 200)[0][:3])
+    # A crop meets the square with a chance of (63 / 225)^2 = 0.078, the best of four with 1 - (1 - 0.078)^4 = 0.278.
+    assert shares[0.0] == pytest.approx(0.078, abs=0.04)
+    assert shares[1.0] == pytest.approx(0.278, abs=0.07)
+    assert shares[0.0] < shares[0.5] < shares[1.0]

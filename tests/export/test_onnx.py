@@ -16,7 +16,7 @@ from indi.export.onnx import METADATA, export
 from indi.models.checkpoint import Model
 from indi.process.sampling import Sampling
 from indi.restoration.restorer import Restorer
-from problems import tiny_model
+from problems import awake, tiny_model
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -132,3 +132,18 @@ def test_the_walk_of_the_document_is_ours(exported: tuple[Model, Path], tmp_path
     names["state"] = np.moveaxis(image, -1, 0)[None]
     exec(code.replace("denoise.onnx", str(path)), names)
     assert np.abs(np.moveaxis(names["clean"][0], 0, -1) - restorer.restore(image, steps=1)).max() < 1e-4
+
+
+def test_planes_around_are_an_input_of_their_own(tmp_path: Path) -> None:
+    card = tiny_model(1, conditioned=True).card.model_copy(update={"neighbours": 1})
+    model = Model.new(card)
+    awake(model.network)
+    export(model, tmp_path / "model.onnx")
+    run = with_onnxruntime(tmp_path / "model.onnx")
+    image, before, after = np.random.default_rng(0).random((3, 45, 70), np.float32)
+    ours = Restorer(model, precision="float32").restore(image, around=[before, after], steps=1)
+    state = image[None, None]
+    theirs = run(state, state, np.stack([before, after])[None], np.ones(1, np.float32))
+    assert np.abs(ours - theirs[0, 0]).max() < 1e-4
+    about = json.loads({each.key: each.value for each in onnx.load(tmp_path / "model.onnx").metadata_props}[METADATA])
+    assert (about["neighbours"], about["neighbours_axis"]) == (1, "Z")

@@ -31,9 +31,10 @@ def explained(settings: type[Settings], name: str) -> str:
 # The names in the tables, which help lists. The tables themselves take torch with them, seconds that help has no time
 # for; a test holds both to each other.
 METHODS = ("indi", "regression", "flow", "diffusion", "bridge", "distributional")
-TASKS = ("photo", "denoise", "deblur-motion", "deblur-defocus", "super-resolve-4x", "jpeg")
+TASKS = ("photo", "denoise", "denoise-photons", "deblur-motion", "deblur-defocus", "super-resolve-4x", "jpeg")
 TIMES = ("uniform", "geometric", "power")
 SAMPLERS = ("euler", "heun", "multistep")
+ExportTo = Literal["onnx", "bioimageio", "darktable"]
 
 WHOLE = Parameter(converter=_whole)
 Model = Annotated[str, Parameter(help="a pretrained model (see indi models), a run folder or a model file")]

@@ -70,6 +70,7 @@ def restore(
     sampler: Sampler = None,
     strength: Strength = 1.0,
     axes: str | None = None,
+    noise_along: str | None = None,
     quality: Annotated[int | None, WHOLE] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
@@ -84,6 +85,7 @@ def restore(
         out: a folder; with an image suffix and one input, the file
         samples: restore each image so many times, and from 2 on write their mean and maps too, such as their spread
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
+        noise_along: the axis of stacks, such as Z, along which planes share their noise, against flicker
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """
@@ -108,6 +110,7 @@ def restore(
         sampler=sampler,
         strength=strength,
         realism=realism,
+        noise_along=noise_along,
     )
     asked = Restoration(sampling, enlarge, axes, quality, overwrite)
     if samples == 1:

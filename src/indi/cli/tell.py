@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from indi.cli.app import app
-from indi.cli.options import Json, Model
+from indi.cli.options import ExportTo, Json, Model
 from indi.cli.terminal import complain, print_json, print_table, printable, say
 from indi.errors import IndiError
 
@@ -96,21 +96,26 @@ def info(path: str, /, *more: str, json: Json = False) -> int:
 
 
 @app.command
-def export(*, model: Model, out: Path = Path("model.onnx")) -> int:
-    """Write a model as ONNX, for onnxruntime, OpenVINO and others; needs indi[export].
+def export(*, model: Model, to: ExportTo = "onnx", out: Path | None = None) -> int:
+    """Write a model for other programs: ONNX, the BioImage Model Zoo, darktable.
 
     Args:
-        out: the file, NAME.onnx
+        to: onnx, for onnxruntime, OpenVINO and others; bioimageio, for deepImageJ, ilastik and napari; darktable, for
+            its neural restore; needs indi[export], or indi[bioimageio]
+        out: the file NAME.onnx, or a package as a folder or an archive: NAME.zip of bioimageio, NAME.dtmodel of
+            darktable; by default model.onnx, model.zip or denoise-model.dtmodel
     """
-    from indi.export.onnx import export as export_model
+    from indi.export.targets import TARGETS
     from indi.io.atomic import check_place
     from indi.models.checkpoint import load_model
     from indi.models.pretrained import find_model
 
+    target = TARGETS[to]
+    out = target.place if out is None else out
     check_place(out.parent)
     loaded = load_model(find_model(model))
     say("exporting, which takes a while")
-    export_model(loaded, out)
+    target.export(loaded, out)
     say(f"exported: {out}")
     return 0
 

@@ -20,7 +20,7 @@ from indi.cli.options import (
     explained,
 )
 from indi.cli.terminal import STOPPING, bar_of, patience, say
-from indi.config import MethodSettings, TrainingSettings
+from indi.config import DataSettings, MethodSettings, TrainingSettings
 from indi.devices import set_threads
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def train(
     method: Annotated[str | None, Parameter(help=explained(MethodSettings, "name"))] = None,
     size: Size = None,
     epsilon: Epsilon = None,
+    neighbours: Annotated[int | None, WHOLE, Parameter(help=explained(DataSettings, "neighbours"))] = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     config: Path | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
@@ -85,6 +86,7 @@ def train(
         method=method,
         size=size,
         epsilon=epsilon,
+        neighbours=neighbours,
         resample=resample or None,
         config=config,
         start=from_,

@@ -15,7 +15,7 @@ from indi.data.intensities import measure_normalisation
 from indi.data.loading import Pair, decode_pair, enlarge, load_pair
 from indi.data.matching import PairReport, match_pairs
 from indi.data.splitting import scenes_of, split_pairs
-from indi.data.testing import load_test_pair, unusable
+from indi.data.testing import load_test_neighbours, load_test_pair, unusable
 from indi.data.validation import LARGEST_FLOAT, check_pairs, digest_of, with_repeats
 from indi.data.wording import count, few, what_to_fix
 
@@ -31,6 +31,7 @@ __all__ = [
     "enlarge",
     "few",
     "load_pair",
+    "load_test_neighbours",
     "load_test_pair",
     "match_pairs",
     "measure_normalisation",

@@ -15,7 +15,7 @@ from indi import io as images
 from indi.data.decoded import DecodedPairs, default_memory_bytes
 from indi.data.loading import Pair, Pixels, load_pair
 from indi.data.registration import LUMA_BT601
-from indi.degradations import degradation
+from indi.degradations import DEGRADATIONS, degradation
 from indi.errors import ConfigError, DataError
 
 Batch = tuple[Tensor, Tensor]
@@ -41,6 +41,7 @@ class Crops:
         seed: int,
         task: str | None = None,
         gray: float = 0.0,
+        signal: float = 0.0,
         resample: bool = False,
         memory_bytes: int | None = None,
         processes: int = 1,
@@ -56,6 +57,8 @@ class Crops:
                 around it as the degradation looks at.
             gray: share of the crops of a task that are turned gray before they are degraded, so that a colour
                 model serves gray images too.
+            signal: share of the crops that lie where there is signal: of several places that with the most contrast
+                in the clean image, so that training skips empty background.
             resample: see `load_pair`.
             memory_bytes: limit for decoded images; None for a quarter of the memory, at least 1 GiB, shared by
                 ``processes``.
@@ -74,7 +77,13 @@ class Crops:
         _check_sources(pairs, task)
         self._crop, self._channels, self._seed = crop, channels, seed
         self._degradation = None if task is None else degradation(task)
-        self._gray = gray
+        self._planes, sources = _with_planes(pairs)
+        if len(self._planes[0]) > 1 and self._degradation is not None and not self._degradation.planewise:
+            able = ", ".join(name for name, each in DEGRADATIONS.items() if each.planewise)
+            raise ConfigError(
+                f"task {task!r} makes no stacks of planes; tasks that do: {able}; or give degraded stacks"
+            )
+        self._gray, self._signal = gray, signal
         first_of = {pair.clean: pair for pair in reversed(pairs)}
         in_file = {
             file: images.read_headers(file, channels=channels, axes=pair.axes, apart=pair.apart)
@@ -83,14 +92,15 @@ class Crops:
         headers = [in_file[pair.clean][pair.picture or 0] for pair in pairs]
         self._area_ends = np.cumsum([header.height * header.width for header in headers], dtype=np.int64)
         self._decoded = DecodedPairs(
-            lambda index: load_pair(pairs[index], channels=channels, resample=resample),
+            lambda index: load_pair(sources[index], channels=channels, resample=resample),
             default_memory_bytes(processes) if memory_bytes is None else memory_bytes,
         )
 
     def batch(self, iteration: int, size: int, share: slice = slice(None), *, pinned: bool = False) -> Batch:
         """Return crops iteration * size up to (iteration + 1) * size, or a share of them, as (clean, degraded).
 
-        Both are (B, C, crop, crop) float32; integer images span [0, 1], and what a task adds may go beyond. Pinned
+        Both are (B, C, crop, crop) float32; integer images span [0, 1], and what a task adds may go beyond. Where pairs
+        have neighbours, degraded has the channels of their degraded images too, behind its own. Pinned
         memory is copied to a CUDA device while both sides go on working.
 
         Raises:
@@ -98,8 +108,10 @@ class Crops:
             DataError: a pair does not fit, or the temporary folder cannot hold it.
         """
         numbers = range(iteration * size, (iteration + 1) * size)[share]
-        shape = (len(numbers), self._channels, self._crop, self._crop)
-        clean, degraded = (torch.empty(shape, pin_memory=pinned) for _ in range(2))
+        clean, degraded = (
+            torch.empty(len(numbers), channels, self._crop, self._crop, pin_memory=pinned)
+            for channels in (self._channels, self._channels * len(self._planes[0]))
+        )
         for place, number in enumerate(numbers):
             self._cut(number, clean[place], degraded[place])
         return clean, degraded
@@ -140,31 +152,42 @@ class Crops:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def _place(self, random: np.random.Generator, height: int, width: int) -> tuple[int, int]:
+        """Draw the first row and column of a crop."""
+        top, left = (int(random.integers(max(side - self._crop, 0) + 1)) for side in (height, width))
+        return top, left
+
     def _cut(self, number: int, clean: Tensor, degraded: Tensor) -> None:
-        """Fill ``clean`` and ``degraded``, (C, crop, crop), with one crop."""
+        """Fill ``clean`` and ``degraded``, (C, crop, crop) and as many for each plane, with one crop."""
         random = np.random.default_rng([self._seed, number])
         pixel = random.integers(self._area_ends[-1])
         index = int(np.searchsorted(self._area_ends, pixel, side="right"))
-        decoded = self._decoded[index]
-        height, width = decoded[0].shape[:2]
-        top = int(random.integers(max(height - self._crop, 0) + 1))
-        left = int(random.integers(max(width - self._crop, 0) + 1))
+        decoded = [self._decoded[plane] for plane in self._planes[index]]
+        height, width = decoded[0][0].shape[:2]
+        top, left = self._place(random, height, width)
+        if self._signal and random.random() < self._signal:
+            places = [(top, left), *(self._place(random, height, width) for _ in range(_PLACES - 1))]
+            top, left = max(places, key=lambda at: _contrast(_window(decoded[0][0], at[0], at[1], self._crop)))
         turn = int(random.integers(8))
         if self._degradation is None:
-            for pixels, tensor in zip(decoded, (clean, degraded), strict=True):
-                window = _window(pixels, top, left, self._crop)
-                tensor.numpy()[:] = _turned(images.to_unit(window), turn)
+            for pixels, tensor in (decoded[0][:1], clean), ([each[1] for each in decoded], degraded):
+                windows = [images.to_unit(_window(each, top, left, self._crop)) for each in pixels]
+                tensor.numpy()[:] = np.concatenate([_turned(window, turn) for window in windows])
             return
         reach = self._degradation.reach
-        window = _window(decoded[0], top - reach, left - reach, self._crop + 2 * reach)
-        wide = torch.from_numpy(np.ascontiguousarray(_turned(images.to_unit(window), turn)))
+        windows = [_window(each[0], top - reach, left - reach, self._crop + 2 * reach) for each in decoded]
+        wide = torch.from_numpy(np.concatenate([_turned(images.to_unit(window), turn) for window in windows]))
         generator = torch.Generator().manual_seed(int(random.integers(2**63)))
         if random.random() < self._gray:
-            wide = _luma(wide)
+            wide = torch.cat([_luma(plane) for plane in torch.split(wide, self._channels)])
         inner = (slice(None), slice(reach, reach + self._crop), slice(reach, reach + self._crop))
-        clean[:] = wide[inner]  # a gray crop fills all channels
-        degraded[:] = self._degradation.train_crop(wide, generator)
+        made = self._degradation.train_crop(wide, generator)
+        planes = len(self._planes[index])
+        clean[:] = wide[inner][: len(wide) // planes]  # a gray crop fills all channels
+        degraded.view(planes, -1, *degraded.shape[1:])[:] = made.view(planes, -1, *made.shape[1:])
 
+
+_PLACES = 4  # of which a crop with signal is chosen
 
 _setting_threads = threading.Lock()
 
@@ -182,6 +205,20 @@ def _compute_on_one_core() -> None:
         restoring.join()
 
 
+def _with_planes(pairs: Sequence[Pair]) -> tuple[list[list[int]], list[Pair]]:
+    """Return for each pair which pairs its planes are of, its own first, and all these pairs: the given ones first."""
+    place = {(pair.clean, pair.picture): index for index, pair in enumerate(pairs)}
+    sources = list(pairs)
+    planes = []
+    for pair in pairs:
+        for each in pair.neighbours:
+            if (key := (each.clean, each.picture)) not in place:  # one that is kept for validation or cannot be used
+                place[key] = len(sources)
+                sources.append(each)
+        planes.append([place[each.clean, each.picture] for each in (pair, *pair.neighbours)])
+    return planes, sources
+
+
 def _check_sources(pairs: Sequence[Pair], task: str | None) -> None:
     with_partner = [pair.name for pair in pairs if pair.degraded is not None]
     if task is None and len(with_partner) < len(pairs):
@@ -191,6 +228,11 @@ def _check_sources(pairs: Sequence[Pair], task: str | None) -> None:
         )
     if task is not None and with_partner:
         raise ConfigError(f"task {task!r} makes degraded images, but {with_partner[0]} has one; give one of the two")
+
+
+def _contrast(pixels: Pixels) -> float:
+    """Return the standard deviation of pixels; of every fourth, as it is asked for often."""
+    return float(pixels[::4, ::4].std())
 
 
 def _window(pixels: Pixels, top: int, left: int, side: int) -> Pixels:

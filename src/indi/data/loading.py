@@ -1,7 +1,7 @@
 """A pair of files, and how it becomes arrays on one grid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Pair:
         picture: which of the pictures of both files, from 0, where they are stacks.
         axes: of the stacks, where they are given.
         apart: whether channels are pictures of their own; see `images.read_headers`.
+        around: the pictures of the degraded file that a model sees around this one; see `Neighbours.of`.
         same_as: scene of an earlier pair with the very same clean pixels, as found by `check_pairs`.
     """
 
@@ -37,6 +38,7 @@ class Pair:
     picture: int | None = None
     axes: str | None = None
     apart: bool = False
+    around: tuple[int, ...] = ()
     same_as: str | None = None
 
     @property
@@ -45,9 +47,22 @@ class Pair:
         return (self.clean,) if self.degraded is None else (self.clean, self.degraded)
 
     @property
+    def neighbours(self) -> tuple["Pair", ...]:
+        """The pairs that the pictures ``around`` are of, which may be this one or the same one twice."""
+        return tuple(
+            replace(self, name=picture_name(self.name.rpartition("_")[0], number), picture=number, around=())
+            for number in self.around
+        )
+
+    @property
     def scene(self) -> str:
         """What is not to be parted: the image, or the stack that it belongs to."""
         return self.same_as or (self.name if self.picture is None else self.name.rpartition("_")[0])
+
+
+def picture_name(stack: str, number: int) -> str:
+    """Return the name of the pair that a picture of a stack is of."""
+    return f"{stack}_{number + 1:04d}"
 
 
 def load_pair(pair: Pair, *, channels: int, resample: bool = False) -> tuple[Pixels, ...]:

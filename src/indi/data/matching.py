@@ -9,11 +9,13 @@ from unicodedata import normalize
 import numpy as np
 
 from indi import io as images
-from indi.data.loading import Pair, grid_problem
+from indi.data.loading import Pair, grid_problem, picture_name
 from indi.data.remarks import kind_of, passed_over, stack_warnings
 from indi.data.wording import count, few, first_lines, what_to_fix
 from indi.errors import DataError, IndiError
 from indi.io.manifest import results_in
+from indi.io.neighbours import ALONE, Neighbours
+from indi.io.stacks import open_stack
 
 Headers = dict[Pair, list[images.Header]]  # of the pair's files, in their order
 
@@ -85,6 +87,7 @@ def match_pairs(
     axes: str | None = None,
     apart: bool = False,
     resample: bool = False,
+    neighbours: Neighbours = ALONE,
 ) -> PairReport:
     """Match images of two folders by name (suffix ignored, case kept) and compare their headers.
 
@@ -97,6 +100,7 @@ def match_pairs(
         apart: channels that are no colours are pictures of their own, whatever the model has.
         resample: accept sizes in a whole-number ratio; `load_pair` then brings the degraded image to the
             clean grid.
+        neighbours: which pictures of a stack the model sees around each; files of one picture are then unusable.
 
     Raises:
         DataError: no name occurs in both folders, or both are one folder.
@@ -120,7 +124,8 @@ def match_pairs(
     headers: Headers = {}
     for pair in pairs:
         try:
-            headers |= _pictures(pair, channels or 1, axes, apart)
+            pictures = _pictures(pair, channels or 1, axes, apart)
+            headers |= _with_neighbours(pictures, neighbours, channels or 1) if neighbours.count else pictures
         except IndiError as error:
             problems.append((pair.name, str(error)))
     problems += _twins(headers)
@@ -163,9 +168,26 @@ def _pictures(pair: Pair, channels: int, axes: str | None, apart: bool) -> Heade
     if counts[0] == 1 and not any(map(images.is_volume, pair.files)):
         return {pair: [each[0] for each in found]}
     return {
-        replace(pair, name=f"{pair.name}_{number + 1:04d}", picture=number, axes=axes, apart=apart): list(headers)
+        replace(pair, name=picture_name(pair.name, number), picture=number, axes=axes, apart=apart): list(headers)
         for number, headers in enumerate(zip(*found, strict=True))
     }
+
+
+def _with_neighbours(found: Headers, neighbours: Neighbours, channels: int) -> Headers:
+    """Return the pairs of a stack that know which pictures lie around theirs.
+
+    Raises:
+        DataError: It is an image alone.
+        ImageError: The stack has no such axis.
+    """
+    pair = next(iter(found))
+    file = pair.files[-1]
+    if pair.picture is None:
+        raise DataError(f"{file} is no stack, and the model sees planes around each; give stacks, or neighbours = 0")
+    with open_stack(file, channels=channels, axes=pair.axes, apart=pair.apart) as stack:
+        return {
+            replace(each, around=neighbours.of(stack, each.picture or 0)): headers for each, headers in found.items()
+        }
 
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:

@@ -28,7 +28,7 @@ class Scale(Settings):
         return self
 
     def apply(self, images: Tensor) -> Tensor:
-        """Return (B, C, H, W) images on this scale."""
+        """Return images on this scale: (B, C, H, W), or more channels, as of several images of C."""
         return (images - self._of(self.offset, images)) / self._of(self.scale, images)
 
     def undo(self, images: Tensor) -> Tensor:
@@ -37,7 +37,8 @@ class Scale(Settings):
 
     @staticmethod
     def _of(values: tuple[float, ...], images: Tensor) -> Tensor:
-        return torch.tensor(values, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
+        repeated = values * (images.shape[-3] // len(values))
+        return torch.tensor(repeated, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
 
 
 class Normalisation(Settings):

@@ -1,6 +1,7 @@
 """Pairs as tests use them: the whole image, and for a task its fixed form."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,19 @@ def load_test_pair(
     planes = torch.from_numpy(np.moveaxis(np.atleast_3d(to_unit(clean)), -1, 0).copy())
     made = degradation(task).test(planes, generator).numpy()
     return clean, made[0] if clean.ndim == 2 else np.moveaxis(made, 0, -1)
+
+
+def load_test_neighbours(
+    pair: Pair, *, channels: int, task: str | None, resample: bool = False, seed: int = 0
+) -> tuple[Pixels, ...]:
+    """Return the degraded pictures around that of a pair, each as ``load_test_pair`` gives it; none where it has none.
+
+    Raises:
+        DataError, ImageError: As there.
+    """
+    how: dict[str, Any] = {"channels": channels, "task": task, "resample": resample, "seed": seed}
+    loaded = {each: load_test_pair(each, **how)[1] for each in dict.fromkeys(pair.neighbours)}
+    return tuple(loaded[each] for each in pair.neighbours)
 
 
 def unusable(

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 
 from torch import Generator, Tensor
 
-from indi.degradations import blur, jpeg, noise, photo, resolution
+from indi.degradations import blur, jpeg, noise, photo, photons, resolution
 from indi.degradations.blur import defocus, disc_kernel, shake, shake_kernel
 from indi.degradations.jpeg import compress_jpeg
 from indi.degradations.noise import add_camera_noise, add_gaussian_noise, add_sensor_noise
+from indi.degradations.photons import add_photon_noise
 from indi.degradations.resolution import shrink_and_enlarge
 from indi.errors import ConfigError
 
@@ -29,6 +30,7 @@ __all__ = [
     "Degradation",
     "add_camera_noise",
     "add_gaussian_noise",
+    "add_photon_noise",
     "add_sensor_noise",
     "compress_jpeg",
     "defocus",
@@ -56,6 +58,7 @@ class Degradation:
             crops are degraded with as much around them.
         train_inside: ``train`` of an image of which so many px on each side are there to be looked at only: returns
             the middle of what ``train`` makes. None where that saves no work.
+        planewise: whether channels are degraded each alone, with one strength: those of several planes may be given.
         forms: fixed forms with a name of their own, ``TASK:FORM``, for comparisons.
     """
 
@@ -65,6 +68,7 @@ class Degradation:
     test: Degrade
     reach: int = 0
     train_inside: Callable[[Tensor, Generator, int], Tensor] | None = None
+    planewise: bool = False
     forms: Mapping[str, Degrade] = field(default_factory=dict)
 
     def train_crop(self, wide: Tensor, generator: Generator) -> Tensor:
@@ -98,6 +102,13 @@ DEGRADATIONS: dict[str, Degradation] = {  # add a degradation here, and its name
         "noise: Gaussian or a camera's in training, Gaussian of sigma 25 of 255 in tests",
         train=noise.train_denoise,
         test=noise.test_denoise,
+    ),
+    "denoise-photons": Degradation(
+        "denoise-photons",
+        "microscopes: Poisson noise of 30 to 3,000 photons at white in training, of 200 in tests, and that of reading",
+        train=photons.train_denoise_photons,
+        test=photons.test_denoise_photons,
+        planewise=True,
     ),
     "deblur-motion": Degradation(
         "deblur-motion",

@@ -12,6 +12,7 @@ from indi.data import Pair, decode_pair, digest_of, match_pairs, unusable, what_
 from indi.data.wording import few
 from indi.degradations import degradation
 from indi.errors import ConfigError, DataError, IndiError, ModelError
+from indi.io.neighbours import ALONE, Neighbours
 from indi.models.checkpoint import Card
 from indi.models.pretrained import find_model
 from indi.models.runs import Split, settings_of_data
@@ -51,7 +52,7 @@ def pairs_for(card: Card, run: str | Path | None, **where: Any) -> FoundPairs:
     Raises:
         ConfigError, DataError, ImageError: As ``find_test_pairs``.
     """
-    return find_test_pairs(run, channels=card.channels, apart=card.apart, **where)
+    return find_test_pairs(run, channels=card.channels, apart=card.apart, neighbours=card.around, **where)
 
 
 def find_test_pairs(
@@ -61,11 +62,13 @@ def find_test_pairs(
     degraded: str | Path | None,
     task: str | None,
     channels: int | None = None,
-    axes: str | None = None,
     apart: bool = False,
+    neighbours: Neighbours = ALONE,
     resample: bool = False,
 ) -> FoundPairs:
     """Return the pairs to measure on: those of folders, or those that a run kept for validation.
+
+    Axes of stacks are those that the run was trained with.
 
     Args:
         model: The run folder whose validation pairs are meant where no folder is given: those it kept from training.
@@ -73,8 +76,8 @@ def find_test_pairs(
         degraded: Folder of degraded images of the same names, or else ``task``.
         task: Makes the degraded images, in its fixed form.
         channels: What the model takes; images that cannot fit are refused before anything is measured.
-        axes: Of stacks, where the files do not know them; those that the run was trained with, unless given.
         apart: Whether channels of stacks are images of their own, by the model's card.
+        neighbours: Which planes of a stack it sees around each, by its card.
         resample: Bring degraded images of a whole-number lower size to the clean grid.
 
     Raises:
@@ -82,26 +85,34 @@ def find_test_pairs(
         DataError, ImageError: There is no pair that could be measured.
     """
     if clean is None and degraded is None and task is None:
-        return _validation_pairs(None if model is None else find_model(model), channels, apart)
+        return _validation_pairs(None if model is None else find_model(model), channels, apart, neighbours)
+    trained = None if model is None else settings_of_data(find_model(model))
+    kind = {"channels": channels, "apart": apart, "neighbours": neighbours}
+    found = _in_folders(clean, degraded, task, resample, axes=None if trained is None else trained.axes, **kind)
+    _warn_of_trained(model, Path(str(clean)), found.pairs, channels)
+    return found
+
+
+def _in_folders(
+    clean: str | Path | None, degraded: str | Path | None, task: str | None, resample: bool, **kind: Any
+) -> FoundPairs:
+    """Return the pairs of folders; ``kind`` is what ``match_pairs`` is to know of the images."""
     if clean is None or (degraded is None) == (task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if task is not None:
         degradation(task)
     folder = None if degraded is None else Path(degraded)
-    if axes is None and model is not None and (trained := settings_of_data(find_model(model))) is not None:
-        axes = trained.axes
-    report = match_pairs(Path(clean), folder, channels=channels, axes=axes, apart=apart, resample=resample)
+    report = match_pairs(Path(clean), folder, resample=resample, **kind)
     if not report.pairs:
         report.raise_if_unusable()
     if report.unmatched_clean or report.unmatched_degraded or report.passed_over:
         for line in report.summary().splitlines():
             log.info("test images: %s", line)
-    _warn_of_trained(model, Path(clean), report.pairs, channels)
     source = {"clean": str(clean), "degraded": None if degraded is None else str(degraded)}
     return FoundPairs(report.pairs, source, task, resample, report.problems)
 
 
-def _validation_pairs(run: Path | None, channels: int | None, apart: bool) -> FoundPairs:
+def _validation_pairs(run: Path | None, channels: int | None, apart: bool, neighbours: Neighbours) -> FoundPairs:
     advice = "give the clean images, and the degraded ones or a task"
     split = None if run is None else Split.read(run)
     data = None if run is None else settings_of_data(run)
@@ -110,16 +121,8 @@ def _validation_pairs(run: Path | None, channels: int | None, apart: bool) -> Fo
     gone = [folder for folder in (data.clean, data.degraded) if folder is not None and not Path(folder).is_dir()]
     if gone:
         raise ConfigError(f"{run}: its images are not in {gone[0]} any more; {advice}")
-    found = find_test_pairs(
-        None,
-        clean=data.clean,
-        degraded=data.degraded,
-        task=data.task,
-        channels=channels,
-        axes=data.axes,
-        apart=apart,
-        resample=data.resample,
-    )
+    kind = {"channels": channels, "axes": data.axes, "apart": apart, "neighbours": neighbours}
+    found = _in_folders(data.clean, data.degraded, data.task, data.resample, **kind)
     kept = set(split.validation)
     chosen = tuple(pair for pair in found.pairs if pair.name in kept)
     if not chosen:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indi.config import RATE, SAMPLES
-from indi.data import digest_of, load_pair, load_test_pair, scenes_of, with_repeats
+from indi.data import digest_of, load_pair, load_test_neighbours, load_test_pair, scenes_of, with_repeats
 from indi.errors import ConfigError
 from indi.evaluation.benchmark import pairs_for
 from indi.evaluation.bounds import bias_by_class, bounds_of
@@ -91,10 +91,10 @@ def calibrate(
     ends, edges = (float(min(map(np.min, some))), float(max(map(np.max, some)))), edges_of(some)
     scenes = {name: Scene(edges) for name in dict.fromkeys(scene_of.values())}
     for done, pair in enumerate(pairs, start=1):
-        target, image = load_test_pair(
-            pair, channels=restorer.card.channels, task=found.task, resample=found.resample, seed=how.seed
-        )
-        restored = to_unit(restorer.restore(image, sampling=how))
+        loading: dict[str, Any] = {"task": found.task, "resample": found.resample, "seed": how.seed}
+        target, image = load_test_pair(pair, channels=restorer.card.channels, **loading)
+        around = load_test_neighbours(pair, channels=restorer.card.channels, **loading)
+        restored = to_unit(restorer.restore(image, sampling=how, around=around))
         mean, spread = restored.mean(axis=0, dtype=np.float64), restored.std(axis=0, dtype=np.float64)
         scenes[scene_of[pair]].add(mean - to_unit(target), spread, restorer.least_spread, mean)
         scenes[scene_of[pair]].add_detail(*_detail(restored, to_unit(target), restorer.least_spread))

@@ -92,7 +92,8 @@ class Comparison:
         check_measure(self.border, self.data_range)
         report, data = match_training_pairs(one.config.data), one.config.data
         if self.test["clean"] is not None or self.test["degraded"] is not None:
-            found = find_test_pairs(None, channels=report.channels, apart=data.apart, **self.test)
+            kind: dict[str, Any] = {"channels": report.channels, "apart": data.apart, "neighbours": data.around}
+            found = find_test_pairs(None, **kind, **self.test)
             found.check(channels=report.channels, border=self.border)
             return
         _, kept = split_pairs(report.pairs, validation=data.validation, seed=one.config.split_seed, group=data.group)

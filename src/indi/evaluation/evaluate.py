@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from indi.config import STEPS
-from indi.data import Pair, load_pair, load_test_pair, unusable, what_to_fix
+from indi.data import Pair, load_pair, load_test_neighbours, load_test_pair, unusable, what_to_fix
 from indi.errors import ConfigError, DataError
 from indi.evaluation.benchmark import pairs_for
 from indi.evaluation.means import Row, with_means
@@ -159,9 +159,9 @@ class Evaluation:
         shown = {len(pairs) * number // strips for number in range(strips)}
         warm: set[tuple[int, ...]] = set()  # sizes whose first call, which prepares the network for them, is made
         for index, pair in enumerate(pairs):
-            clean, degraded = load_test_pair(
-                pair, channels=channels, task=self.task, resample=self.resample, seed=self.sampling.seed
-            )
+            how: dict[str, Any] = {"task": self.task, "resample": self.resample, "seed": self.sampling.seed}
+            clean, degraded = load_test_pair(pair, channels=channels, **how)
+            around = load_test_neighbours(pair, channels=channels, **how)
             window = liveliest_window(clean, _CROP) if index in shown else None
             peak, size = peak_of(clean, self.data_range), pixel_size(pair.clean)
             names = channel_names(pair.clean, pair.picture, channels=channels, axes=pair.axes, apart=pair.apart)
@@ -169,11 +169,11 @@ class Evaluation:
             measured = partial(subject.measured, metrics, border=self.border, with_features=bool(sets))
             yield measured(_as_stored(degraded, clean))
             if clean.shape not in warm:
-                self.restorer.restore(degraded, steps=1)
+                self.restorer.restore(degraded, steps=1, around=around)
                 warm.add(clean.shape)
             for row in self.rows():
                 began = time.perf_counter()
-                *_, last = self.restorer.trajectory(degraded, self._sampling(row))
+                *_, last = self.restorer.trajectory(degraded, self._sampling(row), around=around)
                 restored = self.restorer.pixels(last.image, like=clean)
                 seconds = time.perf_counter() - began
                 yield measured(restored, row=row, calls=last.network_calls, seconds=seconds)

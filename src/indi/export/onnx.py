@@ -2,7 +2,8 @@
 
 The graph is the estimate of the clean image, in float32: clean = F(state, t), or F(state, degraded, t) of a model that
 sees the degraded image too. One that draws (method distributional) has two inputs more, F(state, noise, realism, t):
-standard normal noise of the image's shape, and a realism for each image. Height, width and batch are free. The loop
+standard normal noise of the image's shape, and a realism for each image. One that sees planes of a stack has an input
+``around``: theirs, before and after, in the channels. Height, width and batch are free. The loop
 over times stays outside, a few lines in any language (docs/export.md); what it needs to know stands in the file's
 metadata under ``indi``.
 """
@@ -12,7 +13,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from indi.process.objectives import Draw
 SUFFIX = ".onnx"
 METADATA = "indi"
 _NUMBERS = ("realism", "t")  # inputs with one number an image
+_FREE = {0: "batch", 2: "height", 3: "width"}  # axes of images
 
 
 class _Estimate(nn.Module):
@@ -37,18 +39,23 @@ class _Estimate(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).float().cpu().eval()
         self.method = model.card.method.build()
+        self.neighbours = model.card.neighbours
 
     @property
     def names(self) -> list[str]:
         """What ``forward`` takes, in its order."""
         images = ["state", *(["degraded"] if self.method.conditioned else [])]
-        return [*images, *(["noise", "realism"] if self.method.draws else []), "t"]
+        images += ["noise", "realism"] if self.method.draws else []
+        return [*images, *(["around"] if self.neighbours else []), "t"]
 
     def forward(self, *inputs: Tensor) -> Tensor:
         named = dict(zip(self.names, inputs, strict=True))
         draw = Draw(named["noise"], named["realism"]) if self.method.draws else None
         state = named["state"]
-        return self.method.estimate(self.network, state, named.get("degraded", state), named["t"], draw)
+        degraded = named.get("degraded", state)
+        if self.neighbours:
+            degraded = torch.cat([degraded, named["around"]], dim=1)
+        return self.method.estimate(self.network, state, degraded, named["t"], draw)
 
 
 def export(model: Model, path: str | Path) -> None:
@@ -65,27 +72,49 @@ def export(model: Model, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX:
-        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}")
-    _check_extra()
+        raise ConfigError(f"{path}: models are exported as ONNX; end the name in {SUFFIX}, or choose a package by --to")
+    check_extra()
     estimate = _Estimate(model)
     # Two images of an odd size: one, or a multiple of the stride, would be taken for all there are. And a tensor for
     # each input: of the same one twice the exporter makes one.
-    images = (2, model.card.channels, 45, 53)
+    channels = model.card.channels
+    images = (2, channels, 45, 53)
     shapes = {name: (2,) if name in _NUMBERS else images for name in estimate.names}
-    free = torch.export.Dim.DYNAMIC
-    with _quiet():
+    if estimate.neighbours:
+        shapes["around"] = (2, 2 * estimate.neighbours * channels, 45, 53)
+    examples = {name: torch.rand(shape) for name, shape in shapes.items()}
+    write(estimate, path, examples, output="clean", metadata=json.dumps(about(model)))
+
+
+def write(module: nn.Module, path: Path, examples: Mapping[str, Tensor], *, output: str, metadata: str = "") -> int:
+    """Write a module as an ONNX file of free sizes, whole or not at all; return the version of its operators.
+
+    Args:
+        module: Of one output.
+        path: The file.
+        examples: An example of each input by its name, in the order of the module: images (B, C, H, W), or a number an
+            image, (B,). Batch, height and width are free, and named so.
+        output: The name of the output.
+        metadata: What is to stand in the file under ``indi``, if anything.
+
+    Raises:
+        ImageError: The file cannot be written.
+    """
+    with quiet():
         program: Any = torch.onnx.export(
-            estimate,
-            tuple(map(torch.rand, shapes.values())),
-            input_names=estimate.names,
-            output_names=["clean"],
-            dynamic_shapes=(tuple(dict.fromkeys((0, *range(2, len(s))), free) for s in shapes.values()),),
+            module,
+            tuple(examples.values()),
+            input_names=list(examples),
+            output_names=[output],
+            dynamic_shapes=(tuple(_FREE if example.ndim > 1 else {0: _FREE[0]} for example in examples.values()),),
             dynamo=True,
             verbose=False,
         )
-        program.model.metadata_props[METADATA] = json.dumps(about(model))
+        if metadata:
+            program.model.metadata_props[METADATA] = metadata
         with atomic(path) as temporary:
             program.save(temporary, external_data=False)
+    return int(program.model.opset_imports[""])
 
 
 def about(model: Model) -> dict[str, Any]:
@@ -109,12 +138,15 @@ def about(model: Model) -> dict[str, Any]:
         "draws": card.method.build().draws,
         "halo": model.network.halo,
         "stride": model.network.stride,
+        "neighbours": card.neighbours,
+        "neighbours_axis": card.neighbours_axis,
         "normalisation": None if card.normalisation is None else card.normalisation.model_dump(mode="json"),
         "licence": card.licence,
     }
 
 
-def _check_extra() -> None:
+def check_extra() -> None:
+    """Raise MissingExtraError where onnx or onnxscript cannot be imported."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -123,7 +155,7 @@ def _check_extra() -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep to ourselves what the exporter says of torchvision, deprecations and its progress."""
     log = logging.getLogger("torch.onnx")
     level = log.level

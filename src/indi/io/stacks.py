@@ -37,6 +37,8 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart:
     stack = format_.open_stack(path, axes is None)
     try:
         along = _places(stack, axes, channels)
+        if axes is not None and "C" not in along and all(len(letters) == 1 for letters in along):
+            stack.axes, stack.places = "".join(along), tuple(along.values())
         if apart:
             return ChannelsApart(stack) if any(header.apart for header in stack.headers) else stack
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels

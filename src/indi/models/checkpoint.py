@@ -20,10 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from indi.config import MethodSettings, NetworkSettings, Settings
+from indi.config import MOST_NEIGHBOURS, MethodSettings, NetworkSettings, Settings
 from indi.data.normalization import Normalisation
 from indi.errors import ModelError
 from indi.io import MAX_CHANNELS, atomic
+from indi.io.neighbours import Neighbours
+from indi.models.archive import FOREIGN_FILES, foreign, is_archive, unpacked
 from indi.networks import NETWORKS, Network
 from indi.plugins import loaded_plugins
 
@@ -42,6 +44,7 @@ class Card(Settings):
         colour: Whether its three channels are red, green and blue. Older cards do not say.
         precision: What training computed in. Older cards do not say.
         licence: The terms of the weights, where they have some of their own; training from them passes these on.
+        neighbours: Planes of a stack that it sees on each side of the one it restores, along ``neighbours_axis``.
         plugins: Those that were loaded when it was trained: its method or network may be a row of one.
     """
 
@@ -60,7 +63,14 @@ class Card(Settings):
     licence: str | None = None
     colour: bool | None = None
     precision: str | None = None
+    neighbours: int = Field(0, ge=0, le=MOST_NEIGHBOURS)
+    neighbours_axis: str = "Z"
     plugins: tuple[str, ...] = ()
+
+    @property
+    def around(self) -> Neighbours:
+        """Which planes of a stack it sees around the one that it restores."""
+        return Neighbours(self.neighbours, self.neighbours_axis)
 
     @property
     def apart(self) -> bool:
@@ -79,7 +89,7 @@ class Model:
     @classmethod
     def new(cls, card: Card, *, seed: int = 0) -> "Model":
         """Return an untrained model as the card describes it; the seed decides its weights."""
-        inputs = card.method.build().inputs(card.channels)
+        inputs = card.method.build().inputs(card.channels, card.neighbours)
         with torch.random.fork_rng(devices=[]):  # layers draw from torch's own generator: lend it, give it back
             torch.manual_seed(seed)
             return cls(card, NETWORKS[card.network.name].of_size(inputs, card.channels, card.network.size))
@@ -104,14 +114,24 @@ def save_model(model: Model, folder: Path) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Read a model from a run folder or a model file.
+    """Read a model from a run folder, a model file, or a package that indi exported, as a folder or an archive.
 
     Raises:
-        ModelError: It is missing, damaged, of a newer format, or its weights do not fit or are not finite.
+        ModelError: It is missing, damaged, of a newer format, or its weights do not fit or are not finite; or the
+            package is another program's.
     """
+    if is_archive(path):
+        with unpacked(path, MODEL_FILE) as file:
+            return _read_model(file)
     file = path / MODEL_FILE if path.is_dir() else path
     if path.is_dir() and not file.exists():
+        if any((path / name).exists() for name in FOREIGN_FILES):
+            raise ModelError(foreign(path))
         raise ModelError(f"{path}: no {MODEL_FILE} in this folder; train a run there, or give another")
+    return _read_model(file)
+
+
+def _read_model(file: Path) -> Model:
     tensors, card = read_tensors(file)
     try:
         model = Model.new(Card.model_validate(card))

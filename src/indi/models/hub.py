@@ -118,6 +118,24 @@ def readme(
     tags = ["image-restoration", "indi", *([card.task] if card.task else [])]
     head = {"library_name": "indi", "pipeline_tag": "image-to-image", "tags": tags}
     head |= _terms(card) | _results(card.name, steps, about)
+    lines = "\n".join(f"{name}: {json.dumps(value)}" for name, value in head.items())  # JSON is YAML
+    place = PREFIX + name if name else "FOLDER"
+    return f"---\n{lines}\n---\n\n{described(model, place, steps=steps, about=about, more=more)}"
+
+
+def described(
+    model: Model, place: str, *, steps: int, about: Mapping[str, Any] | None = None, more: Sequence[str] = ()
+) -> str:
+    """Return what people read of a model, as Markdown.
+
+    Args:
+        model: The model.
+        place: What names it in a command.
+        steps: As ``save_pretrained``.
+        about: As ``save_pretrained``.
+        more: As ``save_pretrained``.
+    """
+    card = model.card
     rows = {
         "method": card.method.name
         if card.method.build().draws
@@ -129,18 +147,13 @@ def readme(
         "intensities": "normalised" if card.normalisation else "as the files have them",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    lines = "\n".join(f"{name}: {json.dumps(value)}" for name, value in head.items())  # JSON is YAML
     rest = "".join(f"\n{paragraph}\n" for paragraph in (*_known(about), *more, *_licence(card)))
-    return f"""---
-{lines}
----
-
-# {card.name}
+    return f"""# {card.name}
 
 Restores images by InDI, Inversion by Direct Iteration (Delbracio and Milanfar, TMLR 2023, arXiv:2303.11435).
 
 ```sh
-indi restore IMAGE --model {PREFIX + name if name else "FOLDER"} {_dial(card, steps, about)}
+indi restore IMAGE --model {place} {_dial(card, steps, about)}
 ```
 
 | | |

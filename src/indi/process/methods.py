@@ -86,9 +86,9 @@ class Method:
     objective: str = "error"
     draws: bool = False
 
-    def inputs(self, channels: int) -> int:
-        """Return how many channels the network sees of images of ``channels``."""
-        return channels * (1 + self.conditioned) + (channels + 1) * self.draws
+    def inputs(self, channels: int, neighbours: int = 0) -> int:
+        """Return how many channels the network sees of images of ``channels`` with so many planes on each side."""
+        return channels * (1 + self.conditioned) + (channels + 1) * self.draws + 2 * neighbours * channels
 
     def path_of(self, times: Sequence[float]) -> Path:
         """Return the path for sampling along ``times``.
@@ -102,11 +102,15 @@ class Method:
     def answer(self, network: Network, state: Tensor, degraded: Tensor, t: Tensor, draw: Draw | None = None) -> Tensor:
         """Return the network's answer in float32, (B, C, H, W), at times t (B,).
 
-        Where it draws, without a ``draw`` it is the answer of least error.
+        Where it draws, without a ``draw`` it is the answer of least error. Channels of ``degraded`` beyond those of the
+        state are of planes around it in a stack, which the network sees last.
         """
-        images = [state, *([degraded] if self.conditioned else [])]
+        channels = state.shape[1]
+        images = [state, *([degraded[:, :channels]] if self.conditioned else [])]
         if self.draws:
             images.append((draw or Draw.of(state, 0.0)).inputs())
+        if degraded.shape[1] > channels:
+            images.append(degraded[:, channels:])
         output = network(cat(images, dim=1) if len(images) > 1 else state, t).float()
         return state + output if self.target.added_to_state else output
 

@@ -73,7 +73,8 @@ class Examples:
     """One process's share of a batch of training examples, as an objective sees it.
 
     Attributes:
-        state: (B, C, H, W), and so are degraded and wanted, what the network is asked for.
+        state: (B, C, H, W), and so are degraded and target, what the network is asked for; degraded may have the
+            channels of planes around it behind its own.
         t: Times (B,).
         batch: Examples of all processes together.
         share: Which of them these are.

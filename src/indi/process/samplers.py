@@ -126,7 +126,8 @@ class View(Generic[Region]):
 
     Attributes:
         state: (B, C, H, W).
-        degraded: The same part of the degraded image.
+        degraded: The same part of the degraded image; channels after the first C are of planes around it in a stack,
+            for the network alone.
         before: The network's estimate there at the previous time, where the sampler looks back.
         region: Where that is, for the noise.
     """
@@ -135,6 +136,12 @@ class View(Generic[Region]):
     degraded: Tensor
     before: Estimate | None
     region: Region
+
+    @property
+    def own(self) -> Tensor:
+        """The degraded image alone, without planes around it."""
+        is_alone = self.degraded.shape == self.state.shape
+        return self.degraded if is_alone else self.degraded[:, : self.state.shape[1]]
 
 
 class Store(Protocol[Region]):
@@ -145,7 +152,7 @@ class Store(Protocol[Region]):
         """What the image is cut up into, in the order of work."""
 
     def degraded(self, region: Region) -> Tensor:
-        """Return the degraded image in a region, without surroundings."""
+        """Return the degraded image in a region, (B, C, H, W), without surroundings."""
 
     def view(self, region: Region) -> View[Region]:
         """Return what a step from the present states looks at."""
@@ -164,13 +171,15 @@ class InMemory(Generic[Region]):
     """A store of one region, the whole image.
 
     Args:
-        degraded: (B, C, H, W), intensities in [0, 1].
+        degraded: (B, C, H, W), intensities in [0, 1]; more channels where there are planes around it.
         region: What the noise is asked for.
+        channels: C; None for all.
     """
 
-    def __init__(self, degraded: Tensor, region: Region) -> None:
+    def __init__(self, degraded: Tensor, region: Region, channels: int | None = None) -> None:
         self.regions = [region]
-        self._degraded = self._state = degraded
+        self._seen = degraded
+        self._degraded = self._state = degraded if channels is None else degraded[:, :channels]
         self._before: Estimate | None = None
 
     def degraded(self, region: Region) -> Tensor:
@@ -179,7 +188,7 @@ class InMemory(Generic[Region]):
 
     def view(self, region: Region) -> View[Region]:
         """As ``Store.view``."""
-        return View(self._state, self._degraded, self._before, region)
+        return View(self._state, self._seen, self._before, region)
 
     def part(self, region: Region, image: Tensor) -> Tensor:
         """As ``Store.part``."""
@@ -254,7 +263,7 @@ def sample(
                 calls += 1
                 return predict(state, view.degraded, time, draw)
 
-            step = Step(counted, path, view.state, view.degraded, time, to, view.before)
+            step = Step(counted, path, view.state, view.own, time, to, view.before)
             estimate, whole = sampler.step(step, draw)
             state = store.part(region, whole)
             if number < len(times) - 1:

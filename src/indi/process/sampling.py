@@ -1,5 +1,6 @@
 """How to sample: what a user chooses, and the times that follow."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -29,6 +30,8 @@ class Sampling:
         realism: Of a model that draws (method distributional): 0 is the least error, 1 a draw from all clean images
             that fit, in between a draw that deviates from the least error so much less. None is what the model is best
             with for one image, 1 for samples.
+        noise_along: The axis of stacks, such as Z, along which planes share their noise, so that what is drawn does not
+            flicker from one to the next; None for noise of their own.
 
     Raises:
         ConfigError: A value is invalid.
@@ -41,6 +44,7 @@ class Sampling:
     sampler: str | None = None
     strength: float = 1.0
     realism: float | None = None
+    noise_along: str | None = None
 
     def __post_init__(self) -> None:
         """Check what needs no model."""
@@ -73,6 +77,10 @@ class Sampling:
                     f"realism is {self.realism!r}; give 0, the least error, to 1, a draw from all that fits"
                 )
             object.__setattr__(self, "realism", float(self.realism))
+        if self.noise_along is not None:
+            if not isinstance(self.noise_along, str) or not re.fullmatch("[A-Za-z]", self.noise_along):
+                raise ConfigError(f"noise_along is {self.noise_along!r}; give the letter of an axis, such as Z")
+            object.__setattr__(self, "noise_along", self.noise_along.upper())
 
     def with_options(self, **options: Any) -> Self:
         """Return this sampling with other values by name.
@@ -105,13 +113,14 @@ class Sampling:
         return TIMES[self.times](self.steps or DEFAULT_STEPS)
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides one restoration beside its seed, as JSON holds it: a realism only where there is one."""
+        """Return what decides one restoration beside its seed, as JSON holds it; the last two only where given."""
         return {
             "steps": self.steps,
             "times": self.times if isinstance(self.times, str) else list(self.times),
             "sampler": self.sampler,
             "strength": self.strength,
             **({} if self.realism is None else {"realism": self.realism}),
+            **({} if self.noise_along is None else {"noise_along": self.noise_along}),
         }
 
 

@@ -95,7 +95,15 @@ class Restoration:
             *targets, drawn = targets
         card = restorer.card
         return StackJob(
-            job.source, tuple(targets), self.sampling, calibration, card.channels, self.axes, card.apart, drawn
+            job.source,
+            tuple(targets),
+            self.sampling,
+            calibration,
+            card.channels,
+            self.axes,
+            card.apart,
+            drawn,
+            card.around,
         )
 
     def images(

@@ -1,7 +1,7 @@
 """The restorer: a model, ready to restore images of any size."""
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from indi.config import DEFAULT_TILE
 from indi.devices import Precision, choose_device, choose_precision
-from indi.errors import ConfigError, ShapeError
-from indi.io import fit_channels, from_unit, to_unit
+from indi.errors import ConfigError
 from indi.io.foreign import as_pixels
 from indi.io.region import Box
 from indi.models import hub
@@ -27,6 +26,7 @@ from indi.process.noise import normal
 from indi.process.objectives import Draw
 from indi.process.samplers import SAMPLERS, InMemory, Sampler, State, Store
 from indi.process.sampling import Sampling
+from indi.restoration.arrays import pixels_of, seen
 from indi.restoration.calls import ready, reporting, whole
 from indi.restoration.fit import check_fit
 from indi.restoration.hosting import Hosted
@@ -119,6 +119,7 @@ class Restorer(Hosted):
         image: Pixels,
         *,
         sampling: Sampling | None = None,
+        around: Sequence[Pixels] = (),
         plane: int = 0,
         progress: Progress | None = None,
         **options: Any,
@@ -130,6 +131,7 @@ class Restorer(Hosted):
                 model was trained with a normalisation. An image of Pillow and a tensor of such a shape and type are
                 taken too.
             sampling: How: steps, samples, seed and the rest of ``Sampling``.
+            around: Of a model that sees neighbours, the planes before and after; past an end of the stack its last one.
             plane: Which plane of a stack this is, so that each has noise of its own.
             progress: Called with the share that is done, tile by tile. What it raises ends the work.
             options: Parts of ``sampling`` by name, in place of its own: ``restore(image, steps=10, seed=1)``.
@@ -140,7 +142,7 @@ class Restorer(Hosted):
         Raises:
             ConfigError: An option is invalid, does not fit the model, or all samples would be equal.
             ImageError: The type is another, or a pixel is not finite; or it is no image, but a list or a path, say.
-            ShapeError: The image is empty, not 2-D, or its channels do not fit the model.
+            ShapeError: The image is empty, not 2-D, or its channels do not fit the model; or planes are missing.
         """
         image = as_pixels(image)
         sampling = self.resolve((sampling or Sampling()).with_options(**options))
@@ -148,7 +150,7 @@ class Restorer(Hosted):
         results = []
         for sample in range(count):
             part = part_of(progress, sample, count)
-            *_, last = self.trajectory(image, sampling, sample=sample, plane=plane, progress=part)
+            *_, last = self.trajectory(image, sampling, around=around, sample=sample, plane=plane, progress=part)
             results.append(self.pixels(last.image, like=image))
         return results[0] if sampling.samples is None else np.stack(results)
 
@@ -175,6 +177,7 @@ class Restorer(Hosted):
         image: Pixels,
         sampling: Sampling,
         *,
+        around: Sequence[Pixels] = (),
         sample: int = 0,
         plane: int = 0,
         progress: Progress | None = None,
@@ -186,6 +189,7 @@ class Restorer(Hosted):
         Args:
             image: As ``restore``.
             sampling: How.
+            around: As ``restore``.
             sample: Which restoration of the image this is, from 0.
             plane: As ``restore``.
             progress: As ``restore``.
@@ -194,14 +198,14 @@ class Restorer(Hosted):
             ConfigError, ImageError, ShapeError: As ``restore``.
         """
         image, sampling = as_pixels(image), self.resolve(sampling)
-        degraded = self.unit(image)
+        degraded = self.unit(image, around)
         warn_of_intensities(degraded, image.dtype, self.card, self._warned)
         everywhere = Box(0, 0, *degraded.shape[2:])
         network: Call = self._network
         if progress is not None:
             progress(0.0)
             network = reporting(self._network, progress, _network_calls(sampling))
-        yield from self._states(network, InMemory(degraded, everywhere), sampling, sample, plane)
+        yield from self._states(network, InMemory(degraded, everywhere, self.card.channels), sampling, sample, plane)
 
     def restore_tiles(
         self,
@@ -210,6 +214,7 @@ class Restorer(Hosted):
         sampling: Sampling,
         *,
         folder: Path,
+        around: Callable[[Box], Sequence[Pixels]] | None = None,
         sample: int = 0,
         plane: int = 0,
     ) -> Generator[tuple[float, Box, Pixels | None], None, None]:
@@ -220,6 +225,7 @@ class Restorer(Hosted):
             size: Height and width.
             sampling: How.
             folder: Where the states lie meanwhile: two to four times the image in float32.
+            around: Returns a box of the planes around it, as ``restore``.
             sample: As ``trajectory``.
             plane: As ``restore``.
 
@@ -239,7 +245,11 @@ class Restorer(Hosted):
         call = tiled(network, tile=view, halo=tiling.halo, stride=stride)
         template = read(Box(0, 0, 1, 1))
         shape = (self.card.channels, *size)
-        with TilesOnDisk(lambda box: self.unit(read(box)), shape, tiling, _sampler(sampling), folder) as store:
+
+        def degraded(box: Box) -> Tensor:
+            return self.unit(read(box), around(box) if around is not None else ())
+
+        with TilesOnDisk(degraded, shape, tiling, _sampler(sampling), folder) as store:
             count = len(store.regions)
             states = self._states(call, store, sampling, sample, plane)
             for done, state in enumerate(states, start=1 - count):
@@ -289,28 +299,13 @@ class Restorer(Hosted):
         )
         return noise[None].to(self.device)
 
-    def unit(self, image: Pixels) -> Tensor:
-        """Return an image as the network sees it: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
-        if image.ndim not in (2, 3) or image.size == 0:
-            raise ShapeError(f"image has shape {image.shape}; give (H, W) or (H, W, C), not empty")
-        pixels = fit_channels(to_unit(image), self.card.channels, what="this image")
-        planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-        unit = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self.device)
-        normalisation = self.card.normalisation
-        return unit if normalisation is None else normalisation.degraded.apply(unit)
+    def unit(self, image: Pixels, around: Sequence[Pixels] = ()) -> Tensor:
+        """Return images as the network sees them: (1, C, H, W) float32 on the device, normalised or in [0, 1]."""
+        return seen(image, around, self.card).to(self.device)
 
     def pixels(self, restored: Tensor, *, like: Pixels) -> Pixels:
         """Return a state's image as pixels of the type and layout of ``like``."""
-        if self.card.normalisation is not None:
-            restored = self.card.normalisation.clean.undo(restored)
-        planes = restored[0].cpu().numpy()
-        channels = 1 if like.ndim == 2 else like.shape[-1]
-        if channels == 1 < len(planes):  # a gray image through a colour model
-            planes = planes.mean(axis=0, keepdims=True)
-        elif channels > 1 == len(planes):  # colour that is gray everywhere, through a gray model
-            planes = planes.repeat(channels, axis=0)
-        values = planes[0] if like.ndim == 2 else np.moveaxis(planes, 0, -1)
-        return from_unit(values, like.dtype)
+        return pixels_of(restored, self.card, like=like)
 
 
 def _sampler(sampling: Sampling) -> Sampler:
@@ -324,6 +319,8 @@ def _network_calls(sampling: Sampling) -> int:
 
 def load(model: str | Path, **options: object) -> Restorer:
     """Return the restorer of a pretrained model, a run folder, a model file or hf:USER/NAME; options as ``Restorer``.
+
+    A package that indi exported for the BioImage Model Zoo is a model too, as a folder or an archive.
 
     Raises:
         ModelError: There is no such model, or it is damaged.

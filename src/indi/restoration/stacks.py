@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from indi.errors import ImageError, IndiError, ShapeError
 from indi.io import Image, from_unit, to_unit, write
 from indi.io.manifest import state_of
+from indi.io.neighbours import ALONE, Neighbours, first_along
 from indi.io.pixel_size import pixel_size
 from indi.io.region import Box, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
@@ -57,6 +58,7 @@ class StackJob:
         axes: Of the stack, where they are given.
         apart: Whether its channels are pictures of their own, by the model's card.
         overlay: The file to write the maps of the picture in the middle to, with ``samples``.
+        neighbours: Those that the model sees around each picture.
     """
 
     source: Path
@@ -67,6 +69,7 @@ class StackJob:
     axes: str | None = None
     apart: bool = False
     overlay: Path | None = None
+    neighbours: Neighbours = ALONE
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -101,6 +104,7 @@ class StackJob:
                 if target.suffix.lower() not in stack.suffixes:
                     suffix = stack.suffixes[0]
                     raise ImageError(f"{target}: this stack is written as {suffix}; end the name so")
+            self.seen_with(stack, 0)
             if stack.headers[0].channels == 1 < restorer.card.channels and not self.apart:
                 log.warning(
                     "warning: %s: its pictures have 1 channel and are restored alone, as gray, by a model of %d; where "
@@ -128,6 +132,15 @@ class StackJob:
             _restore_picture(restorer, stack, number, self, progress)
         except (ImageError, ShapeError) as error:
             raise ImageError(f"{self.source}: picture {number + 1} of {len(stack.headers)}: {error}") from error
+
+    def seen_with(self, stack: Stack, number: int) -> tuple[Sequence[int], int]:
+        """Return the pictures that the model sees around one, and the one whose noise it has.
+
+        Raises:
+            ImageError: The stack has no such axis.
+        """
+        shared = self.sampling.noise_along
+        return self.neighbours.of(stack, number), number if shared is None else first_along(stack, number, shared)
 
     def finish(self) -> None:
         """Write the targets from the pictures that are done.
@@ -244,21 +257,34 @@ def _restore_picture(
     shape = (header.channels, header.height, header.width)
     whole = Box(0, 0, header.height, header.width)
 
+    planes, noise_of = job.seen_with(stack, number)
+
     def read(box: Box) -> Pixels:
         return stack.pixels(number, box)
+
+    def around(box: Box) -> list[Pixels]:
+        return [stack.pixels(plane, box) for plane in planes]
 
     with ExitStack() as opened:
         results = [
             opened.enter_context(DiskArray(shape, header.dtype, unfinished(place))) for place in range(samples or 1)
         ]
         if header.height * header.width * header.channels <= IN_MEMORY:
-            restored = restorer.restore(read(whole), sampling=job.sampling, plane=number, progress=progress)
+            restored = restorer.restore(
+                read(whole), sampling=job.sampling, around=around(whole), plane=noise_of, progress=progress
+            )
             for array, image in zip(results, [restored] if samples is None else restored, strict=True):
                 array.write(whole, _planes(image))
         else:
             for sample, array in enumerate(results):
                 for share, box, answer in restorer.restore_tiles(
-                    read, (whole.height, whole.width), job.sampling, folder=work, sample=sample, plane=number
+                    read,
+                    (whole.height, whole.width),
+                    job.sampling,
+                    folder=work,
+                    around=around,
+                    sample=sample,
+                    plane=noise_of,
                 ):
                     if answer is not None:
                         array.write(box, _planes(answer))

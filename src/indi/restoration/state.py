@@ -143,7 +143,7 @@ class TilesOnDisk:
     the rounding of floats.
 
     Args:
-        degraded: Returns a box of the image, (1, C, height, width) float32.
+        degraded: Returns a box of the image, (1, C, height, width) float32, and of planes around it behind.
         shape: Channels, height and width of the image.
         tiling: How it is cut up.
         sampler: How far a step sees, and whether it looks back.
@@ -161,7 +161,7 @@ class TilesOnDisk:
         sampler: Sampler,
         folder: Path,
     ) -> None:
-        self._size = shape[1:]
+        self._channels, *self._size = shape
         self._reach = sampler.depth * tiling.halo
         self._read = degraded
         self.regions = list(cores(Box(0, 0, *self._size), tiling.side))
@@ -175,7 +175,7 @@ class TilesOnDisk:
 
     def degraded(self, region: Box) -> Tensor:
         """As ``Store.degraded``."""
-        return self._read(region)
+        return self._read(region)[:, : self._channels]
 
     def view(self, region: Box) -> View[Box]:
         """As ``Store.view``."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from indi.config import Config
-from indi.data import Pair, load_test_pair
+from indi.data import Pair, load_test_neighbours, load_test_pair
 from indi.devices import Precision
 from indi.io import Image, to_unit, write
 from indi.io.channel_names import channel_names
@@ -44,18 +44,18 @@ class Preview:
         self._sizes: list[float | None] = []
         self._channels: list[list[str]] = []
         for pair in pairs[:: max(1, len(pairs) // _ROWS)][:_ROWS]:
-            clean, degraded = load_test_pair(
-                pair, channels=channels, task=config.data.task, resample=config.data.resample
-            )
+            how: dict[str, Any] = {"channels": channels, "task": config.data.task, "resample": config.data.resample}
+            clean, degraded = load_test_pair(pair, **how)
             window = liveliest_window(clean, _SIDE)
-            crops.append((clean[window], degraded[window]))
+            around = [plane[window] for plane in load_test_neighbours(pair, **how)]
+            crops.append((clean[window], degraded[window], around))
             self._names.append(pair.name)
             self._sizes.append(pixel_size(pair.clean))
             self._channels.append(
                 channel_names(pair.clean, pair.picture, channels=channels, axes=pair.axes, apart=pair.apart)
             )
         self._crops = crops
-        self._range = _range_of([clean for clean, _ in crops])
+        self._range = _range_of([clean for clean, *_ in crops])
 
     def draw(self, model: Model, iteration: int, folder: Path, dtype: torch.dtype) -> dict[str, float]:
         """Write the picture and return the mean PSNR in dB by steps or realism, and of the degraded crops as "0"."""
@@ -63,15 +63,17 @@ class Preview:
         precision: Precision = "bfloat16" if dtype == torch.bfloat16 else "float32"
         restorer = Restorer(model, device=str(device), precision=precision)
         rows, values = [], []
-        for (clean, degraded), size, names in zip(self._crops, self._sizes, self._channels, strict=True):
-            restored = [restorer.restore(degraded, seed=self._seed, **way) for way in self._ways.values()]
+        for (clean, degraded, around), size, names in zip(self._crops, self._sizes, self._channels, strict=True):
+            restored = [
+                restorer.restore(degraded, around=around, seed=self._seed, **way) for way in self._ways.values()
+            ]
             values.append([self._decibels(image, clean) for image in (degraded, *restored)])
             stretch = stretch_of(clean)
             shown = [for_display(image, stretch) for image in (degraded, *restored, clean)]
             rows.append([*shown[:-1], named(scale_bar(shown[-1], size), names)])
         ways = [steps_label(int(name)) if name.isdecimal() else name for name in self._ways]
         picture = titled(sheet(rows), ["degraded", *ways, "clean"], self._names)
-        if any(stretch_of(clean) for clean, _ in self._crops):
+        if any(stretch_of(clean) for clean, *_ in self._crops):
             picture = with_line(picture, "black to white: 0.5 to 99.8 % of the clean image")
         write(folder / f"{iteration:07d}.png", Image(picture))
         means = np.mean(values, axis=0)

@@ -130,6 +130,8 @@ def _train(config: Config, run: Path, start: Model | None, world: World) -> Gene
         task=config.data.task,
         normalisation=normalisation,
         pairs=len(training_pairs),
+        neighbours=config.data.neighbours,
+        neighbours_axis=config.data.neighbours_axis,
         plugins=loaded_plugins(),
     )
     trainer = Trainer(config, card, run, world)
@@ -164,7 +166,13 @@ def match_training_pairs(data: DataSettings) -> PairReport:
         degradation(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
     report = match_pairs(
-        Path(data.clean), degraded, channels=data.channels, axes=data.axes, apart=data.apart, resample=data.resample
+        Path(data.clean),
+        degraded,
+        channels=data.channels,
+        axes=data.axes,
+        apart=data.apart,
+        resample=data.resample,
+        neighbours=data.around,
     )
     report.raise_if_unusable()
     return report
@@ -199,6 +207,7 @@ def _loop(
             seed=config.training.seed,
             task=config.data.task,
             gray=config.data.gray,
+            signal=config.data.signal,
             resample=config.data.resample,
             processes=world.neighbours,
         )

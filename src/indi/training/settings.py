@@ -55,6 +55,8 @@ def settings_of_model(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     if asked.get("method", {}).get("name", card.method.name) != card.method.name:
         del method["noise"], method["share_at_one"]  # which each method has its own of
     data: dict[str, Any] = {"channels": card.channels, "apart": card.apart}
+    if card.neighbours:
+        data |= {"neighbours": card.neighbours, "neighbours_axis": card.neighbours_axis}
     if card.normalisation is not None and card.normalisation.kind is not None:
         data["normalise"] = card.normalisation.kind
     return {"method": method, "network": card.network.model_dump(), "data": data}

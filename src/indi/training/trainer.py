@@ -27,7 +27,7 @@ from indi.training import averaging
 from indi.training.arithmetic import Arithmetic
 from indi.training.distributed import World
 from indi.training.fitting import SMALLEST, fitting_crops
-from indi.training.starting import said, widened
+from indi.training.starting import check_start, widened
 
 _GIVE_UP = 10  # iterations in a row that were not finite
 _UNREAD = 16  # iterations at most whose losses stay on an accelerator
@@ -77,25 +77,11 @@ class Trainer:
         Raises:
             ModelError: Its network is another.
         """
-        theirs, ours = model.card, self.card
-        if theirs.method.build().conditioned and not self.method.conditioned:
-            raise ModelError(
-                f"cannot start from {theirs.name}: its network sees the degraded image beside the state, this run's "
-                "does not; leave method and conditioned out"
-            )
-        if theirs.method.build().draws and not self.method.draws:
-            raise ModelError(
-                f"cannot start from {theirs.name}: its network takes noise, this run's does not; leave method out"
-            )
-        if (theirs.network, theirs.channels) != (ours.network, ours.channels):
-            raise ModelError(
-                f"cannot start from {theirs.name}: its network is {said(theirs)}, this run's {said(ours)}; leave "
-                "size, network and channels out"
-            )
+        check_start(model.card, self.card)
         weights = widened(model.network.state_dict(), self.network.state_dict())
         self.network.load_state_dict(weights)
         self.average.network.load_state_dict(weights)
-        self.card = self.card.model_copy(update={"licence": theirs.licence})
+        self.card = self.card.model_copy(update={"licence": model.card.licence})
 
     def progress(self, budget: TrainingSettings | None = None) -> float:
         """Return the share of the budget, or of another one, that is spent."""
@@ -201,8 +187,9 @@ class Trainer:
             clean = self.card.normalisation.clean.apply(clean)
             degraded = self.card.normalisation.degraded.apply(degraded)
 
-        state = self.method.path.state(clean, degraded, t, noise)
-        wanted = self.method.target_of(clean, degraded, noise, t)
+        own = degraded[:, : clean.shape[1]]  # without the planes around it
+        state = self.method.path.state(clean, own, t, noise)
+        wanted = self.method.target_of(clean, own, noise, t)
         examples = objectives.Examples(state, degraded, wanted, t, batch, ours)
         with self._drawing(seed):
             loss = objectives.OBJECTIVES[self.method.objective](self._answer, examples, training.norm, generator)

@@ -394,3 +394,13 @@ def test_bits_that_lie_the_other_way_round_are_turned(tmp_path: Path, rows: int 
     (tmp_path / "a.tif").write_bytes(data.replace(other, fill_order))
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif", key=0), pictures[0])
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif")[..., 0], pictures)
+
+
+def test_a_note_of_imagej_on_a_later_page_counts_nothing(tmp_path: Path) -> None:
+    """As Bio-Formats leaves it in what it makes of ImageJ's stacks."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for number in range(3):
+            note = "ImageJ=1.53c\nimages=15\nslices=15" if number == 1 else ""
+            file.write(np.full((32, 32), number, np.uint16), description=note, contiguous=False, metadata=None)
+    with open_stack(tmp_path / "a.tif") as stack:
+        assert [int(stack.pixels(number, Box(0, 0, 1, 1))[0, 0]) for number in range(3)] == [0, 1, 2]

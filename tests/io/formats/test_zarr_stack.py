@@ -412,3 +412,13 @@ def test_big_endian_pixels_are_read_and_written_as_such(tmp_path: Path, version:
     old, new = (zarr.open_group(str(tmp_path / name), mode="r")["0"] for name in ("a.zarr", "b.zarr"))
     assert new.metadata == old.metadata
     np.testing.assert_array_equal(new[:].reshape(planes.shape), planes[::-1])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_plate_says_which_folders_to_give(tmp_path: Path, version: str) -> None:
+    form = 3 if version == "0.5" else 2
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=form)
+    plate = {"plate": {"wells": [{"path": "B/2", "rowIndex": 1, "columnIndex": 1}, {"path": "B/3"}]}}
+    group.attrs.update({"ome": {"version": "0.5", **plate}} if form == 3 else plate)
+    with pytest.raises(ImageError, match=r"a\.zarr: is a plate of 2 wells: give the folders of its images, .* B/2/0"):
+        open_stack(tmp_path / "a.zarr")

@@ -135,9 +135,12 @@ def _check_series(found: list[Directory]) -> None:
 
 
 def _begins_series(directory: Directory, before: Directory) -> bool:
-    """Return whether its description counts pictures, and is no copy of the one before."""
+    """Return whether tifffile's description counts pictures from it on, and is no copy of the one before.
+
+    ImageJ's counts those of a whole file: behind the first it is a note that another program took over.
+    """
     is_copy = directory.all(Name.DESCRIPTION) == before.all(Name.DESCRIPTION)
-    return not is_copy and _described_planes(directory) is not None
+    return not is_copy and _shaped_description(directory) is not None
 
 
 def _cut_short(described: int, there: int) -> ImageError:

@@ -24,6 +24,8 @@ def image_of(group: Any) -> Any:
     attributes = dict(group.attrs)
     if multiscales(attributes):
         return group
+    if "plate" in attributes.get("ome", attributes):
+        raise ImageError(_plate(group))
     images = []
     if "bioformats2raw.layout" in attributes.get("ome", attributes):
         names = sorted(group.group_keys(), key=lambda name: (len(name), name))
@@ -34,6 +36,14 @@ def image_of(group: Any) -> Any:
         names = [*images[:SHOWN], "…"] if len(images) > SHOWN else images
         raise ImageError(f"holds {len(images)} images; give the folder of one: {', '.join(names)}")
     return group[images[0]]
+
+
+def _plate(group: Any) -> str:
+    """Return what to do with a plate of wells, each of which holds fields of view."""
+    attributes = dict(group.attrs)
+    wells = [str(well["path"]) for well in attributes.get("ome", attributes)["plate"].get("wells", []) if well]
+    fields = f": give the folders of its images, such as {wells[0]}/0" if wells else ", and it names no well"
+    return f"is a plate of {len(wells)} wells{fields}"
 
 
 def full_resolution(group: Any) -> tuple[str, Any, list[str]]:

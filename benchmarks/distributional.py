@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 import indi
 from indi.config import RATE, Config
-from indi.data import Crops, Pair, load_test_pair, match_pairs, scenes_of
+from indi.data import Crops, Pair, count, load_test_pair, match_pairs, scenes_of
 from indi.degradations import degradation
 from indi.devices import set_threads
 from indi.errors import MissingExtraError
@@ -39,7 +39,6 @@ from indi.evaluation.scenes import Scene, check, guaranteed_factor, plain_factor
 from indi.io import to_unit
 from indi.metrics import METRICS, PERCEPTUAL, measure
 from indi.models.checkpoint import CARD_FILE, Card, write_text
-from indi.report import counted
 from indi.restoration.restorer import Restorer
 from indi.training.distributed import World
 from indi.training.trainer import Trainer
@@ -107,7 +106,7 @@ def ways() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield each way of restoring: its name, the method, and options of ``Restorer.restore``."""
     yield "regression", "regression", {}
     for steps in STEPS:
-        yield f"InDI, {counted(steps, 'step')}", "indi", {"steps": steps}
+        yield f"InDI, {count(steps, 'step')}", "indi", {"steps": steps}
     for realism in DIAL:
         yield f"one call, realism {realism:g}", "distributional", {"realism": realism}
     yield "5 calls, realism 1", "distributional", {"realism": 1.0, "steps": 5}

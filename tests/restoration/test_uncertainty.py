@@ -85,7 +85,6 @@ def test_what_the_samples_share_is_not_invented_and_what_they_do_not_is() -> Non
 def test_faint_differences_are_no_structures() -> None:
     faint = 0.5 + 1e-5 * np.random.default_rng(0).standard_normal((8, 1, 40, 40)).astype(np.float32)
     assert maps(faint, 0.01, None)["invented"].max() < 0.01
-    assert maps(faint[:1], 0.01, None)["invented"].max() == 0
 
 
 @pytest.mark.parametrize("strength", [1e-1, 1e-3, 1e-4])

@@ -18,7 +18,6 @@ _EXAMPLE = Path(__file__).parent / "example.jpg"  # a dog by a telephone in poor
 _READ_AT_ONCE = 8
 _OPTIONS = {"steps": int, "samples": int, "seed": int, "realism": float, "strength": float}  # in the order of inputs
 _BEGIN = "Drop an image to begin."
-_DROP: dict[str, Any] = {"height": 140, "elem_classes": "drop"}
 _STRIP: dict[str, Any] = {"height": "auto", "elem_classes": "strip", "buttons": ["fullscreen"]}
 
 

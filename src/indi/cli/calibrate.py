@@ -87,10 +87,10 @@ def calibrate(
 
 def _told(found: "Calibration") -> list[str]:
     """Return what was found, in lines."""
+    from indi.data import count
     from indi.evaluation.scenes import needed_scenes
-    from indi.report import counted
 
-    scenes = counted(found.scenes, "scene")
+    scenes = count(found.scenes, "scene")
     needed = needed_scenes(found.rate)
     kind = "with the guarantee of conformal risk control"
     if found.guaranteed is None:

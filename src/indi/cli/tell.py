@@ -41,15 +41,15 @@ def models(*, json: Json = False) -> int:
 
 def _line(model: dict[str, Any]) -> list[str]:
     """Return the cells of a model: name, what it reaches on its first test set, how fast, terms, purpose."""
+    from indi.data import count
     from indi.models.pretrained import FREE, usual_way
-    from indi.report import counted
 
     first, way = model["figures"][0], usual_way(model)
     # Super-resolution is published on luma, without a border.
     where, metric = (f"{first['set']}, luma", "psnr_y") if first["border"] else (first["set"], "psnr")
     best = next(row for row in first["rows"] if way.items() <= row.items())
     before, least, default = (f"{row[metric]:.2f} dB" for row in (first["degraded"], first["rows"][0], best))
-    how = f"realism {way['realism']:g}" if "realism" in way else counted(way["steps"], "step")
+    how = f"realism {way['realism']:g}" if "realism" in way else count(way["steps"], "step")
     seconds = best.get("seconds_per_megapixel")
     time = "" if seconds is None else f"{seconds:.1f} s"
     terms = "for anything" if model["licence"] == FREE else "limited"
@@ -122,8 +122,7 @@ def export(*, model: Model, to: ExportTo = "onnx", out: Path | None = None) -> i
 
 def _show_images(facts: dict[str, Any]) -> None:
     """Print the first images of a folder, a line each, and what all of them are."""
-    from indi.data import few
-    from indi.report import counted
+    from indi.data import count, few
 
     files = facts["files"]
     print_table([["name", "height x width", "axes", "channels", "type", "pixel size"], *map(_row, files[:_SHOWN])])
@@ -132,7 +131,7 @@ def _show_images(facts: dict[str, Any]) -> None:
     for name in ("sizes", "channels", "types"):
         print(f"{name}: {few(f'{value} ({number})' for value, number in facts[name].items())}")
     damaged = f", {facts['damaged']} of them damaged" if facts["damaged"] else ""
-    print(f"{printable(facts['path'])}: {counted(facts['images'], 'image')}{damaged}")
+    print(f"{printable(facts['path'])}: {count(facts['images'], 'image')}{damaged}")
     for kind, names in facts["passed_over"].items():
         print(printable(f"passed over: {len(names)} {kind} ({few(names)})"))
 

@@ -17,7 +17,7 @@ from indi.data.matching import PairReport, match_pairs
 from indi.data.splitting import scenes_of, split_pairs
 from indi.data.testing import load_test_neighbours, load_test_pair, unusable
 from indi.data.validation import LARGEST_FLOAT, check_pairs, digest_of, with_repeats
-from indi.data.wording import few, what_to_fix
+from indi.data.wording import count, few, what_to_fix
 
 __all__ = [
     "LARGEST_FLOAT",
@@ -25,6 +25,7 @@ __all__ = [
     "Pair",
     "PairReport",
     "check_pairs",
+    "count",
     "decode_pair",
     "digest_of",
     "enlarge",

@@ -79,15 +79,15 @@ def bounds_of(scenes: Sequence[Scene], rate: float) -> Bounds:
     )
 
 
-def check_bounds(scenes: Sequence[Scene], rate: float, *, splits: int = SPLITS, seed: int = 0) -> dict[str, Any]:
+def check_bounds(scenes: Sequence[Scene], rate: float) -> dict[str, Any]:
     """Return what held on scenes left out, over random halvings; None where half of the scenes are too few.
 
     psnr: the share of scenes whose images are all as good as said. trust: the share of the trusted pixels that is true.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     half = (len(scenes) + 1) // 2
     found: dict[str, list[float]] = {"psnr": [], "trust": []}
-    for _ in range(splits if len(scenes) > 1 else 0):
+    for _ in range(SPLITS if len(scenes) > 1 else 0):
         order = random.permutation(len(scenes))
         ours, others = ([scenes[index] for index in part] for part in (order[:half], order[half:]))
         if (margin := psnr_margin(ours, rate)) is not None:

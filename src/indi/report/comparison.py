@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from indi.data import count
 from indi.io import write_atomic
 from indi.process.methods import METHODS
 from indi.report.drawing import PALE, grid, picture
@@ -12,7 +13,6 @@ from indi.report.tables import (
     CROPS,
     EXPLAINED,
     best_rows,
-    counted,
     has_dial,
     header,
     html_table,
@@ -208,7 +208,7 @@ def _warnings(table: Mapping[str, Any]) -> str:
     images = table["settings"]["images"]
     if images < _FEW:
         found.append(
-            f"{counted(images, 'image')} to test on {'is' if images == 1 else 'are'} too few to tell methods apart."
+            f"{count(images, 'image')} to test on {'is' if images == 1 else 'are'} too few to tell methods apart."
         )
     reached = [row["psnr"] for row in _rows(table) if row["psnr"] is not None]
     degraded = table["degraded"]["psnr"]

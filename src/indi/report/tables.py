@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from indi.data import few
+from indi.data import count, few
 from indi.metrics import EVERY_METRIC
 
 # What a reader of a page needs to know of the metrics in its table.
@@ -36,7 +36,7 @@ def table_rows(table: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def steps_label(steps: int) -> str:
     """Return "degraded", "1 step" or "5 steps"."""
-    return "degraded" if steps == 0 else counted(steps, "step")
+    return "degraded" if steps == 0 else count(steps, "step")
 
 
 def row_label(steps: int, realism: float | None = None) -> str:
@@ -56,18 +56,13 @@ def realism_text(row: Mapping[str, Any]) -> str:
     return "" if row.get("realism") is None else f"{row['realism']:g}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return "1 image" or "2 images"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def means_explained(settings: Mapping[str, Any]) -> list[str]:
     """Return sentences on what the means of a table are over, and against which range they were measured.
 
     Args:
         settings: Of metrics.json or compare.json; those of earlier versions say less.
     """
-    lines = [f"mean over {counted(settings['images'], 'image')}{_against(settings)}"]
+    lines = [f"mean over {count(settings['images'], 'image')}{_against(settings)}"]
     if missing := settings.get("not_measured"):
         lines.append(f"not measured, as they cannot be read or do not fit: {few(missing)}")
     by_images: dict[tuple[str, ...], list[str]] = {}

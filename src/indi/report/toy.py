@@ -18,6 +18,7 @@ Points = NDArray[np.float32]
 _STEPS = "#0e7490"
 _DRAWN = "#4d7c0f"
 _ENDS = ("#0e7490", "#7c3aed", "#c2410c", "#4d7c0f")  # of the four clean points, in the animation
+_FRAMES = 45  # of the animation
 _LIMITS = ((3.4, 3.4), (2.8, 1.6))  # of the two sets: half the width and half the height that is shown
 _CLEAN = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
 _SETS = {"set1": "set 1", "set2": "set 2"}
@@ -240,9 +241,9 @@ def draw_toy_animation(panels: Sequence[ToyPanel]) -> bytes:
     return buffer.getvalue()
 
 
-def _pace(frames: int = 45) -> NDArray[np.float64]:
+def _pace() -> NDArray[np.float64]:
     """Return the share of the way at each frame: slow at both ends."""
-    share = np.linspace(0, 1, frames)
+    share = np.linspace(0, 1, _FRAMES)
     return share * share * (3 - 2 * share)
 
 

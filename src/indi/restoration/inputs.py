@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indi.data import few
+from indi.data.remarks import kind_of
 from indi.errors import ConfigError, ImageError, IndiError
 from indi.io import (
     IMAGE_SUFFIXES,
-    READABLE_SUFFIXES,
     VOLUME_SUFFIXES,
     WRITABLE_SUFFIXES,
     find_images,
@@ -167,11 +167,6 @@ def passed_over(folder: Path, made: Container[str] = (), *, recursive: bool = Fa
 
 def _kind(path: Path, *, recursive: bool) -> str:
     """Return what to call what is passed over; nothing where it is an image, hidden, or looked into."""
-    if path.name.startswith(".") or is_volume(path):
-        return ""
-    if path.is_dir():
+    if path.is_dir() and not path.name.startswith(".") and not is_volume(path):
         return "" if recursive and not path.is_symlink() else "folder"
-    if not path.exists():
-        return "link to nowhere"
-    suffix = path.suffix.lower()
-    return "" if suffix in READABLE_SUFFIXES else suffix or "file without suffix"
+    return kind_of(path)

@@ -225,7 +225,7 @@ def maps(
     trusted: 1 where that is so small that the structure may be trusted, else 0; only with a calibration that says so.
 
     Args:
-        samples: (K, C, H, W), in intensities of the files' range.
+        samples: (K, C, H, W), 2 or more, in intensities of the files' range.
         least: The least spread that counts.
         calibration: Of such samples, if there is one.
         dtype: Of the files.
@@ -283,9 +283,6 @@ def overlaid(calibration: Calibration | None) -> dict[str, str]:
 
 
 def _disagreement(samples: Tensor, noise: float) -> Values:
-    count = len(samples)
-    if count < 2:
-        return np.zeros((1, *samples.shape[2:]), np.float32)
     shares = [_unshared(samples[:, channel : channel + 1], noise) for channel in range(samples.shape[1])]
     most: Values = torch.stack(shares).amax(dim=0).numpy()
     return most

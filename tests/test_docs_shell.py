@@ -184,7 +184,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return np.kron(random.integers(60, 250, (5, 6, *shape), np.uint8), np.ones((8, 8, *[1] * len(shape)), np.uint8))
 
     Pillow.fromarray(image(3)).save(tmp_path / "old.jpg", quality=60)
-    for name in ("photo.png", "photo.jpg", "small.png", "soft.png", "album/1.png", "album/2.png"):
+    for name in ("photo.png", "photo.jpg", "small.png", "soft.png", "mask.png", "album/1.png", "album/2.png"):
         write(tmp_path / name, Image(image(3)))
     for number in range(4):
         clean = image(3)

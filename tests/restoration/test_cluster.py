@@ -103,23 +103,22 @@ def test_a_model_that_draws_is_the_same_on_a_cluster(tmp_path: Path, scheduler: 
 def test_masks_are_the_same_on_a_cluster(
     tmp_path: Path, scheduler: Any, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (2, 40, 50), np.uint8)
     mask = np.zeros((40, 50), np.uint8)
     mask[5:20, 10:30] = 1
-    write(tmp_path / "mask.png", Image(mask))
-    archive(tmp_path / "in")
     monkeypatch.chdir(tmp_path)  # of which workers know nothing
-    far, near = (plan(["in"], out, mask=Path("mask.png")) for out in ("many", "one"))
-    many = {
-        one.source.name: one for one in restore_on_cluster(scheduler.scheduler_address, worker, far, asking(steps=1))
-    }
-    for outcome in restore_files(worker.restorer(), near, asking(steps=1)):
-        for path in outcome.written:
-            assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
-            if path.suffix == ".png":
-                np.testing.assert_array_equal(read(path).pixels[mask > 0], read(outcome.source).pixels[mask > 0])
-    assert sum(one.error is None for one in many.values()) == 12
-    again = restore_on_cluster(scheduler.scheduler_address, worker, far, asking(steps=1))
-    assert sum(outcome.kept for outcome in again) == 12
+    write("mask.png", Image(mask))
+    write("in/a.png", Image(values[0]))
+    tifffile.imwrite("in/b.tif", values, imagej=True)
+    jobs = plan(["in"], "out", mask=Path("mask.png"))
+    outcomes = list(restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=1)))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    wanted = [worker.restorer().restore(plane, steps=1, plane=number) for number, plane in enumerate(values)]
+    wanted = [np.where(mask > 0, plane, each) for plane, each in zip(values, wanted, strict=True)]
+    np.testing.assert_array_equal(read("out/a.png").pixels, wanted[0])
+    np.testing.assert_array_equal(tifffile.imread("out/b.tif"), wanted)
+    again = restore_on_cluster(scheduler.scheduler_address, worker, jobs, asking(steps=1))
+    assert [outcome.kept for outcome in again] == [True, True]
 
 
 def test_a_lost_worker_loses_nothing(tmp_path: Path, scheduler: Any, worker: Worker) -> None:

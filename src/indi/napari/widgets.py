@@ -146,7 +146,7 @@ class RestoreWidget(_Panel):
             label="or a run", filter=f"run or model file (*{Path(MODEL_FILE).suffix})", nullable=True
         )
         self.file.tooltip = f"{MODEL_FILE} of a run folder, the folder itself, or any model file"
-        self.realism = fields.FloatSlider(label="realism", min=0, max=1, step=0.05, tooltip="0: least error; 1: a draw")
+        self.realism = fields.FloatSpinBox(label="realism", min=0, max=1, step=0.1, tooltip="0: least error; 1: a draw")
         self.steps = fields.SpinBox(label="steps", min=1, max=_MOST_STEPS, tooltip="1: least error; more: sharper")
         self.samples = fields.SpinBox(label="samples", min=1, max=_MOST_SAMPLES, value=1)
         self.samples.tooltip = "2 or more: their mean, how far they part, and where they disagree"

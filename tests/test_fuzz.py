@@ -27,7 +27,7 @@ from indi.io import Image, Metadata, orientation, read, read_headers, read_pictu
 from indi.io.formats.enlarged import enlarged
 from indi.io.image import MapScale
 from indi.io.maps import of_map
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import is_stack, open_stack
 from indi.models.checkpoint import load_model, read_card, save_model
 from problems import tiny_model
@@ -126,7 +126,7 @@ def looked_at(path: Path) -> None:
         read_picture(path, len(headers) - 1, channels=3)
         with open_stack(path) as stack:
             header = stack.headers[0]
-            stack.pixels(0, Box(header.height // 2, 0, header.height, header.width))
+            stack.pixels(0, Region(header.height // 2, 0, header.height, header.width))
     if len(headers) == 1:
         image = read(path, max_pixels=LARGEST)
         orientation(image.metadata.exif)

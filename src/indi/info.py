@@ -9,7 +9,7 @@ import numpy as np
 
 from indi.errors import ImageError, IndiError, ModelError
 from indi.io import IMAGE_SUFFIXES, Resolution, find_images, is_volume, notes, read, read_headers
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import open_stack
 from indi.models.checkpoint import MODEL_FILE, load_model
 from indi.models.pretrained import find_model
@@ -72,8 +72,8 @@ def _of_image(path: Path) -> dict[str, Any]:
         with open_stack(path) as stack:
             facts["axes"] = dict(zip(stack.axes, stack.places, strict=True))
             if values <= _MOST:
-                whole = [Box(0, 0, each.height, each.width) for each in stack.headers]
-                facts |= _range(stack.pixels(number, box) for number, box in enumerate(whole))
+                whole = [Region(0, 0, each.height, each.width) for each in stack.headers]
+                facts |= _range(stack.pixels(number, region) for number, region in enumerate(whole))
         return facts | notes(path)
     if values <= _MOST:
         try:

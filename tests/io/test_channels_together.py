@@ -11,7 +11,7 @@ import tifffile
 import indi
 from indi.errors import ConfigError, ImageError
 from indi.io import read_headers, read_picture
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import open_stack
 from indi.models.checkpoint import load_model
 from indi.restoration.batch import plan, restore_files
@@ -169,7 +169,7 @@ def test_axes_that_are_given_count_pictures_as_they_lie_in_the_file(tmp_path: Pa
     data = mixed(tmp_path / "a.tif")
     with open_stack(tmp_path / "a.tif", channels=2, axes="ZCYX") as stack:
         for z in range(3):
-            np.testing.assert_array_equal(stack.pixels(z, Box(0, 0, 30, 40)), np.moveaxis(data[:, z], 0, -1))
+            np.testing.assert_array_equal(stack.pixels(z, Region(0, 0, 30, 40)), np.moveaxis(data[:, z], 0, -1))
 
 
 @pytest.mark.parametrize("other", [np.zeros((30, 40), np.uint8), np.zeros((20, 40), np.uint16)], ids=["type", "size"])

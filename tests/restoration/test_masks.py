@@ -137,7 +137,7 @@ def test_a_stack_keeps_what_one_mask_for_all_says(
 ) -> None:
     if not in_memory:
         monkeypatch.setattr(stacks, "IN_MEMORY", 1)
-    monkeypatch.setattr(stacks, "_BAND", 8)  # so that there are edges between boxes
+    monkeypatch.setattr(stacks, "_BAND", 8)  # so that there are edges between bands
     values = pixels(3, *SIZE, dtype="uint16")
     source = stacked(tmp_path / "in.tif", values)
     for out, which in (("whole", None), ("out", mask)):

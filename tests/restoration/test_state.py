@@ -9,29 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indi.errors import ImageError
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.restoration.state import DiskArray
 
 
 @st.composite
-def boxes(draw: st.DrawFn, height: int = 9, width: int = 7) -> Box:
+def regions(draw: st.DrawFn, height: int = 9, width: int = 7) -> Region:
     rows = sorted(draw(st.lists(st.integers(0, height), min_size=2, max_size=2, unique=True)))
     columns = sorted(draw(st.lists(st.integers(0, width), min_size=2, max_size=2, unique=True)))
-    return Box(rows[0], columns[0], rows[1], columns[1])
+    return Region(rows[0], columns[0], rows[1], columns[1])
 
 
 @settings(deadline=None, max_examples=50)
-@given(written=st.lists(boxes(), max_size=4), read=boxes(), dtype=st.sampled_from(["float32", "uint16", "uint8"]))
-def test_boxes_come_back_as_from_an_array(
-    tmp_path_factory: pytest.TempPathFactory, written: list[Box], read: Box, dtype: str
+@given(written=st.lists(regions(), max_size=4), read=regions(), dtype=st.sampled_from(["float32", "uint16", "uint8"]))
+def test_regions_come_back_as_from_an_array(
+    tmp_path_factory: pytest.TempPathFactory, written: list[Region], read: Region, dtype: str
 ) -> None:
     random = np.random.default_rng(0)
     wanted = np.zeros((3, 9, 7), dtype)
     with DiskArray((3, 9, 7), dtype, tmp_path_factory.getbasetemp()) as array:
-        for box in written:
-            values = random.integers(0, 200, (3, box.bottom - box.top, box.right - box.left)).astype(dtype)
-            wanted[:, box.top : box.bottom, box.left : box.right] = values
-            array.write(box, values)
+        for region in written:
+            values = random.integers(0, 200, (3, region.bottom - region.top, region.right - region.left)).astype(dtype)
+            wanted[:, region.top : region.bottom, region.left : region.right] = values
+            array.write(region, values)
         found = array.read(read)
     assert found.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(found, wanted[:, read.top : read.bottom, read.left : read.right])
@@ -39,7 +39,7 @@ def test_boxes_come_back_as_from_an_array(
 
 def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     with DiskArray((1, 50, 50), "float32", tmp_path) as array:
-        array.write(Box(0, 0, 50, 50), np.ones((1, 50, 50), np.float32))
+        array.write(Region(0, 0, 50, 50), np.ones((1, 50, 50), np.float32))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,15 +63,15 @@ def test_a_file_that_was_cut_meanwhile_is_said(tmp_path: Path) -> None:
     with DiskArray((1, 5, 5), "uint8", tmp_path / "x") as array:
         os.truncate(tmp_path / "x", 12)
         with pytest.raises(ImageError, match="x: is not whole"):
-            array.read(Box(0, 0, 5, 5))
+            array.read(Region(0, 0, 5, 5))
 
 
 def test_a_named_one_stays(tmp_path: Path) -> None:
     values = np.arange(12, dtype=np.uint16).reshape(1, 3, 4)
     with DiskArray((1, 3, 4), "uint16", tmp_path / "x") as array:
-        array.write(Box(0, 0, 3, 4), values)
+        array.write(Region(0, 0, 3, 4), values)
     with DiskArray((1, 3, 4), "uint16", tmp_path / "x", is_there=True) as array:
-        np.testing.assert_array_equal(array.read(Box(0, 0, 3, 4)), values)
+        np.testing.assert_array_equal(array.read(Region(0, 0, 3, 4)), values)
 
 
 def test_one_that_should_be_there_is_never_made(tmp_path: Path) -> None:

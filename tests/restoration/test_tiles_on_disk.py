@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.networks import UNet
 from indi.process import path as process
 from indi.process.noise import normal
@@ -34,14 +34,14 @@ def predict(state: Tensor, degraded: Tensor, time: float, noise: object = None) 
 
 
 class Held:
-    """An image in memory that gives boxes of itself, and remembers the largest."""
+    """An image in memory that gives regions of itself, and remembers the largest."""
 
     def __init__(self, image: Tensor) -> None:
         self.image, self.shape = image, (image.shape[1], image.shape[2], image.shape[3])
         self.largest = 0
 
-    def piece(self, box: Box) -> Tensor:
-        piece = box.cut(self.image)
+    def piece(self, region: Region) -> Tensor:
+        piece = region.cut(self.image)
         self.largest = max(self.largest, piece[0, 0].numel())
         return piece
 
@@ -61,15 +61,15 @@ def tiled(
 
 
 def whole(image: Tensor, path: process.Path, steps: int, sampler: str = "euler", strength: float = 1.0) -> Tensor:
-    store = InMemory(image, Box(0, 0, *image.shape[2:]))
+    store = InMemory(image, Region(0, 0, *image.shape[2:]))
     grid = uniform_times(steps)
     *_, last = sample(predict, path, store, grid, noise=noise, sampler=SAMPLERS[sampler], strength=strength)
     return last.image
 
 
-def noise(number: int, box: Box) -> Tensor:
-    height, width = box.bottom - box.top, box.right - box.left
-    return normal(3, channels=2, size=(height, width), draw=number, at=(box.top, box.left))[None]
+def noise(number: int, region: Region) -> Tensor:
+    height, width = region.bottom - region.top, region.right - region.left
+    return normal(3, channels=2, size=(height, width), draw=number, at=(region.top, region.left))[None]
 
 
 CASES = [
@@ -106,7 +106,7 @@ def test_a_restoration_by_tiles_can_be_stopped(tmp_path: Path) -> None:
     model = tiny_model(1, epsilon=0.05)
     restorer = Restorer(model, precision="float32", tile=32)
     pixels = np.random.default_rng(0).random((64, 64), np.float32)
-    states = restorer.restore_tiles(lambda box: box.cut(pixels), (64, 64), Sampling(steps=3), folder=tmp_path)
+    states = restorer.restore_tiles(lambda region: region.cut(pixels), (64, 64), Sampling(steps=3), folder=tmp_path)
     shares = [share for share, _, answer in itertools.islice(states, 6) if answer is None]
     assert shares == [0, 0, 0, 0, 1 / 12, 2 / 12]
     states.close()
@@ -118,12 +118,12 @@ def test_a_restoration_by_tiles_is_that_in_memory(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).random((64, 40), np.float32)
     sampling, answer = Sampling(steps=3, seed=2), np.zeros((64, 40), np.float32)
     shares = []
-    for share, box, part in restorer.restore_tiles(
-        lambda box: box.cut(pixels), (64, 40), sampling, folder=tmp_path, sample=1, plane=4
+    for share, region, part in restorer.restore_tiles(
+        lambda region: region.cut(pixels), (64, 40), sampling, folder=tmp_path, sample=1, plane=4
     ):
         shares.append(share)
         if part is not None:
-            box.cut(answer)[:] = part
+            region.cut(answer)[:] = part
     assert shares == sorted(shares)
     assert shares[-1] == 1
     *_, last = restorer.trajectory(pixels, sampling, sample=1, plane=4)

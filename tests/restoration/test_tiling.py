@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from indi.errors import DeviceError
-from indi.io.region import Box, cores
+from indi.io.region import Region, cores
 from indi.models.checkpoint import cast_convolutions
 from indi.networks import UNet
 from indi.process.noise import normal
@@ -42,8 +42,8 @@ def restored(call: Callable[[Tensor, Tensor], Tensor], degraded: Tensor, steps: 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 100))
 def test_cores_cover_each_pixel_once(height: int, width: int, tile: int) -> None:
     count = torch.zeros(height, width, dtype=torch.int64)
-    for box in cores(Box(0, 0, height, width), tile):
-        box.cut(count).add_(1)
+    for region in cores(Region(0, 0, height, width), tile):
+        region.cut(count).add_(1)
     assert bool((count == 1).all())
 
 

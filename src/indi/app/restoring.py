@@ -16,7 +16,7 @@ from indi.errors import ConfigError
 from indi.io import Image, orientation, read, read_header, span_of, write
 from indi.io.display import for_display
 from indi.io.pixel_size import pixel_size
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.process.samplers import State
 from indi.process.sampling import Sampling
 from indi.report.display import liveliest_window
@@ -209,7 +209,7 @@ class _Samples:
         steps = len(self.sampling.grid()) - 1
         return f"step {min(begun, steps)} of {steps}" + (f", {several}" if several else "")
 
-    def _step(self, number: int, state: State[Box]) -> Shown:
+    def _step(self, number: int, state: State[Region]) -> Shown:
         """Return a picture of the liveliest part as a step leaves it."""
         part = self.restorer.pixels(state.image[..., *self.window], like=self.image.pixels)
         return self.shown.picture(f"step-{number}", for_display(part)), f"step {number}" if number else "degraded"
@@ -221,7 +221,7 @@ class _Samples:
             for n, each in enumerate(self.restored, start=1)
         )
 
-    def _advance(self, work: Task, sample: int) -> Iterator[tuple[float, State[Box] | None]]:
+    def _advance(self, work: Task, sample: int) -> Iterator[tuple[float, State[Region] | None]]:
         """Yield the share that is done and each state of a sample; between states, while a step takes long, None.
 
         The work is in a thread of its own, so that a step can be left between two tiles.

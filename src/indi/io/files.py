@@ -20,7 +20,7 @@ from indi.io.formats.registry import (
     opened,
 )
 from indi.io.image import MAX_PIXELS, Header, Image, named
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import open_stack
 
 _SUFFIXES = ", ".join(sorted(READABLE_SUFFIXES))
@@ -110,7 +110,7 @@ def read_picture(
         header = stack.headers[number]
         with named(Path(path)):
             _check_size(header, MAX_PIXELS)
-        return stack.pixels(number, Box(0, 0, header.height, header.width))
+        return stack.pixels(number, Region(0, 0, header.height, header.width))
 
 
 def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:

@@ -11,7 +11,7 @@ from indi.io.convert import Array
 from indi.io.formats.format import ReadRows, Stack
 from indi.io.formats.registry import format_of, opened
 from indi.io.image import Header, MapScale
-from indi.io.region import Box
+from indi.io.region import Region
 
 __all__ = ["ReadRows", "Stack", "is_stack", "open_stack"]
 
@@ -88,9 +88,9 @@ class ChannelsTogether(Stack):
         """Close the file."""
         self._stack.close()
 
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a picture, (height, width, C)."""
-        return np.stack([self._stack.pixels(int(part), box) for part in self._parts[number]], axis=-1)
+    def pixels(self, number: int, region: Region) -> Array:
+        """Return a region of a picture, (height, width, C)."""
+        return np.stack([self._stack.pixels(int(part), region) for part in self._parts[number]], axis=-1)
 
     def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write the channels of new pictures to where they lie in this stack."""
@@ -128,10 +128,10 @@ class ChannelsApart(Stack):
         """Close the file."""
         self._stack.close()
 
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a channel, (height, width), or of a picture in colour."""
+    def pixels(self, number: int, region: Region) -> Array:
+        """Return a region of a channel, (height, width), or of a picture in colour."""
         picture, channel = self._parts[number]
-        values = self._stack.pixels(picture, box)
+        values = self._stack.pixels(picture, region)
         return values if channel is None else np.ascontiguousarray(values[..., channel])
 
     def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:

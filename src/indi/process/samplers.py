@@ -19,7 +19,7 @@ from indi.errors import ConfigError
 from indi.process.path import Path, scaled_times
 
 Predict = Callable[[Tensor, float], Tensor]  # F(state, time): the estimate of clean
-Region = TypeVar("Region")  # what a store calls a part of the image
+Place = TypeVar("Place")  # what a store calls a part of the image
 Draw = Callable[[], Tensor]  # standard normal noise of the shape of a state
 
 
@@ -121,7 +121,7 @@ SAMPLERS: dict[str, Sampler] = {  # add a sampler here, and its name in cli/opti
 
 
 @dataclass(frozen=True)
-class View(Generic[Region]):
+class View(Generic[Place]):
     """What a step looks at in one region, which is the region and what the network sees around it.
 
     Attributes:
@@ -135,7 +135,7 @@ class View(Generic[Region]):
     state: Tensor
     degraded: Tensor
     before: Estimate | None
-    region: Region
+    region: Place
 
     @property
     def own(self) -> Tensor:
@@ -144,30 +144,30 @@ class View(Generic[Region]):
         return self.degraded if is_alone else self.degraded[:, : self.state.shape[1]]
 
 
-class Store(Protocol[Region]):
+class Store(Protocol[Place]):
     """Where the states lie between steps, region by region."""
 
     @property
-    def regions(self) -> Sequence[Region]:
+    def regions(self) -> Sequence[Place]:
         """What the image is cut up into, in the order of work."""
 
-    def degraded(self, region: Region) -> Tensor:
+    def degraded(self, region: Place) -> Tensor:
         """Return the degraded image in a region, (B, C, H, W), without surroundings."""
 
-    def view(self, region: Region) -> View[Region]:
+    def view(self, region: Place) -> View[Place]:
         """Return what a step from the present states looks at."""
 
-    def part(self, region: Region, image: Tensor) -> Tensor:
+    def part(self, region: Place, image: Tensor) -> Tensor:
         """Return a region without the surroundings of its view."""
 
-    def keep(self, region: Region, state: Tensor, estimate: Estimate | None) -> None:
+    def keep(self, region: Place, state: Tensor, estimate: Estimate | None) -> None:
         """Put the next state of a region, and the estimate there, with the surroundings of its view, or None."""
 
     def advance(self) -> None:
         """Take the states that were put for the present ones: all regions are done."""
 
 
-class InMemory(Generic[Region]):
+class InMemory(Generic[Place]):
     """A store of one region, the whole image.
 
     Args:
@@ -176,25 +176,25 @@ class InMemory(Generic[Region]):
         channels: C; None for all.
     """
 
-    def __init__(self, degraded: Tensor, region: Region, channels: int | None = None) -> None:
+    def __init__(self, degraded: Tensor, region: Place, channels: int | None = None) -> None:
         self.regions = [region]
         self._seen = degraded
         self._degraded = self._state = degraded if channels is None else degraded[:, :channels]
         self._before: Estimate | None = None
 
-    def degraded(self, region: Region) -> Tensor:
+    def degraded(self, region: Place) -> Tensor:
         """As ``Store.degraded``."""
         return self._degraded
 
-    def view(self, region: Region) -> View[Region]:
+    def view(self, region: Place) -> View[Place]:
         """As ``Store.view``."""
         return View(self._state, self._seen, self._before, region)
 
-    def part(self, region: Region, image: Tensor) -> Tensor:
+    def part(self, region: Place, image: Tensor) -> Tensor:
         """As ``Store.part``."""
         return image
 
-    def keep(self, region: Region, state: Tensor, estimate: Estimate | None) -> None:
+    def keep(self, region: Place, state: Tensor, estimate: Estimate | None) -> None:
         """As ``Store.keep``."""
         self._state, self._before = state, estimate
 
@@ -203,7 +203,7 @@ class InMemory(Generic[Region]):
 
 
 @dataclass(frozen=True)
-class State(Generic[Region]):
+class State(Generic[Place]):
     """A state of the trajectory.
 
     Attributes:
@@ -216,20 +216,20 @@ class State(Generic[Region]):
     time: float
     image: Tensor
     network_calls: int
-    region: Region
+    region: Place
 
 
 @torch.no_grad()
 def sample(
     predict: Callable[[Tensor, Tensor, float, Draw], Tensor],
     path: Path,
-    store: Store[Region],
+    store: Store[Place],
     times: list[float],
     *,
-    noise: Callable[[int, Region], Tensor],
+    noise: Callable[[int, Place], Tensor],
     sampler: Sampler = SAMPLERS["euler"],
     strength: float = 1.0,
-) -> Iterator[State[Region]]:
+) -> Iterator[State[Place]]:
     """Yield the state at each of the falling ``times``, region by region, from the degraded image to the answer at 0.
 
     Args:
@@ -258,7 +258,7 @@ def sample(
             view = store.view(region)
             draw = partial(noise, number, view.region)
 
-            def counted(state: Tensor, time: float, view: View[Region] = view, draw: Draw = draw) -> Tensor:
+            def counted(state: Tensor, time: float, view: View[Place] = view, draw: Draw = draw) -> Tensor:
                 nonlocal calls
                 calls += 1
                 return predict(state, view.degraded, time, draw)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from indi.errors import ImageError
 from indi.io import Header, find_images, is_volume, read
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import is_stack, open_stack
 
 IN_MEMORY = 2**25  # values of a mask up to which it is read as a whole
 
 Kept = NDArray[np.bool_]  # (h, w): True where the image stays as it is
-ReadMask = Callable[[Box], Kept]
+ReadMask = Callable[[Region], Kept]
 
 
 class Masks:
@@ -66,7 +66,7 @@ class Masks:
 
 @contextmanager
 def opened_mask(mask: Path | None, headers: Sequence[Header], number: int) -> Iterator[ReadMask | None]:
-    """Open the mask of a picture of a stack, and yield what reads a box of it; None where there is no mask.
+    """Open the mask of a picture of a stack, and yield what reads a region of it; None where there is no mask.
 
     Args:
         mask: An image for all pictures, or a stack of as many.
@@ -82,7 +82,7 @@ def opened_mask(mask: Path | None, headers: Sequence[Header], number: int) -> It
     count, size = len(headers), (headers[number].height, headers[number].width)
     if not is_stack(mask, IN_MEMORY):
         kept = read_mask(mask, size)
-        yield lambda box: box.cut(kept)
+        yield lambda region: region.cut(kept)
         return
     with open_stack(mask) as stack:
         masks = len(stack.headers)
@@ -92,7 +92,7 @@ def opened_mask(mask: Path | None, headers: Sequence[Header], number: int) -> It
         place = number if masks == count else 0
         header = stack.headers[place]
         _check_size(mask, (header.height, header.width), size)
-        yield lambda box: _kept(mask, stack.pixels(place, box))
+        yield lambda region: _kept(mask, stack.pixels(place, region))
 
 
 def read_mask(mask: Path, size: tuple[int, int]) -> Kept:

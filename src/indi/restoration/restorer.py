@@ -16,7 +16,7 @@ from indi.config import DEFAULT_TILE
 from indi.devices import Precision, choose_device, choose_precision
 from indi.errors import ConfigError
 from indi.io.foreign import as_pixels
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.models import hub
 from indi.models.checkpoint import Card, Model, load_model
 from indi.models.pretrained import about_weights, existing_model
@@ -181,7 +181,7 @@ class Restorer(Hosted):
         sample: int = 0,
         plane: int = 0,
         progress: Progress | None = None,
-    ) -> Iterator[State[Box]]:
+    ) -> Iterator[State[Region]]:
         """Yield the states of one restoration, from the degraded image at t = 1 to the answer at 0.
 
         Each state's image is (1, C, H, W) float32 on the restorer's device; ``pixels`` brings it back.
@@ -200,7 +200,7 @@ class Restorer(Hosted):
         image, sampling = as_pixels(image), self.resolve(sampling)
         degraded = self.unit(image, around)
         warn_of_intensities(degraded, image.dtype, self.card, self._warned)
-        everywhere = Box(0, 0, *degraded.shape[2:])
+        everywhere = Region(0, 0, *degraded.shape[2:])
         network: Call = self._network
         if progress is not None:
             progress(0.0)
@@ -209,23 +209,23 @@ class Restorer(Hosted):
 
     def restore_tiles(
         self,
-        read: Callable[[Box], Pixels],
+        read: Callable[[Region], Pixels],
         size: tuple[int, int],
         sampling: Sampling,
         *,
         folder: Path,
-        around: Callable[[Box], Sequence[Pixels]] | None = None,
+        around: Callable[[Region], Sequence[Pixels]] | None = None,
         sample: int = 0,
         plane: int = 0,
-    ) -> Generator[tuple[float, Box, Pixels | None], None, None]:
+    ) -> Generator[tuple[float, Region, Pixels | None], None, None]:
         """Restore an image that memory does not hold; the states lie on disk (state.py).
 
         Args:
-            read: Returns a box of the image, as ``restore`` takes images.
+            read: Returns a region of the image, as ``restore`` takes images.
             size: Height and width.
             sampling: How.
             folder: Where the states lie meanwhile: two to four times the image in float32.
-            around: Returns a box of the planes around it, as ``restore``.
+            around: Returns a region of the planes around it, as ``restore``.
             sample: As ``trajectory``.
             plane: As ``restore``.
 
@@ -243,11 +243,11 @@ class Restorer(Hosted):
         # A view is a tile with its surroundings: one call, cut up only where memory runs out.
         view = tiling.side + 2 * _sampler(sampling).depth * tiling.halo
         call = tiled(network, tile=view, halo=tiling.halo, stride=stride)
-        template = read(Box(0, 0, 1, 1))
+        template = read(Region(0, 0, 1, 1))
         shape = (self.card.channels, *size)
 
-        def degraded(box: Box) -> Tensor:
-            return self.unit(read(box), around(box) if around is not None else ())
+        def degraded(region: Region) -> Tensor:
+            return self.unit(read(region), around(region) if around is not None else ())
 
         with TilesOnDisk(degraded, shape, tiling, _sampler(sampling), folder) as store:
             count = len(store.regions)
@@ -257,8 +257,8 @@ class Restorer(Hosted):
                 yield max(done, 0) / (count * (len(sampling.grid()) - 1)), state.region, answer
 
     def _states(
-        self, network: Call, store: Store[Box], sampling: Sampling, sample: int, plane: int
-    ) -> Iterator[State[Box]]:
+        self, network: Call, store: Store[Region], sampling: Sampling, sample: int, plane: int
+    ) -> Iterator[State[Region]]:
         times = sampling.grid()
 
         def predict(state: Tensor, degraded: Tensor, time: float, draw: Callable[[], Tensor]) -> Tensor:
@@ -271,7 +271,7 @@ class Restorer(Hosted):
             self.method.path_of(times),
             store,
             times,
-            noise=lambda number, box: self._noise(number, box, sampling.seed, sample, plane),
+            noise=lambda number, region: self._noise(number, region, sampling.seed, sample, plane),
             sampler=_sampler(sampling),
             strength=sampling.strength,
         )
@@ -287,12 +287,12 @@ class Restorer(Hosted):
             log.info("intervals are plain: %d scenes were too few for a guarantee", self.calibration.scenes)
         return self.calibration if misfit is None else None
 
-    def _noise(self, number: int, box: Box, seed: int, sample: int, plane: int) -> Tensor:
+    def _noise(self, number: int, region: Region, seed: int, sample: int, plane: int) -> Tensor:
         noise = normal(
             seed,
             channels=self.card.channels,
-            size=(box.height, box.width),
-            at=(box.top, box.left),
+            size=(region.height, region.width),
+            at=(region.top, region.left),
             sample=sample,
             draw=number,
             plane=plane,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from indi.io.display import Pixels
 from indi.io.image import Header, MapScale
-from indi.io.region import Box, cores
+from indi.io.region import Region, cores
 from indi.restoration.overlay import overlay, step_of
 from indi.restoration.state import DiskArray
 from indi.restoration.uncertainty import Calibration, overlaid, scale_of
@@ -40,11 +40,13 @@ def overlay_of(
         micrometres: Side of a pixel, where it is known.
     """
     step = step_of(header.height, header.width)
-    shape, whole = (header.channels, header.height, header.width), Box(0, 0, header.height, header.width)
+    shape, whole = (header.channels, header.height, header.width), Region(0, 0, header.height, header.width)
 
     def planes(name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
         with DiskArray(shape, dtype, files[name], is_there=True) as array:
-            return np.concatenate([array.read(box)[:, ::step, ::step] for box in cores(whole, step * _BAND)], axis=1)
+            return np.concatenate(
+                [array.read(region)[:, ::step, ::step] for region in cores(whole, step * _BAND)], axis=1
+            )
 
     found = {name: planes(name, np.dtype(np.float32)) for name in {"spread", *overlaid(calibration)}}
     mean = np.moveaxis(planes("mean", header.dtype), 0, -1)

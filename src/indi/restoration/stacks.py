@@ -23,7 +23,7 @@ from indi.io import Image, from_unit, to_unit, write
 from indi.io.manifest import state_of
 from indi.io.neighbours import ALONE, Neighbours, first_along
 from indi.io.pixel_size import pixel_size
-from indi.io.region import Box, cores
+from indi.io.region import Region, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.process.sampling import Sampling
 from indi.restoration.masks import opened_mask
@@ -246,15 +246,15 @@ def _restore_picture(
     work, samples, calibration = job.work, job.sampling.samples, job.calibration
     unfinished = partial(_file, work, number, mark=f".{secrets.token_hex(4)}.part")
     shape = (header.channels, header.height, header.width)
-    whole = Box(0, 0, header.height, header.width)
+    whole = Region(0, 0, header.height, header.width)
 
     planes, noise_of = job.seen_with(stack, number)
 
-    def read(box: Box) -> Pixels:
-        return stack.pixels(number, box)
+    def read(region: Region) -> Pixels:
+        return stack.pixels(number, region)
 
-    def around(box: Box) -> list[Pixels]:
-        return [stack.pixels(plane, box) for plane in planes]
+    def around(region: Region) -> list[Pixels]:
+        return [stack.pixels(plane, region) for plane in planes]
 
     with ExitStack() as opened:
         results = [
@@ -268,7 +268,7 @@ def _restore_picture(
                 array.write(whole, _planes(image))
         else:
             for sample, array in enumerate(results):
-                for share, box, answer in restorer.restore_tiles(
+                for share, region, answer in restorer.restore_tiles(
                     read,
                     (whole.height, whole.width),
                     job.sampling,
@@ -278,7 +278,7 @@ def _restore_picture(
                     plane=noise_of,
                 ):
                     if answer is not None:
-                        array.write(box, _planes(answer))
+                        array.write(region, _planes(answer))
                     if progress is not None:
                         progress((sample + share) / len(results))
         extra = names(samples, calibration)
@@ -288,19 +288,21 @@ def _restore_picture(
                 [header.dtype, *[np.dtype("f4")] * (len(extra) - 1)][: len(extra)], len(results)
             )
         ]
-        for box in cores(whole, _BAND) if extra else ():
-            outer = box.grown(MARGIN, header.height, header.width)
+        for region in cores(whole, _BAND) if extra else ():
+            outer = region.grown(MARGIN, header.height, header.width)
             values = to_unit(np.stack([array.read(outer) for array in results]))
             found = maps(values, restorer.least_spread, calibration, header.dtype)
             for name, array in zip(extra, others, strict=True):
-                part = np.broadcast_to(box.seen_from(outer).cut(found[name]), (shape[0], box.height, box.width))
-                array.write(box, from_unit(part, header.dtype) if name == "mean" else part)
+                part = np.broadcast_to(
+                    region.seen_from(outer).cut(found[name]), (shape[0], region.height, region.width)
+                )
+                array.write(region, from_unit(part, header.dtype) if name == "mean" else part)
         kept = opened.enter_context(opened_mask(job.mask, stack.headers, number))
         if kept is not None:
-            for box in cores(whole, _BAND):
-                stays, source = kept(box), _planes(read(box))
+            for region in cores(whole, _BAND):
+                stays, source = kept(region), _planes(read(region))
                 for place, array in enumerate([*results, *others]):  # the first of the others is the mean, then maps
-                    array.write(box, np.where(stays, source if place <= len(results) else 0, array.read(box)))
+                    array.write(region, np.where(stays, source if place <= len(results) else 0, array.read(region)))
     for place in reversed(range(len(results) + len(extra))):
         try:
             unfinished(place).replace(_file(work, number, place))
@@ -315,7 +317,7 @@ def _rows(stack: Stack, work: Path, place: int, dtype: npt.DTypeLike | None, num
 
     def read(start: int, stop: int) -> Pixels:
         with DiskArray(shape, dtype or header.dtype, _file(work, number, place), is_there=True) as array:
-            values = array.read(Box(start, 0, stop, header.width))
+            values = array.read(Region(start, 0, stop, header.width))
         return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
     return read

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from indi.errors import ImageError
-from indi.io.region import Box, cores
+from indi.io.region import Region, cores
 from indi.process.samplers import Estimate, Sampler, View
 
 Array = npt.NDArray[Any]
@@ -68,12 +68,12 @@ class DiskArray:
                     path.unlink(missing_ok=True)
             raise self._failed(error) from error
 
-    def read(self, box: Box) -> Array:
-        """Return a box as (C, height, width)."""
-        values = np.empty(self._rows(box), self.dtype)
+    def read(self, region: Region) -> Array:
+        """Return a region as (C, height, width)."""
+        values = np.empty(self._rows(region), self.dtype)
         for row, lines in enumerate(values):
             for channel, line in enumerate(lines):
-                self._seek(box.top + row, channel, box.left)
+                self._seek(region.top + row, channel, region.left)
                 left = memoryview(line).cast("B")
                 while left:  # a raw read may give less than there is
                     if not (count := self._file.readinto(left)):
@@ -81,14 +81,14 @@ class DiskArray:
                     left = left[count:]
         return values.transpose(1, 0, 2)
 
-    def write(self, box: Box, values: Array) -> None:
-        """Put (C, height, width) values into a box."""
+    def write(self, region: Region, values: Array) -> None:
+        """Put (C, height, width) values into a region."""
         rows = np.ascontiguousarray(values.transpose(1, 0, 2), dtype=self.dtype)
-        assert rows.shape == self._rows(box), "values do not fill the box"
+        assert rows.shape == self._rows(region), "values do not fill the region"
         try:
             for row, lines in enumerate(rows):
                 for channel, line in enumerate(lines):
-                    self._seek(box.top + row, channel, box.left)
+                    self._seek(region.top + row, channel, region.left)
                     left = memoryview(line).cast("B")
                     while left:  # a raw write may take less than it is given
                         left = left[self._file.write(left) :]
@@ -109,8 +109,8 @@ class DiskArray:
     ) -> None:
         self.close()
 
-    def _rows(self, box: Box) -> tuple[int, int, int]:
-        return box.height, self.shape[0], box.width
+    def _rows(self, region: Region) -> tuple[int, int, int]:
+        return region.height, self.shape[0], region.width
 
     def _seek(self, row: int, channel: int, column: int) -> None:
         channels, _, width = self.shape
@@ -143,7 +143,7 @@ class TilesOnDisk:
     the rounding of floats.
 
     Args:
-        degraded: Returns a box of the image, (1, C, height, width) float32, and of planes around it behind.
+        degraded: Returns a region of the image, (1, C, height, width) float32, and of planes around it behind.
         shape: Channels, height and width of the image.
         tiling: How it is cut up.
         sampler: How far a step sees, and whether it looks back.
@@ -155,7 +155,7 @@ class TilesOnDisk:
 
     def __init__(
         self,
-        degraded: Callable[[Box], Tensor],
+        degraded: Callable[[Region], Tensor],
         shape: tuple[int, int, int],
         tiling: Tiling,
         sampler: Sampler,
@@ -164,7 +164,7 @@ class TilesOnDisk:
         self._channels, *self._size = shape
         self._reach = sampler.depth * tiling.halo
         self._read = degraded
-        self.regions = list(cores(Box(0, 0, *self._size), tiling.side))
+        self.regions = list(cores(Region(0, 0, *self._size), tiling.side))
         self._time: float | None = None  # of the estimates that are being put, and of those before
         self._time_before: float | None = None
         count = 4 if sampler.looks_back else 2
@@ -173,11 +173,11 @@ class TilesOnDisk:
             self._open = opened.pop_all()
         self._states, self._estimates = arrays[:2], arrays[2:]
 
-    def degraded(self, region: Box) -> Tensor:
+    def degraded(self, region: Region) -> Tensor:
         """As ``Store.degraded``."""
         return self._read(region)[:, : self._channels]
 
-    def view(self, region: Box) -> View[Box]:
+    def view(self, region: Region) -> View[Region]:
         """As ``Store.view``."""
         outer = self._outer(region)
         degraded = self._read(outer)
@@ -186,11 +186,11 @@ class TilesOnDisk:
             before = Estimate(self._time_before, _get(self._estimates[0], outer, degraded.device))
         return View(_get(self._states[0], outer, degraded.device), degraded, before, outer)
 
-    def part(self, region: Box, image: Tensor) -> Tensor:
+    def part(self, region: Region, image: Tensor) -> Tensor:
         """As ``Store.part``."""
         return region.seen_from(self._outer(region)).cut(image)
 
-    def keep(self, region: Box, state: Tensor, estimate: Estimate | None) -> None:
+    def keep(self, region: Region, state: Tensor, estimate: Estimate | None) -> None:
         """As ``Store.keep``."""
         _put(self._states[1], region, state)
         if estimate is not None:
@@ -203,7 +203,7 @@ class TilesOnDisk:
         self._estimates.reverse()
         self._time_before, self._time = self._time, None
 
-    def _outer(self, region: Box) -> Box:
+    def _outer(self, region: Region) -> Region:
         return region.grown(self._reach, *self._size)
 
     def __enter__(self) -> Self:
@@ -215,9 +215,9 @@ class TilesOnDisk:
         self._open.close()
 
 
-def _get(array: DiskArray, box: Box, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array.read(box)))[None].to(device)
+def _get(array: DiskArray, region: Region, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array.read(region)))[None].to(device)
 
 
-def _put(array: DiskArray, box: Box, image: Tensor) -> None:
-    array.write(box, image[0].cpu().numpy())
+def _put(array: DiskArray, region: Region, image: Tensor) -> None:
+    array.write(region, image[0].cpu().numpy())

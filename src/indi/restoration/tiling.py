@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from indi.errors import DeviceError
-from indi.io.region import Box, cores
+from indi.io.region import Region, cores
 
 # What torch says: on Linux and macOS, on Windows, on accelerators, their libraries, cuDNN and oneDNN, which may name no
 # cause.
@@ -61,7 +61,7 @@ def tiled(network: Call, *, tile: int, halo: int, stride: int) -> TiledCall:
         height, width = inputs.shape[-2:]
         finished = 0
         restored: Tensor | None = None
-        waiting = [Box(0, 0, height, width)]
+        waiting = [Region(0, 0, height, width)]
         while waiting:
             area = waiting.pop()
             extent = max(area.bottom - area.top, area.right - area.left)
@@ -84,7 +84,7 @@ def tiled(network: Call, *, tile: int, halo: int, stride: int) -> TiledCall:
             if progress is not None:
                 progress(finished / (height * width))
             if restored is None:
-                if area == Box(0, 0, height, width):
+                if area == Region(0, 0, height, width):
                     return output
                 restored = output.new_empty((*output.shape[:-2], height, width))
             area.cut(restored).copy_(output)

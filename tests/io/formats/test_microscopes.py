@@ -16,7 +16,7 @@ from image_makers import random_pixels, stored
 from indi.errors import ImageError, MissingExtraError
 from indi.info import info
 from indi.io import find_images, notes, read, read_headers, read_picture
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
@@ -167,9 +167,9 @@ def test_planes_axes_and_notes(made: Path) -> None:
     with open_stack(made) as stack:
         assert (stack.axes, stack.places) == ("TZC", (TIMES, DEPTH, CHANNELS))
         for number, plane in enumerate(PLANES.reshape(-1, HEIGHT, WIDTH)):
-            for box in (Box(0, 0, HEIGHT, WIDTH), Box(5, 7, 30, 41)):
+            for region in (Region(0, 0, HEIGHT, WIDTH), Region(5, 7, 30, 41)):
                 np.testing.assert_array_equal(
-                    stack.pixels(number, box), plane[box.top : box.bottom, box.left : box.right]
+                    stack.pixels(number, region), plane[region.top : region.bottom, region.left : region.right]
                 )
     together = read_picture(made, 1, channels=CHANNELS)
     np.testing.assert_array_equal(together, np.moveaxis(PLANES[0, 1], 0, -1))
@@ -210,7 +210,7 @@ def test_scenes_and_images_of_a_project_follow_each_other(tmp_path: Path, suffix
         lif(tmp_path / "a.lif", images=2)
     with open_stack(tmp_path / f"a{suffix}") as stack:
         assert (stack.axes, stack.places) == ("I", (24,))
-        pixels = [stack.pixels(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(24)]
+        pixels = [stack.pixels(number, Region(0, 0, HEIGHT, WIDTH)) for number in range(24)]
         np.testing.assert_array_equal(pixels, np.concatenate([PLANES, PLANES - 1]).reshape(-1, HEIGHT, WIDTH))
         stack.write_like(tmp_path / "b.ome.tif", lambda number: lambda start, stop: pixels[number][start:stop])
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
@@ -225,7 +225,7 @@ def test_an_image_of_a_project_that_is_no_stack_of_planes_is_left_out_aloud(
     lif(tmp_path / "a.lif", images=2, upright=1)
     for _ in range(2):
         with open_stack(tmp_path / "a.lif") as stack:
-            np.testing.assert_array_equal(stack.pixels(3, Box(0, 0, HEIGHT, WIDTH)), PLANES[0, 1, 1] - 1)
+            np.testing.assert_array_equal(stack.pixels(3, Region(0, 0, HEIGHT, WIDTH)), PLANES[0, 1, 1] - 1)
     (line,) = caplog.messages
     assert line.endswith("a.lif: left out, as they are no planes in y and x: image 0")
     lif(tmp_path / "b.lif", upright=1)
@@ -240,7 +240,7 @@ def test_positions_of_the_stage_are_series(tmp_path: Path) -> None:
     nd2(tmp_path / "a.nd2", (places, {"eType": 4, "uLoopPars": {"uiCount": DEPTH, "dZStep": 0.5}}))
     with open_stack(tmp_path / "a.nd2") as stack:
         assert (stack.axes, stack.places) == ("I", (12,))
-        found = [stack.pixels(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(12)]
+        found = [stack.pixels(number, Region(0, 0, HEIGHT, WIDTH)) for number in range(12)]
         np.testing.assert_array_equal(found, PLANES.reshape(-1, HEIGHT, WIDTH))
         stack.write_like(tmp_path / "b.ome.tif", lambda number: lambda start, stop: found[number][start:stop])
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
@@ -262,7 +262,7 @@ def test_a_cut_or_damaged_file_is_pixels_or_one_line(made: Path) -> None:
     def everything() -> list[Array]:
         with open_stack(made) as stack:
             headers = [each for each in stack.headers if each.height * each.width < 10**6]
-            return [stack.pixels(number, Box(0, 0, h.height, h.width)) for number, h in enumerate(headers)]
+            return [stack.pixels(number, Region(0, 0, h.height, h.width)) for number, h in enumerate(headers)]
 
     def refusal(data: bytes) -> str | None:
         made.write_bytes(data)

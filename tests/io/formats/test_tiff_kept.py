@@ -37,10 +37,10 @@ def copied(source: Path, target: Path, scale: MapScale | None = None) -> Path:
 
 
 def tiff_box(stack: Any, number: int) -> Array:
-    from indi.io.region import Box
+    from indi.io.region import Region
 
     header = stack.headers[number]
-    pixels: Array = stack.pixels(number, Box(0, 0, header.height, header.width))
+    pixels: Array = stack.pixels(number, Region(0, 0, header.height, header.width))
     return pixels
 
 

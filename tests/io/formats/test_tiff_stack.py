@@ -1,4 +1,4 @@
-"""Stacks: every layout is read box by box and written again, with all that its directories say."""
+"""Stacks: every layout is read region by region and written again, with all that its directories say."""
 
 import struct
 from contextlib import suppress
@@ -18,7 +18,7 @@ from indi.io import read, read_headers, write
 from indi.io.formats.tiff_stack import TiffStack, write_stack
 from indi.io.formats.tiff_write import Rows
 from indi.io.image import MapScale
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import is_stack, open_stack
 
 Array = npt.NDArray[Any]
@@ -67,7 +67,7 @@ def made(path: Path, layout: str, dtype: str = "uint16") -> Array:
 
 def read_all(path: Path) -> Array:
     with TiffStack(path) as stack:
-        return np.stack([stack.samples(number, Box(0, 0, HEIGHT, WIDTH)) for number in range(len(stack.pages))])
+        return np.stack([stack.samples(number, Region(0, 0, HEIGHT, WIDTH)) for number in range(len(stack.pages))])
 
 
 def as_pictures(data: Array, options: dict[str, Any]) -> Array:
@@ -80,14 +80,14 @@ def as_pictures(data: Array, options: dict[str, Any]) -> Array:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_boxes_are_those_of_the_array(tmp_path: Path, layout: str) -> None:
     pictures = made(tmp_path / "a.tif", layout)
-    boxes = [Box(0, 0, HEIGHT, WIDTH), Box(3, 5, 4, 6), Box(10, 0, 20, WIDTH), Box(15, 30, HEIGHT, WIDTH)]
+    regions = [Region(0, 0, HEIGHT, WIDTH), Region(3, 5, 4, 6), Region(10, 0, 20, WIDTH), Region(15, 30, HEIGHT, WIDTH)]
     with TiffStack(tmp_path / "a.tif") as stack:
         assert len(stack.pages) == len(pictures)
         for number, picture in enumerate(pictures):
-            for box in boxes:
-                found = stack.samples(number, box)
+            for region in regions:
+                found = stack.samples(number, region)
                 assert found.dtype == picture.dtype
-                np.testing.assert_array_equal(found, picture[box.top : box.bottom, box.left : box.right])
+                np.testing.assert_array_equal(found, picture[region.top : region.bottom, region.left : region.right])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -194,7 +194,7 @@ def test_bytes_that_are_wrong_are_an_error_or_pixels(tmp_path: Path) -> None:
             with TiffStack(tmp_path / "b.tif") as stack:
                 for number, page in enumerate(stack.pages):
                     if page.header.height * page.header.width < 10**7:
-                        stack.samples(number, Box(0, 0, page.header.height, page.header.width))
+                        stack.samples(number, Region(0, 0, page.header.height, page.header.width))
         except ImageError:
             refused += 1
     assert refused > 0
@@ -403,4 +403,4 @@ def test_a_note_of_imagej_on_a_later_page_counts_nothing(tmp_path: Path) -> None
             note = "ImageJ=1.53c\nimages=15\nslices=15" if number == 1 else ""
             file.write(np.full((32, 32), number, np.uint16), description=note, contiguous=False, metadata=None)
     with open_stack(tmp_path / "a.tif") as stack:
-        assert [int(stack.pixels(number, Box(0, 0, 1, 1))[0, 0]) for number in range(3)] == [0, 1, 2]
+        assert [int(stack.pixels(number, Region(0, 0, 1, 1))[0, 0]) for number in range(3)] == [0, 1, 2]

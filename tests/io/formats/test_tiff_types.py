@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from image_makers import random_pixels
 from indi.errors import ImageError
 from indi.io import read, read_header, write
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import open_stack
 
 READ_AS = {"i1": "u1", "i2": "u2", "u4": "u2", "i4": "u2", "f2": "f4", "f8": "f4"}
@@ -26,7 +26,7 @@ def test_other_types_are_read_where_nothing_is_lost(tmp_path: Path, dtype: str, 
     assert image.pixels.dtype == read_header(tmp_path / "a.tif").dtype == np.dtype(READ_AS[dtype])
     np.testing.assert_array_equal(image.pixels, values)
     with open_stack(tmp_path / "a.tif") as stack:
-        np.testing.assert_array_equal(stack.pixels(0, Box(3, 2, 20, 24)), values[3:, 2:])
+        np.testing.assert_array_equal(stack.pixels(0, Region(3, 2, 20, 24)), values[3:, 2:])
     write(tmp_path / "b.tif", image)
     assert tifffile.imread(tmp_path / "b.tif").dtype == np.dtype(READ_AS[dtype])
 
@@ -50,7 +50,7 @@ def test_what_would_be_lost_is_said(tmp_path: Path, dtype: str, value: float, ki
     with pytest.raises(ImageError, match=says):
         read(tmp_path / "a.tif")
     with open_stack(tmp_path / "a.tif") as stack, pytest.raises(ImageError, match=says):
-        stack.pixels(0, Box(0, 0, 20, 24))
+        stack.pixels(0, Region(0, 0, 20, 24))
 
 
 def test_values_that_are_not_finite_stay(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_stack_of_another_type_is_written_as_what_it_was_read_as(tmp_path: Pat
     with open_stack(tmp_path / "a.ome.tif") as stack:
 
         def picture(number: int) -> Any:
-            return lambda start, stop: stack.pixels(number, Box(start, 0, stop, 24))
+            return lambda start, stop: stack.pixels(number, Region(start, 0, stop, 24))
 
         stack.write_like(tmp_path / "b.ome.tif", picture)
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:

@@ -1,4 +1,4 @@
-"""Zarr volumes: planes are read box by box and written again as the volume they came from."""
+"""Zarr volumes: planes are read region by region and written again as the volume they came from."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from indi.io import is_volume
 from indi.io.folders import fingerprint
 from indi.io.formats.zarr_stack import ZarrStack
 from indi.io.image import MapScale
-from indi.io.region import Box
+from indi.io.region import Region
 from indi.io.stacks import is_stack, open_stack
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
@@ -65,10 +65,10 @@ def test_planes_are_those_of_the_array(tmp_path: Path, version: str, dtype: str)
     with open_stack(tmp_path / "a.zarr") as stack:
         assert [(h.height, h.width, h.channels, h.dtype) for h in stack.headers] == [(40, 50, 1, np.dtype(dtype))] * 6
         for number, plane in enumerate(data.reshape(-1, 40, 50)):
-            for box in (Box(0, 0, 40, 50), Box(7, 30, 33, 49)):
-                found = stack.pixels(number, box)
+            for region in (Region(0, 0, 40, 50), Region(7, 30, 33, 49)):
+                found = stack.pixels(number, region)
                 assert found.dtype == plane.dtype
-                np.testing.assert_array_equal(found, plane[box.top : box.bottom, box.left : box.right])
+                np.testing.assert_array_equal(found, plane[region.top : region.bottom, region.left : region.right])
 
 
 @pytest.mark.parametrize(("version", "shards"), [("0.4", None), ("0.5", None), ("0.5", (1, 1, 48, 64))])
@@ -268,7 +268,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, breaks: str, says: str) -> None:
 def read_all(path: Path) -> None:
     stack = ZarrStack(path)
     for number in range(6):
-        stack.pixels(number, Box(0, 0, 40, 50))
+        stack.pixels(number, Region(0, 0, 40, 50))
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.5, 0.9, 0.999])
@@ -294,7 +294,7 @@ def test_a_chunk_that_is_cut_short_is_named(tmp_path: Path, kind: str, share: fl
     )
     with pytest.raises(ImageError, match=rf"a\.zarr: {says}"):
         read_all(path)
-    np.testing.assert_array_equal(ZarrStack(path).pixels(0, Box(0, 0, 16, 32)), data[0, :16, :32])
+    np.testing.assert_array_equal(ZarrStack(path).pixels(0, Region(0, 0, 16, 32)), data[0, :16, :32])
 
 
 @pytest.mark.parametrize(
@@ -388,9 +388,9 @@ def test_the_layout_of_bioformats2raw(tmp_path: Path, caplog: pytest.LogCaptureF
     planes = volume(tmp_path / "a.zarr" / "0", version).reshape(-1, 40, 50)
     stack = ZarrStack(tmp_path / "a.zarr")
     for number, plane in enumerate(planes):
-        np.testing.assert_array_equal(stack.pixels(number, Box(0, 0, 40, 50)), plane)
+        np.testing.assert_array_equal(stack.pixels(number, Region(0, 0, 40, 50)), plane)
     stack.write_like(tmp_path / "b.zarr", rows_of(planes[::-1]))
-    np.testing.assert_array_equal(ZarrStack(tmp_path / "b.zarr").pixels(0, Box(0, 0, 40, 50)), planes[-1])
+    np.testing.assert_array_equal(ZarrStack(tmp_path / "b.zarr").pixels(0, Region(0, 0, 40, 50)), planes[-1])
     assert [line for line in caplog.messages if line.endswith("beside it: OME")]
     for number in (10, 2):
         volume(tmp_path / "a.zarr" / str(number), version)
@@ -405,7 +405,7 @@ def test_big_endian_pixels_are_read_and_written_as_such(tmp_path: Path, version:
     stack = ZarrStack(tmp_path / "a.zarr")
     native = np.dtype(dtype).newbyteorder("=")
     assert stack.headers[0].dtype == native
-    found = stack.pixels(1, Box(0, 0, 40, 50))
+    found = stack.pixels(1, Region(0, 0, 40, 50))
     assert found.dtype == native
     np.testing.assert_array_equal(found, planes[1])
     stack.write_like(tmp_path / "b.zarr", rows_of(planes[::-1].astype(native)))

@@ -16,7 +16,7 @@ from indi.io.convert import Array
 from indi.io.formats.format import noted, optional
 from indi.io.formats.planes import PlanesStack, Series
 from indi.io.image import Header
-from indi.io.region import Box
+from indi.io.region import Region
 
 SIGNATURE = b"ZISRAWFILE"
 
@@ -56,8 +56,8 @@ def _series(file: Any) -> Iterator[Series]:
         yield Series({**sizes, **counted}, header, partial(_read, file, scene, (place.x, place.y)), notes)
 
 
-def _read(file: Any, scene: int | None, corner: tuple[int, int], place: Mapping[str, int], box: Box) -> Array:
-    area = (corner[0] + box.left, corner[1] + box.top, box.width, box.height)
+def _read(file: Any, scene: int | None, corner: tuple[int, int], place: Mapping[str, int], region: Region) -> Array:
+    area = (corner[0] + region.left, corner[1] + region.top, region.width, region.height)
     pixels: Array = file.read(roi=area, plane=dict(place), scene=scene)
     return pixels[..., ::-1]  # blue comes first
 

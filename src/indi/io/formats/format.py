@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self
 from indi.errors import MissingExtraError
 from indi.io.convert import Array
 from indi.io.image import Header, Image, MapScale
-from indi.io.region import Box
+from indi.io.region import Region
 
 log = logging.getLogger("indi")
 
@@ -20,7 +20,7 @@ ReadRows = Callable[[int, int], Array]  # rows from one to another, (height, wid
 
 
 class Stack(ABC):
-    """Pictures that are read box by box. Use it as a context manager.
+    """Pictures that are read region by region. Use it as a context manager.
 
     Attributes:
         path: Where it lies.
@@ -53,8 +53,8 @@ class Stack(ABC):
         return {}
 
     @abstractmethod
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a picture, (height, width[, C]), without its alpha.
+    def pixels(self, number: int, region: Region) -> Array:
+        """Return a region of a picture, (height, width[, C]), without its alpha.
 
         Raises:
             ImageError: The file is damaged.

@@ -14,7 +14,7 @@ import numpy as np
 from indi.errors import ImageError
 from indi.io.convert import Array
 from indi.io.formats.format import noted, optional
-from indi.io.formats.planes import PlanesStack, Series, boxes_of
+from indi.io.formats.planes import PlanesStack, Series, regions_of
 from indi.io.image import Header
 
 log = logging.getLogger("indi")
@@ -60,7 +60,7 @@ def _series(image: Any) -> Series:
         return pixels.reshape(height, width, samples)
 
     header = Header(height, width, samples, np.dtype(image.dtype).newbyteorder("="))
-    return Series(sizes, header, boxes_of(plane), _notes(image, sizes.get("C", 1)))
+    return Series(sizes, header, regions_of(plane), _notes(image, sizes.get("C", 1)))
 
 
 def _notes(image: Any, channels: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from indi.errors import ImageError
 from indi.io.convert import Array
 from indi.io.formats.format import noted, optional
-from indi.io.formats.planes import PlanesStack, Series, boxes_of
+from indi.io.formats.planes import PlanesStack, Series, regions_of
 from indi.io.image import Header
 
 SIGNATURE = b"\xda\xce\xbe\n"
@@ -48,7 +48,7 @@ def _series(file: Any) -> Series:
 
     counted = {**loops, **({"C": channels} if channels > 1 else {})}
     header = Header(height, width, samples, np.dtype(file.dtype).newbyteorder("="))
-    return Series(counted, header, boxes_of(plane), _notes(file, channels))
+    return Series(counted, header, regions_of(plane), _notes(file, channels))
 
 
 def _notes(file: Any, channels: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from indi.io.formats.tags import ASCII, SHORT, Encoding, Name, Tag, Tree
 from indi.io.formats.tiff import BLACK_IS_ZERO, RGB
 from indi.io.formats.tiff_write import DEFLATE, Rows, needs_big, write_directories, write_picture
 from indi.io.image import MAX_PLANES, PIXEL_TYPES, Header, MapScale, foreign_file, named
-from indi.io.region import Box
+from indi.io.region import Region
 
 _AXES = "TZC"  # that OME counts planes by
 
@@ -34,13 +34,13 @@ class Series:
     Attributes:
         sizes: How many planes there are along each axis, by its letter, slowest first.
         header: Of each plane.
-        read: Returns a box of the plane at these places along the axes, (height, width[, 3]).
+        read: Returns a region of the plane at these places along the axes, (height, width[, 3]).
         notes: What the microscope noted, as ``Stack.notes`` gives it.
     """
 
     sizes: Mapping[str, int]
     header: Header
-    read: Callable[[Mapping[str, int], Box], Array]
+    read: Callable[[Mapping[str, int], Region], Array]
     notes: Mapping[str, Any]
 
     def __len__(self) -> int:
@@ -54,8 +54,8 @@ class Series:
             fixed = dict(zip(outer, places, strict=True))
             yield replace(self, sizes=inner, read=partial(self._read_at, fixed))
 
-    def _read_at(self, fixed: Mapping[str, int], place: Mapping[str, int], box: Box) -> Array:
-        return self.read({**fixed, **place}, box)
+    def _read_at(self, fixed: Mapping[str, int], place: Mapping[str, int], region: Region) -> Array:
+        return self.read({**fixed, **place}, region)
 
 
 class PlanesStack(Stack):
@@ -94,15 +94,15 @@ class PlanesStack(Stack):
         """Return what was noted of the first series."""
         return dict(self._series[0].notes)
 
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a plane, (height, width[, 3])."""
+    def pixels(self, number: int, region: Region) -> Array:
+        """Return a region of a plane, (height, width[, 3])."""
         which = next(index for index, start in enumerate(self._starts[1:]) if number < start)
         series = self._series[which]
         place = np.unravel_index(number - self._starts[which], tuple(series.sizes.values())) if series.sizes else ()
         header = series.header
         with foreign_file(self.path, self._kind):
-            found = np.asarray(series.read(dict(zip(series.sizes, map(int, place), strict=True)), box), header.dtype)
-            return found.reshape(box.height, box.width, *([header.channels] if header.channels > 1 else []))
+            found = np.asarray(series.read(dict(zip(series.sizes, map(int, place), strict=True)), region), header.dtype)
+            return found.reshape(region.height, region.width, *([header.channels] if header.channels > 1 else []))
 
     def write_like(self, path: Path, picture: Callable[[int], ReadRows], scale: MapScale | None = None) -> None:
         """Write new planes as an OME-TIFF, with the axes, the pixel size and the names of the channels of this one."""
@@ -159,15 +159,15 @@ def _samples(read: ReadRows, shape: tuple[int, int], start: int, stop: int) -> A
     return read(start, stop).reshape(stop - start, *shape)
 
 
-def boxes_of(plane: Callable[[Mapping[str, int]], Array]) -> Callable[[Mapping[str, int], Box], Array]:
-    """Return what reads boxes by what reads whole planes, of which the last one is kept."""
+def regions_of(plane: Callable[[Mapping[str, int]], Array]) -> Callable[[Mapping[str, int], Region], Array]:
+    """Return what reads regions by what reads whole planes, of which the last one is kept."""
     kept: dict[tuple[tuple[str, int], ...], Array] = {}
 
-    def read(place: Mapping[str, int], box: Box) -> Array:
+    def read(place: Mapping[str, int], region: Region) -> Array:
         key = tuple(sorted(place.items()))
         if key not in kept:
             kept.clear()
             kept[key] = plane(place)
-        return kept[key][box.top : box.bottom, box.left : box.right]
+        return kept[key][region.top : region.bottom, region.left : region.right]
 
     return read

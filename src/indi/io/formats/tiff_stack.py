@@ -1,4 +1,4 @@
-"""TIFF files of many pictures, or of one too large for memory: read box by box, and written again as they were.
+"""TIFF files of many pictures, or of one too large for memory: read region by region, and written again as they were.
 
 A restored stack has the shape and type of the stack it came from, so all that its directories say stays true and is
 copied as it is: axes, pixel sizes and channel names of ImageJ and OME, descriptions, tags nobody here knows. Only how
@@ -29,10 +29,10 @@ from indi.io.formats.tiff_directories import OF_PLACES, directories, ome_notes
 from indi.io.formats.tiff_write import Rows
 from indi.io.image import Header, MapScale, foreign_code
 from indi.io.maps import of_floats
-from indi.io.region import Box
+from indi.io.region import Region
 
 _UNCOMPRESSED = 1
-_KEPT_BYTES = 2**26  # of decoded pieces: neighbouring boxes share them
+_KEPT_BYTES = 2**26  # of decoded pieces: neighbouring regions share them
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Piece:
     """A strip or tile: which part of the picture it holds, and where it lies in the file."""
 
     number: int
-    box: Box
+    region: Region
     samples: slice
     offset: int
     length: int
@@ -115,24 +115,24 @@ class TiffStack(Stack):
         """Return what OME or ImageJ noted."""
         return tiff_notes.notes(self._decoder)
 
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a picture, (height, width[, C]), without its alpha."""
-        return tiff.split(self.samples(number, box), self.pages[number])[0]
+    def pixels(self, number: int, region: Region) -> Array:
+        """Return a region of a picture, (height, width[, C]), without its alpha."""
+        return tiff.split(self.samples(number, region), self.pages[number])[0]
 
-    def samples(self, number: int, box: Box) -> Array:
-        """Return a box of a picture as (height, width, samples), in the machine's byte order.
+    def samples(self, number: int, region: Region) -> Array:
+        """Return a region of a picture as (height, width, samples), in the machine's byte order.
 
         Raises:
             ImageError: The file is damaged.
         """
         page = self.pages[number]
-        shape = (box.height, box.width, page.samples)
+        shape = (region.height, region.width, page.samples)
         values = np.empty(shape, page.stored)
         with foreign_code(f"{self.path}: damaged TIFF"):
             for piece in self._listed(number):
-                part = piece.box.shared(box)
+                part = piece.region.shared(region)
                 if part is not None:
-                    inner = part.seen_from(box)
+                    inner = part.seen_from(region)
                     target = values[inner.top : inner.bottom, inner.left : inner.right, piece.samples]
                     target[:] = self._part(number, page, piece, part)
         values = np.invert(values) if page.photometric == WHITE_IS_ZERO else values
@@ -162,7 +162,7 @@ class TiffStack(Stack):
             if page.samples == header.channels:
                 return values
             place = page.samples - len(page.extra) + next(index for index, kind in enumerate(page.extra) if kind)
-            alpha = self.samples(number, Box(start, 0, stop, header.width))[..., place]
+            alpha = self.samples(number, Region(start, 0, stop, header.width))[..., place]
             return np.insert(values, place, alpha if values.dtype == alpha.dtype else to_unit(alpha), axis=2)
 
         return Rows((header.height, header.width, page.samples), np.dtype(dtype or header.dtype), samples)
@@ -200,15 +200,15 @@ class TiffStack(Stack):
                     f"TIFF cut short: it says that it holds {behind:,} pictures, and does not; copy it again"
                 )
 
-    def _part(self, number: int, page: Page, piece: _Piece, part: Box) -> Array:
+    def _part(self, number: int, page: Page, piece: _Piece, part: Region) -> Array:
         """Return a part of a strip or tile, as (height, width, samples)."""
-        inner = part.seen_from(piece.box)
+        inner = part.seen_from(piece.region)
         if page.compression == _UNCOMPRESSED and _has_whole_rows(page) and not _has_turned_bits(page):
             return self._raw(number, page, piece, inner)
         decoded = self._decoded(number, piece)
         return decoded[inner.top : inner.bottom, inner.left : inner.right]
 
-    def _raw(self, number: int, page: Page, piece: _Piece, inner: Box) -> Array:
+    def _raw(self, number: int, page: Page, piece: _Piece, inner: Region) -> Array:
         """Read rows of an uncompressed strip from their place in the file: one strip may be the whole picture."""
         dtype = page.stored.newbyteorder(page.directory.encoding.order)
         samples = len(range(*piece.samples.indices(page.samples)))
@@ -318,8 +318,8 @@ def _pieces(page: Page) -> Iterator[_Piece]:
     for samples in [slice(None)] if page.planar == 1 else [slice(one, one + 1) for one in range(page.samples)]:
         for top in range(0, height, down):
             for left in range(0, width, across):
-                box = Box(top, left, min(top + down, height), min(left + across, width))
-                yield _Piece(number, box, samples, offsets[number], lengths[number])
+                region = Region(top, left, min(top + down, height), min(left + across, width))
+                yield _Piece(number, region, samples, offsets[number], lengths[number])
                 number += 1
 
 

@@ -20,7 +20,7 @@ from indi.io.formats.format import ReadRows, Stack, optional
 from indi.io.formats.pyramid import blocks, fill_level
 from indi.io.formats.zarr_chunks import Chunks
 from indi.io.image import MAX_PIXELS, MAX_PLANES, PIXEL_TYPES, Header, MapScale, foreign_file
-from indi.io.region import Box
+from indi.io.region import Region
 
 log = logging.getLogger("indi")
 
@@ -68,9 +68,9 @@ class ZarrStack(Stack):
         """Return what OME-Zarr noted."""
         return {} if self._group is None else zarr_ome.notes(dict(self._group.attrs))
 
-    def pixels(self, number: int, box: Box) -> Array:
-        """Return a box of a plane, (height, width)."""
-        part = self._part(number, box)
+    def pixels(self, number: int, region: Region) -> Array:
+        """Return a region of a plane, (height, width)."""
+        part = self._part(number, region)
         with foreign_file(self.path, "Zarr"):
             self._chunks.check(part)
             return np.asarray(self._array[part], self.headers[number].dtype)
@@ -116,9 +116,9 @@ class ZarrStack(Stack):
                 values[inner] = picture(number)(rows.start, rows.stop)[:, columns]
             array[part] = values
 
-    def _part(self, number: int, box: Box) -> tuple[int | slice, ...]:
+    def _part(self, number: int, region: Region) -> tuple[int | slice, ...]:
         place = (int(index) for index in np.unravel_index(number, self._places)) if self._places else ()
-        return (*place, slice(box.top, box.bottom), slice(box.left, box.right))
+        return (*place, slice(region.top, region.bottom), slice(region.left, region.right))
 
     def _created(self, path: Path, scale: MapScale | None) -> tuple[Any, list[tuple[Any, list[int]]]]:
         """Make an empty volume like this one; return its array, and each level below it with its factors."""

@@ -1,5 +1,5 @@
 # make demo   sets everything up, trains on photographs, restores others, and says where the pictures are
-# make test   sets everything up and runs the test suite
+# make test   sets everything up and runs the test suite, on two cores
 # make test-fast  its quick tests, under a minute on two cores
 # make coverage   the suite, and which lines of the package it runs: at least 95 % of them
 # make test-napari  the plugin of napari in a real one, in an environment of its own (.venv-napari); without a screen
@@ -25,7 +25,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fast --numprocesses 2 --dist loadfile
@@ -36,7 +36,7 @@ test-napari: $(VENV)-napari/.napari
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

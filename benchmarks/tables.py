@@ -12,7 +12,8 @@ the microscopy.json of ``microscopy.py``, ``<!-- coverage FILE -->`` tells of it
 ``memory.py``. ``<!-- dial FILE METRIC METRIC -->`` has a row for each way of restoring of a distributional.json of
 ``distributional.py``, and ``<!-- draws FILE FILE -->`` a column for each of several: what its draws and their intervals
 are worth. ``<!-- peers FILE METRIC METRIC -->`` has a row for each restorer of the JSON of ``peers.py``, and
-``<!-- everyday FILE -->`` a row for each kind of damage of that of ``everyday.py``. ``<!-- toy FILE -->`` begins the
+``<!-- everyday FILE -->`` a row for each kind of damage of that of ``everyday.py``. ``<!-- neighbours FILE -->`` is for
+a neighbours-NAME.json of ``neighbours.py``. ``<!-- toy FILE -->`` begins the
 table of a toy.json of ``indi toy``; ``<!-- models -->`` has a row for each test set of each pretrained model, with
 ``first`` for the first set of each, and ``<!-- cards -->`` all of their cards.
 A test holds the documents to the files.
@@ -34,7 +35,7 @@ DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md",
 _STEPS, _CORES = (1, 5, 10), 64  # what a terapixel is reckoned for
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 _OTHERS = re.compile(
-    r"(<!-- (ways|coverage|strength|scale|dial|peers|everyday) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (ways|coverage|strength|scale|dial|peers|everyday|neighbours) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 _DRAWS = re.compile(r"(<!-- draws ((?:\S+\.json ?)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -69,6 +70,7 @@ def filled(text: str, folder: Path) -> str:
             "scale": lambda: _scale_lines(values),
             "peers": lambda: _peers_lines(values, found[4].split()),
             "everyday": lambda: _everyday_lines(values),
+            "neighbours": lambda: _neighbours_lines(values),
         }[found[2]]()
         return found[1] + "\n".join(lines) + "\n" + found[5]
 
@@ -260,6 +262,15 @@ def _everyday_lines(values: Mapping[str, Any]) -> Iterator[str]:
     for row in values["rows"]:
         before = "none" if row["before"] > 99 else f"{row['before']:.2f}"
         yield f"| {row['damage']} | {before} | {row['after']:.2f} | {row['least']:.2f} |"
+
+
+def _neighbours_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    ways = list(next(iter(values.values()))["gap_along_z"])
+    yield f"| planes on each side | PSNR, realism 0 | {' | '.join(f'gap along z, {way}' for way in ways)} |"
+    yield "|---" * (2 + len(ways)) + "|"
+    for count, found in values.items():
+        gaps = " | ".join(f"{found['gap_along_z'][way]:.2f}" for way in ways)
+        yield f"| {count} | {found['psnr']:.2f} | {gaps} |"
 
 
 def _draws_lines(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -76,7 +76,8 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)-napari/.napari: pyproject.toml
 	$(MAKE) VENV=$(VENV)-napari $(VENV)-napari/.torch
-	$(VENV)-napari/bin/pip install --quiet --group napari --editable . "$(TORCH)"
+	$(VENV)-napari/bin/pip install --quiet --editable '.[cluster,napari]' PySide6_Essentials pytest pytest-timeout pyyaml \
+	    "$(TORCH)"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml

@@ -39,6 +39,7 @@ def test_every_command_that_it_names_is_a_function() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_without_napari_it_is_said_how_to_come_by_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "indi.napari.widgets", raising=False)
+    monkeypatch.delattr(import_module("indi.napari"), "widgets", raising=False)
     monkeypatch.setitem(sys.modules, "magicgui.widgets", None)
     monkeypatch.setitem(sys.modules, "magicgui", None)
     with pytest.raises(MissingExtraError, match=r"^the widgets need napari and Qt \(.+\); run pip install 'indi"):

@@ -114,7 +114,7 @@ class Restoration:
             kept = read_mask(job.mask, (height, width)).repeat(self.enlarged, axis=0).repeat(self.enlarged, axis=1)
         image = self.enlarge(image)
         pixels = restorer.restore(image.pixels, sampling=self.sampling, progress=progress)
-        return self.results(restorer, image, pixels, calibration, self.micrometres(job.source), kept)
+        return self.results(restorer, image, pixels, calibration, self.micrometres(job.source), kept=kept)
 
     def micrometres(self, source: Path) -> float | None:
         """Return the side of a pixel of the results, where a microscope noted that of the source."""
@@ -136,6 +136,7 @@ class Restoration:
         pixels: Pixels,
         calibration: Calibration | None,
         micrometres: float | None = None,
+        *,
         kept: Kept | None = None,
     ) -> list[Image]:
         """Return what is written of pixels that ``Restorer.restore`` gave, in the order of ``targets``.

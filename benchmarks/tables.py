@@ -35,7 +35,8 @@ DOCUMENTS = ("README.md", "docs/results.md", "docs/choose.md", "docs/models.md",
 _STEPS, _CORES = (1, 5, 10), 64  # what a terapixel is reckoned for
 _TABLE = re.compile(r"(<!-- (?:table|toy) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 _OTHERS = re.compile(
-    r"(<!-- (ways|coverage|strength|scale|dial|peers|everyday|neighbours) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (ways|coverage|strength|scale|dial|peers|everyday|neighbours) (\S+)((?: \w+)*) -->\n).*?(<!-- end -->)",
+    re.DOTALL,
 )
 _DRAWS = re.compile(r"(<!-- draws ((?:\S+\.json ?)+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ACROSS = re.compile(r"(<!-- across (\S+) (\S+)((?: \w+)+) -->\n).*?(<!-- end -->)", re.DOTALL)

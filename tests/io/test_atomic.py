@@ -1,7 +1,9 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,3 +154,30 @@ def test_what_killed_commands_left_goes_and_nothing_else(tmp_path: Path, monkeyp
         write_atomic(tmp_path / "b.png", b"")  # as another command would, at the same time
         assert mine.exists()
     assert sorted(tmp_path.iterdir()) == sorted([*others, marked_now, tmp_path / "a.png", tmp_path / "b.png"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_another_process_takes_no_file_at_work_for_a_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another command looks for leftovers whenever this one asks the system for something."""
+    module = sys.modules["indi.io.atomic"]
+    real = {name: getattr(module.os, name) for name in ("open", "fsync", "replace")}
+    looked = []
+
+    def looking(name: str) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if not looked or looked[-1] != "now":
+                looked.append("now")
+                monkeypatch.setattr(module, "_cleared", set())
+                module._remove_left(tmp_path)
+                looked[-1] = name
+            return real[name](*args, **options)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(module.os, name, looking(name))
+    lock = module.fcntl.flock
+    monkeypatch.setattr(module.fcntl, "flock", lambda *asked: (looking("open")(tmp_path, os.O_RDONLY), lock(*asked)))
+    write_atomic(tmp_path / "a.bin", b"new")
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+    assert {"open", "fsync"} <= set(looked)

@@ -54,17 +54,24 @@ def remove_marked(folders: Iterable[Path], mark: str) -> None:
 
 @contextmanager
 def _locked(temporary: Path) -> Iterator[None]:
-    """Hold a lock on a temporary file within the block, by which others see that it is no leftover."""
+    """Hold a lock on a temporary file within the block, by which others see that it is no leftover.
+
+    It gets its name with the lock on it: without one, another process could take it for a leftover.
+    """
     if fcntl is None:
         yield
         return
-    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o666)
+    nameless = temporary.with_name(temporary.name.replace(".indi-", ".indi~", 1))
+    descriptor = os.open(nameless, os.O_CREAT | os.O_WRONLY, 0o666)
     try:
         with suppress(OSError):  # some network file systems have none; there only age tells
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        nameless.replace(temporary)
         yield
     finally:
         os.close(descriptor)
+        with suppress(OSError):  # where it could not be renamed
+            nameless.unlink(missing_ok=True)
 
 
 def _remove_left(folder: Path) -> None:
@@ -121,8 +128,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             with _locked(temporary):
                 yield temporary
-            _flush(temporary)
-            temporary.replace(path)
+                _flush(temporary)
+                temporary.replace(path)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -161,7 +161,7 @@ def test_another_process_takes_no_file_at_work_for_a_leftover(tmp_path: Path, mo
     """Another command looks for leftovers whenever this one asks the system for something."""
     module = sys.modules["indi.io.atomic"]
     real = {name: getattr(module.os, name) for name in ("open", "fsync", "replace")}
-    looked = []
+    looked: list[str] = []
 
     def looking(name: str) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:

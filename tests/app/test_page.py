@@ -297,7 +297,7 @@ def test_it_fits_a_phone(browser: Any, address: str, tmp_path: Path, scheme: str
     page.get_by_role("tab", name="Measure").click()
     drop_both(page, zipped(write_pairs(tmp_path, count=2, size=(64, 64))["clean"]))
     page.get_by_label("Degraded images come from").locator("visible=true").click()
-    page.get_by_role("option", name="denoise").click()
+    page.get_by_role("option", name="denoise", exact=True).click()
     page.get_by_label("Numbers of steps").fill("1")
     page.get_by_role("button", name="Measure", exact=True).click()
     page.get_by_text("done", exact=True).locator("visible=true").wait_for()
@@ -409,7 +409,7 @@ def test_fifty_visitors_at_once_are_served(address: str, run: Path, page: Any, t
     def visit(number: int) -> bool:
         visitor = f"visitor{number}"
         asked(address, visitor, load, [])
-        return ">done<" in asked(address, visitor, restore, [None, file, "mine", 2, 0.5, 1, 1, 1, 0])
+        return ">done<" in asked(address, visitor, restore, [None, file, "mine", 1, 2, 1, 0, 0.5, 1])
 
     with ThreadPoolExecutor(50) as pool:
         assert all(pool.map(visit, range(50)))

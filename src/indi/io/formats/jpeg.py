@@ -124,8 +124,14 @@ def _stream(parts: Sequence[tuple[bytes, bytes]], more: bytes = b"") -> BytesIO:
 
 def _is_of(picture: "JpegImageFile", pixels: Array) -> bool:
     """Return whether a picture has just these pixels; it is looked at by bands, as both would be large."""
-    bands = [(0, top, picture.width, min(top + _BAND, picture.height)) for top in range(0, picture.height, _BAND)]
-    return all(np.array_equal(np.asarray(picture.crop(band)), pixels[band[1] : band[3]]) for band in bands)
+    from PIL.Image import new
+
+    for top in range(0, picture.height, _BAND):
+        band = new(picture.mode, (picture.width, min(_BAND, picture.height - top)))
+        band.paste(picture, (0, -top))  # not crop, which asks for Pillow's own limit of pixels
+        if not np.array_equal(np.asarray(band), pixels[top : top + band.height]):
+            return False
+    return True
 
 
 def quality(tables: Mapping[int, Sequence[int]]) -> int:

@@ -122,7 +122,7 @@ class DataSettings(Settings):
     neighbours_axis: Literal["Z", "T"] = Field("Z", description="the axis of stacks along which they lie")
     crop: int = Field(64, ge=16, le=1024, description="side of a training crop, in pixels")
     signal: Share = Field(
-        0.0, description="share of the crops that lie where there is signal: of four places that with most contrast"
+        0.0, description="share of the crops that are the best of four places: that of most contrast in the clean image"
     )
     batch: int = Field(16, ge=1, le=4096, description="crops an iteration")
     validation: Share | Annotated[int, Field(ge=0)] = Field(

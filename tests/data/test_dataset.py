@@ -485,3 +485,12 @@ def test_crops_lie_where_there_is_signal(tmp_path: Path) -> None:
     assert shares[0.0] == pytest.approx(0.078, abs=0.04)
     assert shares[1.0] == pytest.approx(0.278, abs=0.07)
     assert shares[0.0] < shares[0.5] < shares[1.0]
+
+
+def test_the_best_of_four_places_may_lie_in_another_image(tmp_path: Path) -> None:
+    images_ = [np.zeros((64, 64), np.uint8) for _ in range(3)]
+    images_.append(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    pairs = [Pair(str(number), save(tmp_path / f"{number}.png", image)) for number, image in enumerate(images_)]
+    clean, _ = Crops(pairs, crop=32, channels=1, seed=0, task="denoise", signal=1.0).batch(0, 200)
+    share = float((clean.amax(dim=(1, 2, 3)) > 0).float().mean())
+    assert share == pytest.approx(1 - 0.75**4, abs=0.08)

@@ -20,6 +20,7 @@ class Counted:
 
     def __init__(self, axes: str, places: tuple[int, ...]) -> None:
         self.axes, self.places = axes, places
+        self.headers = ["alike"] * int(np.prod(places))
 
 
 def test_planes_past_an_end_are_its_last() -> None:
@@ -50,7 +51,7 @@ def test_they_differ_in_their_axis_alone(places: tuple[int, ...], axis: str, cou
 def test_axes_that_are_given_count(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((4, 16, 16), np.uint8), photometric="minisblack")
-    with open_stack(path) as stack, pytest.raises(ImageError, match=r"a\.tif: no axis Z: .*axes, such as ZYX"):
+    with open_stack(path) as stack, pytest.raises(ImageError, match=r"a\.tif: no axis Z: .*by axes ZYX"):
         Neighbours(1, "Z").of(stack, 0)
     with open_stack(path, axes="ZYX") as stack:
         assert Neighbours(1, "Z").of(stack, 3) == (2, 3)
@@ -65,3 +66,34 @@ def test_channels_that_are_pictures_have_neighbours_of_their_own(tmp_path: Path)
         assert Neighbours(1, "Z").of(stack, 2) == (0, 4)
     with open_stack(path, channels=2) as stack:  # both channels are one picture
         assert Neighbours(1, "Z").of(stack, 1) == (0, 2)
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "ZCYX", "CZYX"])
+def test_several_axes_that_are_given_count_where_the_file_counts_alike(tmp_path: Path, axes: str) -> None:
+    data = np.zeros((2, 3, 16, 16), np.uint8)
+    tifffile.imwrite(tmp_path / "knows.ome.tif", data, metadata={"axes": axes})
+    tifffile.imwrite(tmp_path / "plain.tif", data, photometric="minisblack")
+    with open_stack(tmp_path / "knows.ome.tif", axes=axes) as stack:
+        assert (stack.axes, stack.places) == (axes[:2], (2, 3))
+    with open_stack(tmp_path / "plain.tif", axes=axes) as stack, pytest.raises(ImageError, match="no axis Z"):
+        Neighbours(1, "Z").of(stack, 0)
+
+
+def test_of_several_axes_beside_channels_only_the_product_is_known(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((12, 16, 16), np.uint8), photometric="minisblack")
+    with (
+        open_stack(tmp_path / "a.tif", axes="CTZYX", channels=2) as stack,
+        pytest.raises(ImageError, match="no axis Z: it does not say"),
+    ):
+        Neighbours(1, "Z").of(stack, 0)
+
+
+def test_planes_of_another_size_are_no_neighbours(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for rows in (24, 20, 24):
+            file.write(np.zeros((rows, 24), np.uint8), contiguous=False)
+    with (
+        open_stack(tmp_path / "a.tif", axes="ZYX") as stack,
+        pytest.raises(ImageError, match=r"a\.tif: picture 2 has another size or type than picture 1"),
+    ):
+        Neighbours(1, "Z").of(stack, 0)

@@ -1,6 +1,7 @@
 """What the plugin makes of layers, without napari: every plane as the library restores it, shown as its source."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +311,13 @@ def test_a_model_sees_the_planes_around_each(labels: tuple[str, ...], which: int
     np.testing.assert_array_equal(result[0][0, 0], wanted)
     with pytest.raises(ImageError, match="give a stack that has them"):
         restored_layers(restorer, layer(data[0, 0]), STEPS)
+    with pytest.raises(ImageError, match="labelled T, C, and the model sees planes along Z"):
+        restored_layers(restorer, layer(data, axis_labels=("t", "c", "y", "x")), STEPS)
+
+
+def test_contrast_follows_the_normalisation_of_a_model_with_neighbours() -> None:
+    model = seeing(1)
+    scales = Normalisation(clean=Scale(offset=(0.1,), scale=(0.5,)), degraded=Scale(offset=(0.0,), scale=(1.0,)))
+    restorer = Restorer(replace(model, card=model.card.model_copy(update={"normalisation": scales})))
+    (result,) = restored_layers(restorer, layer(pixels(3, 20, 27), contrast_limits=[51.0, 204.0]), STEPS)
+    assert result[1]["contrast_limits"] == pytest.approx([255 * (0.1 + 0.5 * 0.2), 255 * (0.1 + 0.5 * 0.8)], abs=1)

@@ -70,11 +70,18 @@ def test_the_network_sees_the_planes_and_nothing_else_changes(method: dict[str, 
 def test_planes_that_are_missing_or_unlike_are_refused() -> None:
     restorer = Restorer(seeing(2), precision="float32")
     image = random(24, 24)
-    with pytest.raises(ShapeError, match="tiny sees a plane and 2 planes on each side along Z; here are 0 others"):
+    with pytest.raises(ShapeError, match="tiny sees 2 planes on each side along Z, and 0 are there"):
         restorer.restore(image)
-    with pytest.raises(ShapeError, match="planes of one shape"):
+    with pytest.raises(ShapeError, match="planes of one shape and type"):
         restorer.restore(image, around=[image, image, image, image[1:]])
-    with pytest.raises(ShapeError, match="sees a plane and no others; here are 1 others"):
+    with pytest.raises(ShapeError, match="planes of one shape and type"):
+        restorer.restore(image, around=[image, image, image, (image >> 8).astype(np.uint8)])
+    together: Any = np.stack([image] * 4)
+    as_list = restorer.restore(image, around=list(together), steps=1)
+    np.testing.assert_array_equal(restorer.restore(image, around=together, steps=1), as_list)
+    with pytest.raises(ImageError):
+        restorer.restore(image, around=["a.tif"] * 4)  # type: ignore[list-item]
+    with pytest.raises(ShapeError, match="sees one plane alone; leave around out"):
         Restorer(tiny_model(1)).restore(image, around=[image])
 
 
@@ -222,9 +229,7 @@ def test_a_model_of_one_plane_is_a_start(tmp_path: Path) -> None:
     begun.close()
     list(train(run=tmp_path / "more", start=tmp_path / "run", iterations=2, **folders, **OF_RUN))
     assert load_model(tmp_path / "more").card.neighbours == 1  # as the model that it starts from
-    with pytest.raises(
-        ModelError, match="sees 1 planes on each side along Z; leave neighbours and neighbours_axis out"
-    ):
+    with pytest.raises(ModelError, match="sees 1 plane on each side along Z; leave neighbours and neighbours_axis out"):
         list(train(run=tmp_path / "none", start=tmp_path / "run", iterations=1, **folders, **OF_RUN, neighbours=2))
 
 
@@ -237,3 +242,10 @@ def test_a_model_that_starts_blind_to_neighbours_answers_as_before() -> None:
     ours = Restorer(plane, precision="float32").restore(image, steps=2)
     theirs = Restorer(wide, precision="float32").restore(image, around=[before, after], steps=2)
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
+
+
+def test_a_task_that_makes_no_planes_leaves_no_run(tmp_path: Path) -> None:
+    folders = write_stacks(tmp_path)
+    with pytest.raises(ConfigError, match="makes no stacks of planes"):
+        list(train(run=tmp_path / "run", clean=folders["clean"], task="jpeg", neighbours=1, iterations=1))
+    assert not (tmp_path / "run").exists()

@@ -15,7 +15,7 @@ from indi import io as images
 from indi.data.decoded import DecodedPairs, default_memory_bytes
 from indi.data.loading import Pair, Pixels, load_pair
 from indi.data.registration import LUMA_BT601
-from indi.degradations import DEGRADATIONS, degradation
+from indi.degradations import check_planes, degradation
 from indi.errors import ConfigError, DataError
 
 Batch = tuple[Tensor, Tensor]
@@ -57,8 +57,8 @@ class Crops:
                 around it as the degradation looks at.
             gray: share of the crops of a task that are turned gray before they are degraded, so that a colour
                 model serves gray images too.
-            signal: share of the crops that lie where there is signal: of several places that with the most contrast
-                in the clean image, so that training skips empty background.
+            signal: share of the crops that are the best of four: of four places in all images that with the most
+                contrast in the clean one, so that training meets empty background less often.
             resample: see `load_pair`.
             memory_bytes: limit for decoded images; None for a quarter of the memory, at least 1 GiB, shared by
                 ``processes``.
@@ -78,11 +78,8 @@ class Crops:
         self._crop, self._channels, self._seed = crop, channels, seed
         self._degradation = None if task is None else degradation(task)
         self._planes, sources = _with_planes(pairs)
-        if len(self._planes[0]) > 1 and self._degradation is not None and not self._degradation.planewise:
-            able = ", ".join(name for name, each in DEGRADATIONS.items() if each.planewise)
-            raise ConfigError(
-                f"task {task!r} makes no stacks of planes; tasks that do: {able}; or give degraded stacks"
-            )
+        if task is not None and len(self._planes[0]) > 1:
+            check_planes(task)
         self._gray, self._signal = gray, signal
         first_of = {pair.clean: pair for pair in reversed(pairs)}
         in_file = {
@@ -152,22 +149,27 @@ class Crops:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _place(self, random: np.random.Generator, height: int, width: int) -> tuple[int, int]:
-        """Draw the first row and column of a crop."""
-        top, left = (int(random.integers(max(side - self._crop, 0) + 1)) for side in (height, width))
-        return top, left
+    def _place(self, random: np.random.Generator) -> tuple[int, int, int]:
+        """Draw the pair of a crop, and the first row and column in it."""
+        pixel = random.integers(self._area_ends[-1])
+        index = int(np.searchsorted(self._area_ends, pixel, side="right"))
+        sides = self._decoded[index][0].shape[:2]
+        top, left = (int(random.integers(max(side - self._crop, 0) + 1)) for side in sides)
+        return index, top, left
+
+    def _contrast(self, place: tuple[int, int, int]) -> float:
+        """Return the standard deviation of the clean image at a place; of every fourth pixel, as it is asked often."""
+        index, top, left = place
+        return float(_window(self._decoded[index][0], top, left, self._crop)[::4, ::4].std())
 
     def _cut(self, number: int, clean: Tensor, degraded: Tensor) -> None:
         """Fill ``clean`` and ``degraded``, (C, crop, crop) and as many for each plane, with one crop."""
         random = np.random.default_rng([self._seed, number])
-        pixel = random.integers(self._area_ends[-1])
-        index = int(np.searchsorted(self._area_ends, pixel, side="right"))
-        decoded = [self._decoded[plane] for plane in self._planes[index]]
-        height, width = decoded[0][0].shape[:2]
-        top, left = self._place(random, height, width)
+        index, top, left = place = self._place(random)
         if self._signal and random.random() < self._signal:
-            places = [(top, left), *(self._place(random, height, width) for _ in range(_PLACES - 1))]
-            top, left = max(places, key=lambda at: _contrast(_window(decoded[0][0], at[0], at[1], self._crop)))
+            others = (self._place(random) for _ in range(_PLACES - 1))
+            index, top, left = max([place, *others], key=self._contrast)
+        decoded = [self._decoded[plane] for plane in self._planes[index]]
         turn = int(random.integers(8))
         if self._degradation is None:
             for pixels, tensor in (decoded[0][:1], clean), ([each[1] for each in decoded], degraded):
@@ -228,11 +230,6 @@ def _check_sources(pairs: Sequence[Pair], task: str | None) -> None:
         )
     if task is not None and with_partner:
         raise ConfigError(f"task {task!r} makes degraded images, but {with_partner[0]} has one; give one of the two")
-
-
-def _contrast(pixels: Pixels) -> float:
-    """Return the standard deviation of pixels; of every fourth, as it is asked for often."""
-    return float(pixels[::4, ::4].std())
 
 
 def _window(pixels: Pixels, top: int, left: int, side: int) -> Pixels:

@@ -183,7 +183,7 @@ def _with_neighbours(found: Headers, neighbours: Neighbours, channels: int) -> H
     pair = next(iter(found))
     file = pair.files[-1]
     if pair.picture is None:
-        raise DataError(f"{file} is no stack, and the model sees planes around each; give stacks, or neighbours = 0")
+        raise DataError(f"{file} is no stack, and the model sees planes around each; give stacks, or another model")
     with open_stack(file, channels=channels, axes=pair.axes, apart=pair.apart) as stack:
         return {
             replace(each, around=neighbours.of(stack, each.picture or 0)): headers for each, headers in found.items()

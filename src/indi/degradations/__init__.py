@@ -32,6 +32,7 @@ __all__ = [
     "add_gaussian_noise",
     "add_photon_noise",
     "add_sensor_noise",
+    "check_planes",
     "compress_jpeg",
     "defocus",
     "degradation",
@@ -77,6 +78,17 @@ class Degradation:
             return self.train_inside(wide, generator, self.reach)
         height, width = (side - self.reach for side in wide.shape[-2:])
         return self.train(wide, generator)[..., self.reach : height, self.reach : width]
+
+
+def check_planes(task: str) -> None:
+    """Refuse a task that cannot degrade several planes of a stack with one strength.
+
+    Raises:
+        ConfigError: It cannot, or there is no such task.
+    """
+    if not degradation(task).planewise:
+        able = ", ".join(name for name, each in DEGRADATIONS.items() if each.planewise)
+        raise ConfigError(f"task {task!r} makes no stacks of planes; tasks that do: {able}; or give degraded stacks")
 
 
 def seed_for(name: str, seed: int) -> int:

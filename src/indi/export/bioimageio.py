@@ -25,7 +25,7 @@ from torch import Tensor
 from indi.data.normalization import Scale
 from indi.errors import ConfigError, MissingExtraError
 from indi.export.example import degraded_example
-from indi.export.one_call import OneCall, channels_in, halo_of
+from indi.export.one_call import OneCall, halo_of
 from indi.export.onnx import check_extra, write
 from indi.export.package import package
 from indi.io import Image, from_unit
@@ -74,7 +74,7 @@ def export(model: Model, path: Path) -> None:
     halo = halo_of(model)
     smallest = 2 * halo + model.network.stride
     with package(path, SUFFIX, marks=_MARKS, files=_MARKS | {LICENCE_FILE}) as folder, torch.no_grad():
-        degraded = degraded_example(model.card, channels_in(model), smallest + _BLOCKS * model.network.stride)
+        degraded = degraded_example(model.card, model.card.channels, smallest + _BLOCKS * model.network.stride)
         restored = OneCall(model, model.card.normalisation)(degraded)
         np.save(folder / _INPUT, degraded.numpy())
         np.save(folder / _OUTPUT, restored.numpy())
@@ -96,7 +96,7 @@ def export(model: Model, path: Path) -> None:
 def _write_weights(model: Model, folder: Path, example: Tensor) -> int:
     """Write one call as ONNX and TorchScript, for intensities as the network has them; return the ONNX operators."""
     module = OneCall(model)
-    small = torch.rand(2, channels_in(model), 45, 53)  # as onnx.py has it: of an odd size, and more than one
+    small = torch.rand(2, model.card.channels, 45, 53)  # as onnx.py has it: of an odd size, and more than one
     operators = write(module, folder / _ONNX, {"input": small}, output="output")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and is what the format asks for
@@ -114,7 +114,7 @@ def _described(model: Model, folder: Path, halo: int, smallest: int, operators: 
 
     card, known = model.card, about_weights(model)
     scales = card.normalisation
-    names = _channel_names(card, channels_in(model))
+    names = _channel_names(card, model.card.channels)
     sides = [spec.AxisId("y"), spec.AxisId("x")]
     size = spec.ParameterizedSize(min=smallest, step=model.network.stride)
     range_ = (0.0, 1.0) if scales is None else (None, None)

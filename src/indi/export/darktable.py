@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from indi.errors import ConfigError
-from indi.export.one_call import OneCall, channels_in, halo_of
+from indi.export.one_call import OneCall, halo_of
 from indi.export.onnx import check_extra, write
 from indi.export.package import package
 from indi.models.checkpoint import CARD_FILE, Model, write_text
@@ -59,7 +59,7 @@ def export(model: Model, path: Path) -> None:
         raise ConfigError(f"{path}: darktable takes the name as the id of the model; {advice}")
     _check_fit(model)
     with package(path, SUFFIX, marks=_FILES, files=_FILES, inside=name) as folder:
-        small = torch.rand(2, channels_in(model), 45, 53)  # of an odd size, and more than one: onnx.py
+        small = torch.rand(2, model.card.channels, 45, 53)  # of an odd size, and more than one: onnx.py
         module = OneCall(model, model.card.normalisation)
         write(module, folder / _ONNX, {"input": small}, output="output")
         write_text(folder / _CONFIG, json.dumps(_config(model, name), indent=4, ensure_ascii=False) + "\n")
@@ -68,7 +68,7 @@ def export(model: Model, path: Path) -> None:
 
 def _check_fit(model: Model) -> None:
     card, halo, stride = model.card, halo_of(model), model.network.stride
-    if channels_in(model) != 3 or card.channels != 3 or card.colour is False:
+    if card.channels != 3 or card.colour is False:
         raise ConfigError(
             f"{card.name}: darktable restores red, green and blue, which this model does not; use --to onnx"
         )

@@ -44,11 +44,6 @@ class OneCall(nn.Module):
         return restored if self.scales is None else self.scales.clean.undo(restored)
 
 
-def channels_in(model: Model) -> int:
-    """Return how many channels the input of ``OneCall`` has."""
-    return model.card.channels
-
-
 def halo_of(model: Model) -> int:
     """Return how far a model sees, in pixels, where one call of it restores and tiles of it fit together.
 

@@ -27,12 +27,17 @@ class Neighbours:
         """Return the numbers of these pictures, 2 ``count``, in their order; at an end of the stack its last again.
 
         Raises:
-            ImageError: The stack has no such axis.
+            ImageError: The stack has no such axis, or one of them has another size or type.
         """
         if self.count == 0:
             return ()
         places = self.places(*_along(stack, number, self.axis))
-        return tuple(_moved(stack, number, self.axis, place) for place in places)
+        found = tuple(_moved(stack, number, self.axis, place) for place in places)
+        for other in found:
+            if stack.headers[other] != stack.headers[number]:
+                which = f"picture {other + 1} has another size or type than picture {number + 1}"
+                raise ImageError(f"{stack.path}: {which}, whose neighbour it is; give a stack of pictures alike")
+        return found
 
     def places(self, place: int, size: int) -> list[int]:
         """Return the places around one of ``size`` along the axis, in their order; past an end the last again."""
@@ -57,7 +62,10 @@ def _along(stack: "Stack", number: int, axis: str) -> tuple[int, int]:
     """Return which along an axis a picture is, and how many there are."""
     if stack.axes.count(axis) != 1:
         found = f"its axes are {stack.axes}" if stack.axes.strip("IQ") else "it does not say what its pictures are"
-        raise ImageError(f"{stack.path}: no axis {axis}: {found}; say so by axes, such as {axis}YX")
+        raise ImageError(
+            f"{stack.path}: no axis {axis}: {found}; where they lie along {axis} alone, say so by axes {axis}YX, else "
+            "save it with its axes"
+        )
     which = stack.axes.index(axis)
     return int(np.unravel_index(number, stack.places)[which]), stack.places[which]
 

@@ -37,8 +37,9 @@ def open_stack(path: Path, *, channels: int = 1, axes: str | None = None, apart:
     stack = format_.open_stack(path, axes is None)
     try:
         along = _places(stack, axes, channels)
-        if axes is not None and "C" not in along and all(len(letters) == 1 for letters in along):
-            stack.axes, stack.places = "".join(along), tuple(along.values())
+        if axes is not None:
+            letters = axes.upper().removesuffix("YX")
+            stack.axes, stack.places = _counted(format_.open_stack, path, letters, len(stack.headers))
         if apart:
             return ChannelsApart(stack) if any(header.apart for header in stack.headers) else stack
         in_channels = channels > 1 and stack.headers[0].channels == 1 and along.get("C") == channels
@@ -67,6 +68,17 @@ def _places(stack: Stack, axes: str | None, channels: int) -> dict[str, int]:
     return {"C": channels, **rest} if leading[0] == "C" else {**rest, "C": channels}
 
 
+def _counted(
+    opening: Callable[[Path, bool], Stack], path: Path, letters: str, count: int
+) -> tuple[str, tuple[int, ...]]:
+    """Return axes that are given, and how many pictures there are along each: of several only the file can know."""
+    if len(letters) == 1:
+        return letters, (count,)
+    with opening(path, True) as stack:
+        is_known = len(stack.places) == len(letters) and stack.axes in (letters, "I" * len(letters))
+        return (letters, stack.places) if is_known else ("I", (count,))
+
+
 class ChannelsTogether(Stack):
     """A stack whose channels, which lie in pictures of their own, make one picture each; see ``Stack``."""
 
@@ -76,8 +88,9 @@ class ChannelsTogether(Stack):
         letters = list(along)
         numbers = np.arange(len(stack.headers)).reshape(list(along.values()))
         self._parts = np.moveaxis(numbers, letters.index("C"), -1).reshape(-1, along["C"])
-        self.axes = "".join(letter for letter in letters if letter != "C")
-        self.places = tuple(count for letter, count in along.items() if letter != "C")
+        rest = {letter: count for letter, count in along.items() if letter != "C"}
+        is_known = all(len(letter) == 1 for letter in rest)  # of several that were given only the product is
+        self.axes, self.places = "".join(rest) if is_known else "I", tuple(rest.values())
         headers = [[stack.headers[int(part)] for part in parts] for parts in self._parts]
         if any(header != parts[0] for parts in headers for header in parts):
             raise ImageError(f"{stack.path}: channels of one picture differ in size or type; check the axes")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from indi.errors import DeviceError, ImageError, ShapeError, TrainingError
@@ -160,14 +161,21 @@ def _answers(
 def _around(neighbours: Neighbours, layer: Layer, place: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the places of the planes that a model sees around one.
 
-    Where no label of the layer's axes names it, z is the last axis before those of a plane, and t the first.
+    Where the layer's axes have no labels, z is the last axis before those of a plane, and t the first.
+
+    Raises:
+        ImageError: They have, and none is this axis.
     """
     before = _before(layer)
     if not neighbours.count or not before:
         return []
     labels = [str(label).upper() for label in layer[1].get("axis_labels", ())][: len(before)]
-    usual = 0 if neighbours.axis == "T" else len(before) - 1
-    which = labels.index(neighbours.axis) if neighbours.axis in labels else usual
+    which = 0 if neighbours.axis == "T" else len(before) - 1
+    if any(not label.startswith("-") for label in labels):  # napari's own are -3, -2, -1
+        if neighbours.axis not in labels:
+            found = f"its axes are labelled {', '.join(labels)}, and the model sees planes along {neighbours.axis}"
+            raise ImageError(f"{found}; label the axes by layer.axis_labels")
+        which = labels.index(neighbours.axis)
     return [(*place[:which], to, *place[which + 1 :]) for to in neighbours.places(place[which], before[which])]
 
 
@@ -205,7 +213,9 @@ def _limits(restorer: Restorer, limits: Any, dtype: np.dtype[Any]) -> tuple[floa
     ends = np.asarray([limits], np.float64)
     if restorer.card.normalisation is not None:
         ends = ends if dtype.kind == "f" else np.rint(ends).clip(0, span_of(dtype))
-        ends = restorer.pixels(restorer.unit(ends.astype(dtype)), like=ends.astype(dtype))
+        unit = torch.from_numpy(to_unit(ends.astype(dtype)).astype(np.float32))[None, None]
+        unit = unit.expand(1, restorer.card.channels, -1, -1)
+        ends = restorer.pixels(restorer.card.normalisation.degraded.apply(unit), like=ends.astype(dtype))
     return float(ends[0, 0]), float(ends[0, 1])
 
 

@@ -8,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from indi.data.wording import count
 from indi.errors import ShapeError
 from indi.io import fit_channels, from_unit, to_unit
+from indi.io.foreign import as_pixels
 from indi.models.checkpoint import Card
 
 Pixels = NDArray[Any]
@@ -23,15 +25,18 @@ def seen(image: Pixels, around: Sequence[Pixels], card: Card) -> Tensor:
     Raises:
         ShapeError: The image is empty, not 2-D, or its channels do not fit the model; or the planes do not.
     """
+    around = [as_pixels(plane) for plane in around]
     neighbours = card.around
     if len(around) != 2 * neighbours.count:
-        sees = f"{neighbours.count} planes on each side along {neighbours.axis}" if neighbours.count else "no others"
-        raise ShapeError(
-            f"{card.name} sees a plane and {sees}; here are {len(around)} others; give a stack that has them"
-        )
-    if any(plane.shape != image.shape for plane in around):
-        shapes = ", ".join(str(plane.shape) for plane in around)
-        raise ShapeError(f"image has shape {image.shape}, the planes around it {shapes}; give planes of one shape")
+        sees = f"{card.name} sees one plane alone; leave around out"
+        if neighbours.count:
+            each = f"{count(neighbours.count, 'plane')} on each side along {neighbours.axis}"
+            sees = f"{card.name} sees {each}, and {len(around)} are there; give a stack that has them"
+        raise ShapeError(sees)
+    if any((plane.shape, plane.dtype) != (image.shape, image.dtype) for plane in around):
+        kinds = ", ".join(f"{plane.dtype} {plane.shape}" for plane in around)
+        found = f"image is {image.dtype} {image.shape}, the planes around it {kinds}"
+        raise ShapeError(f"{found}; give planes of one shape and type")
     units = [_unit(each, card.channels) for each in (image, *around)]
     together = torch.cat(units, dim=1) if around else units[0]
     return together if card.normalisation is None else card.normalisation.degraded.apply(together)

@@ -131,7 +131,8 @@ class Restorer(Hosted):
                 model was trained with a normalisation. An image of Pillow and a tensor of such a shape and type are
                 taken too.
             sampling: How: steps, samples, seed and the rest of ``Sampling``.
-            around: Of a model that sees neighbours, the planes before and after; past an end of the stack its last one.
+            around: Of a model that sees n neighbours, the n planes before and the n after, in their order, each as
+                ``image``; past an end of the stack its last one.
             plane: Which plane of a stack this is, so that each has noise of its own.
             progress: Called with the share that is done, tile by tile. What it raises ends the work.
             options: Parts of ``sampling`` by name, in place of its own: ``restore(image, steps=10, seed=1)``.
@@ -278,7 +279,7 @@ class Restorer(Hosted):
 
     def calibration_for(self, sampling: Sampling) -> Calibration | None:
         """Return the calibration where it fits such restorations; where it does not, say why."""
-        if self.calibration is None or sampling.samples is None:
+        if self.calibration is None or (sampling.samples or 1) == 1:
             return None
         misfit = self.calibration.misfit(self.fingerprint, self.resolve(sampling))
         if misfit is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from indi.config import Config, DataSettings
 from indi.data import Crops, Pair, PairReport, check_pairs, match_pairs, measure_normalisation, split_pairs
 from indi.data.wording import few
-from indi.degradations import degradation
+from indi.degradations import check_planes, degradation
 from indi.errors import ConfigError, DataError, TrainingError
 from indi.models.checkpoint import MODEL_FILE, STATE_FILE, Card, Model, load_model, write_text
 from indi.models.pretrained import existing_model
@@ -163,7 +163,7 @@ def match_training_pairs(data: DataSettings) -> PairReport:
     if data.clean is None or (data.degraded is None) == (data.task is None):
         raise ConfigError("give the clean images, and the degraded ones or a task that makes them: one of the two")
     if data.task is not None:
-        degradation(data.task)
+        (check_planes if data.neighbours else degradation)(data.task)
     degraded = None if data.degraded is None else Path(data.degraded)
     report = match_pairs(
         Path(data.clean),

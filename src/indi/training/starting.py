@@ -23,8 +23,8 @@ def check_start(theirs: Card, ours: Card) -> None:
         raise ModelError(f"{found} takes noise, this run's does not; leave method out")
     if theirs.neighbours:
         if theirs.around != ours.around:
-            planes = f"{theirs.neighbours} planes on each side along {theirs.neighbours_axis}"
-            raise ModelError(f"{found} sees {planes}; leave neighbours and neighbours_axis out")
+            planes = f"{count(theirs.neighbours, 'plane')} on each side along {theirs.neighbours_axis}"
+            raise ModelError(f"{found} sees {planes}; leave neighbours and neighbours_axis out, and train on stacks")
         if (before.conditioned, before.draws) != (now.conditioned, now.draws):
             raise ModelError(f"{found} sees neighbours, which fit its own method alone; leave method out")
     if (theirs.network, theirs.channels) != (ours.network, ours.channels):

@@ -10,6 +10,7 @@ import tifffile
 import torch
 
 import indi
+from indi.cli import main
 from indi.data import Crops, check_pairs, load_pair, load_test_neighbours, match_pairs
 from indi.errors import ConfigError, DataError, ImageError, ModelError, ShapeError
 from indi.io.neighbours import Neighbours
@@ -249,3 +250,18 @@ def test_a_task_that_makes_no_planes_leaves_no_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="makes no stacks of planes"):
         list(train(run=tmp_path / "run", clean=folders["clean"], task="jpeg", neighbours=1, iterations=1))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.medium
+def test_where_a_stack_is_needed_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = write_stacks(tmp_path)
+    asked = ["train", "--run", str(tmp_path / "run"), "--clean", str(folders["clean"])]
+    asked += ["--degraded", str(folders["degraded"]), "--iterations", "1", "--size", "tiny", "--neighbours", "1"]
+    assert main(asked) == 0
+    assert f"now try: indi restore STACK --model {tmp_path / 'run'}" in capsys.readouterr().err
+    assert main(["app", str(tmp_path / "run")]) == 2
+    assert "sees neighbours in stacks, and the page takes images" in capsys.readouterr().err
+    indi.load(tmp_path / "run").save_pretrained(tmp_path / "hub")
+    text = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "indi restore STACK" in text
+    assert "1 plane before and after each, along Z" in text

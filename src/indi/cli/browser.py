@@ -12,6 +12,7 @@ from indi.cli.app import app as root
 from indi.cli.options import Threads, Whole
 from indi.cli.terminal import interrupt, on_signals, say
 from indi.devices import set_threads
+from indi.errors import ConfigError
 
 
 @root.command
@@ -35,7 +36,8 @@ def app(
     set_threads(threads)
     served: dict[str, Path] = {}
     for model in models:
-        load(model)
+        if load(model).card.neighbours:
+            raise ConfigError(f"{model}: sees neighbours in stacks, and the page takes images; use indi restore")
         if model not in pretrained_names():  # which are offered anyhow
             path = find_model(model)
             served[_free_name(_name_of(model, path), {*pretrained_names(), *served})] = path

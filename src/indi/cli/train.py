@@ -69,7 +69,7 @@ def train(
             channels are then as there unless asked otherwise
         resume: go on from the last checkpoint, with the run's settings
     """
-    from indi.models.checkpoint import STATE_FILE
+    from indi.models.checkpoint import MODEL_FILE, STATE_FILE, read_card
     from indi.models.pretrained import pretrained_names
     from indi.models.runs import PREVIEWS
     from indi.training import run as training
@@ -125,7 +125,8 @@ def train(
         say(f"{spent}; see {run / PREVIEWS}")
         if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
             say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
-    say(f"now try: indi restore IMAGE --model {f'./{run}' if str(run) in pretrained_names() else run}")
+    what = "STACK" if read_card(run / MODEL_FILE).neighbours else "IMAGE"
+    say(f"now try: indi restore {what} --model {f'./{run}' if str(run) in pretrained_names() else run}")
     return 0
 
 

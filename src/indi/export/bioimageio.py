@@ -208,7 +208,7 @@ def _tags(card: Card) -> list[str]:
     """Return tags, those among them that the zoo sorts models by."""
     tags = ["2d", "pytorch", "image-restoration", "indi"]
     tags += ["unet"] if card.network.name == "unet" else []
-    tags += ["denoising"] if card.task == "denoise" else []
+    tags += ["denoising"] if (card.task or "").startswith("denoise") else []
     return [*tags, *([card.task] if card.task else [])]
 
 

@@ -146,6 +146,11 @@ def described(
         "trained on": f"{card.pairs} images, {card.iterations:,} iterations, {card.seconds / 60:.0f} minutes",
         "intensities": "normalised" if card.normalisation else "as the files have them",
     }
+    if card.neighbours:
+        each = "plane" if card.neighbours == 1 else "planes"
+        rows["sees"] = (
+            f"{card.neighbours} {each} before and after each, along {card.neighbours_axis}: it restores stacks"
+        )
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     rest = "".join(f"\n{paragraph}\n" for paragraph in (*_known(about), *more, *_licence(card)))
     return f"""# {card.name}
@@ -153,7 +158,7 @@ def described(
 Restores images by InDI, Inversion by Direct Iteration (Delbracio and Milanfar, TMLR 2023, arXiv:2303.11435).
 
 ```sh
-indi restore IMAGE --model {place} {_dial(card, steps, about)}
+indi restore {"STACK" if card.neighbours else "IMAGE"} --model {place} {_dial(card, steps, about)}
 ```
 
 | | |

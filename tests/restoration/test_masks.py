@@ -400,6 +400,13 @@ def test_what_says_no_mask_is_refused_before_the_work(tmp_path: Path, mask: Path
     assert plan([tmp_path / "in"], tmp_path / "out", recursive=True, mask=mask)[0].mask == mask
 
 
+def test_an_image_is_never_its_own_mask(tmp_path: Path, mask: Path) -> None:
+    image = save(tmp_path / "in" / "0.png", pixels(*SIZE))
+    for inputs, which in (([mask], mask), ([image], tmp_path / "in"), ([tmp_path / "*.png"], mask)):
+        with pytest.raises(ConfigError, match=r"\.png: is given as input and as mask; give two paths"):
+            plan(inputs, tmp_path / "out", mask=which)
+
+
 def test_a_mask_beside_the_images_is_no_input_and_never_written_over(gray: Restorer, tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", pixels(*SIZE))
     mask = save(tmp_path / "in" / "mask.png", KEPT.astype(np.uint8))
@@ -426,6 +433,35 @@ def test_another_mask_restores_again_and_the_same_does_not(gray: Restorer, tmp_p
     save(tmp_path / "masks" / "b.png", (~KEPT).astype(np.uint8))
     assert kept(tmp_path / "masks") == [True, False]
     assert kept(None) == [False, False]
+
+
+def test_an_interrupted_stack_with_a_mask_goes_on_from_another_folder(
+    gray: Restorer, tmp_path: Path, mask: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stacked(tmp_path / "in.tif", pixels(4, *SIZE))
+    (tmp_path / "below").mkdir()
+
+    def stop(share: float) -> None:
+        if share >= 0.5:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    jobs = plan(["in.tif"], "out", mask=Path("mask.png"))
+    with pytest.raises(KeyboardInterrupt):
+        list(restore_files(gray, jobs, asking(steps=2), progress=stop))
+    monkeypatch.chdir(tmp_path / "below")
+    begun: list[list[int]] = []
+    begin = stacks.StackJob.begin
+
+    def noted(job: stacks.StackJob, restorer: Restorer) -> list[int]:
+        begun.append(begin(job, restorer))
+        return begun[-1]
+
+    monkeypatch.setattr(stacks.StackJob, "begin", noted)
+    jobs = plan(["../in.tif"], "../out", mask=mask)
+    (outcome,) = restore_files(gray, jobs, asking(steps=2))
+    assert outcome.error is None
+    assert begun == [[1, 2, 3]]  # one of the four was done
 
 
 def test_an_interrupted_stack_begins_again_with_another_mask(

@@ -203,6 +203,20 @@ def test_masks_lie_where_their_axes_say(gray: Restorer, tmp_path: Path, axes: st
     np.testing.assert_array_equal(planes_kept(gray, source, mask, tmp_path / "out"), wanted)
 
 
+@pytest.mark.parametrize("axes", ["ZYX", "CZYX"])
+def test_channels_that_are_restored_together_have_one_mask(colour: Restorer, tmp_path: Path, axes: str) -> None:
+    source, mask = ome(tmp_path / "in.ome.tif", pixels(2, 3, *SIZE), "ZCYX"), tmp_path / "mask.tif"
+    if axes == "ZYX":
+        ome(mask, all_or_nothing(1, 0), axes)
+        stays = planes_kept(colour, source, mask, tmp_path / "out")
+        np.testing.assert_array_equal(stays, np.array([[1, 1, 1], [0, 0, 0]], bool))
+    else:
+        ome(mask, all_or_nothing(*np.ones((3, 2))), axes)
+        (outcome,) = restored(colour, source, tmp_path / "out", mask)
+        words = "counts its masks by C (3), Z (2), and the pictures are counted by Z (2)"
+        assert str(outcome.error).startswith(f"{source}: {mask}: {words}")
+
+
 def test_axes_that_are_given_are_those_of_the_mask_too(gray: Restorer, tmp_path: Path) -> None:
     source = ome(tmp_path / "in.ome.tif", pixels(3, *SIZE), "TYX")
     mask = ome(tmp_path / "mask.ome.tif", all_or_nothing(1, 0, 1), "CYX")
@@ -225,7 +239,7 @@ def test_axes_that_are_given_are_those_of_the_mask_too(gray: Restorer, tmp_path:
         (
             None,
             all_or_nothing(1, 0, 1),
-            "holds 3 masks, and there are 9 pictures by Z (3), C (3); give one mask for all",
+            "holds 3 masks, and the stack 9 pictures by Z (3), C (3); give one mask for all",
         ),
     ],
 )

@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from indi.data import count
 from indi.errors import ImageError
 from indi.io import find_images, is_volume, orientation, read, span_of
 from indi.io.formats.registry import format_of
@@ -184,19 +185,19 @@ def _placing(masks: Stack, stack: Stack) -> Callable[[int], int]:
         ImageError: The masks do not fit the stack.
     """
     of_masks, along = _lengths(masks), _lengths(stack)
+    held, needed = len(masks.headers), len(stack.headers)
     by_count = bool(_UNKNOWN & of_masks.keys()) or (len(of_masks) == 1 and along.keys() <= _UNKNOWN)
-    count = len(masks.headers)
-    if count == 1:
+    if held == 1:
         return lambda number: 0
-    if by_count and count == len(stack.headers):
+    if by_count and held == needed:
         return lambda number: number
     if by_count:
-        fitting = [letter for letter, size in along.items() if size == count]
+        fitting = [letter for letter, size in along.items() if size == held]
         if len(fitting) != 1:
-            pictures = f"{len(stack.headers)} pictures" + (f" by {_words(along)}" if len(along) > 1 else "")
+            pictures = count(needed, "picture") + (f" by {_words(along)}" if len(along) > 1 else "")
             advice = "give one mask for all, one for each, or name the axes in both files"
-            raise ImageError(f"{masks.path}: holds {count} masks, and there are {pictures}; {advice}")
-        of_masks = {fitting[0]: count}
+            raise ImageError(f"{masks.path}: holds {held} masks, and the stack {pictures}; {advice}")
+        of_masks = {fitting[0]: held}
     elif any(along.get(letter) != size for letter, size in of_masks.items()):
         found = f"counts its masks by {_words(of_masks)}, and the pictures are counted by {_words(along)}"
         raise ImageError(f"{masks.path}: {found}; write both with the same axes, or name them by --axes")

@@ -84,6 +84,7 @@ def test_every_option_is_explained(command: str, capsys: Captured) -> None:
     for argument in cli.app[command].assemble_argument_collection(parse_docstring=True):
         assert argument.name in shown
         assert argument.parameter.help, argument.name
+        assert "\n" not in argument.parameter.help, argument.name  # the help would break there
         default = argument.field_info.default
         if default not in (None, argument.field_info.empty):
             assert argument.show_default, argument.name

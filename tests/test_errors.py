@@ -110,6 +110,9 @@ restore photo.png --model denoise --sampler huen
 restore photo.png --model denoise --times 1,0.5
 restore photo.png --model denoise --times 0.5,0.7
 restore stack.tif --model denoise --axes CZYX
+restore photo.png --model denoise --mask mask.jpg
+restore photo.png --model denoise --mask mask.png
+restore mask.png --model denoise --mask mask.png
 evaluate --model denoise
 calibrate --model denoise
 export --model denoise --out model.bin
@@ -155,6 +158,8 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tifffile.imwrite("stack.tif", random.integers(0, 255, (10, 40, 48), np.uint8), imagej=True)
     picture = Picture.fromarray(colour)
     picture.convert("CMYK").save("print.jpg")
+    picture.save("mask.jpg")
+    write(Path("mask.png"), Image(colour[:, :30]))
     picture.save("moving.png", save_all=True, append_images=[Picture.fromarray(255 - colour)])
     Path("misspelt.toml").write_text("[training]\nlearning_rte = 1\n")
     Path("bridge.toml").write_text("[method]\nname = 'bridge'\nnoise = 'brownian'\n")

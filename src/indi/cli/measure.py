@@ -59,7 +59,14 @@ def evaluate(
     times: Times = "uniform",
     sampler: Sampler = None,
     strength: Strength = 1.0,
-    perceptual: Annotated[bool, Parameter(negative="")] = False,
+    perceptual: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="ST-LPIPS, LPIPS, DISTS, FID and KID too, those that can be had; needs indi[perceptual], and all but "
+            "the first fetch weights at their first use",
+        ),
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
@@ -76,8 +83,6 @@ def evaluate(
         border: pixels left out on each side
         out: folder for the report
         resample: bring degraded images of a lower size to the clean grid
-        perceptual: ST-LPIPS, LPIPS, DISTS, FID and KID too, those that can be had; needs indi[perceptual], and all but
-            the first fetch weights at their first use
     """
     from indi.evaluation.benchmark import pairs_for
     from indi.evaluation.evaluate import Evaluation

@@ -71,7 +71,13 @@ def restore(
     strength: Strength = 1.0,
     axes: str | None = None,
     noise_along: str | None = None,
-    mask: Path | None = None,
+    mask: Annotated[
+        Path | None,
+        Parameter(
+            help="an image of the inputs' height and width, or a folder of such with their names: where it is not 0 "
+            "the input stays as it is"
+        ),
+    ] = None,
     quality: Annotated[int | None, WHOLE] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
@@ -87,8 +93,6 @@ def restore(
         samples: restore each image so many times, and from 2 on write their mean and maps too, such as their spread
         axes: of stacks, such as ZCYX, where the files do not know them or are wrong
         noise_along: the axis of stacks, such as Z, along which planes share their noise, against flicker
-        mask: an image of the inputs' height and width, or a folder of such with their names: where it is not
-            0 the input stays as it is
         quality: of JPEG files, 1 to 100; by default about that of the input, 95 where it is no JPEG file
         scheduler: address of a Dask scheduler, such as tcp://node1:8786: its workers restore, and see the same files
     """

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from indi.cli.app import app
 from indi.cli.options import ExportTo, Json, Model
@@ -96,15 +98,25 @@ def info(path: str, /, *more: str, json: Json = False) -> int:
 
 
 @app.command
-def export(*, model: Model, to: ExportTo = "onnx", out: Path | None = None) -> int:
-    """Write a model for other programs: ONNX, the BioImage Model Zoo, darktable.
-
-    Args:
-        to: onnx, for onnxruntime, OpenVINO and others; bioimageio, for deepImageJ, ilastik and napari; darktable, for
-            its neural restore; needs indi[export], or indi[bioimageio]
-        out: the file NAME.onnx, or a package as a folder or an archive: NAME.zip of bioimageio, NAME.dtmodel of
-            darktable; by default model.onnx, model.zip or denoise-model.dtmodel
-    """
+def export(
+    *,
+    model: Model,
+    to: Annotated[
+        ExportTo,
+        Parameter(
+            help="onnx, for onnxruntime, OpenVINO and others; bioimageio, for deepImageJ, ilastik and napari; "
+            "darktable, for its neural restore; needs indi[export], or indi[bioimageio]"
+        ),
+    ] = "onnx",
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="the file NAME.onnx, or a package as a folder or an archive: NAME.zip of bioimageio, NAME.dtmodel of "
+            "darktable; by default model.onnx, model.zip or denoise-model.dtmodel"
+        ),
+    ] = None,
+) -> int:
+    """Write a model for other programs: ONNX, the BioImage Model Zoo, darktable."""
     from indi.export.targets import TARGETS
     from indi.io.atomic import check_place
     from indi.models.checkpoint import load_model

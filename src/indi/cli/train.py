@@ -42,7 +42,14 @@ def train(
     neighbours: Annotated[int | None, WHOLE, Parameter(help=explained(DataSettings, "neighbours"))] = None,
     resample: Annotated[bool, Parameter(negative="")] = False,
     config: Path | None = None,
-    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    from_: Annotated[
+        str | None,
+        Parameter(
+            name="--from",
+            help="a pretrained model, a run folder or a model file whose weights to start from; method, network and "
+            "channels are then as there unless asked otherwise",
+        ),
+    ] = None,
     seed: SettingOfSeed = None,
     checkpoint_every: Annotated[
         int | None, WHOLE, Parameter(help=explained(TrainingSettings, "checkpoint_every"))
@@ -65,8 +72,6 @@ def train(
         iterations: budget in iterations, instead of minutes
         resample: bring degraded images of a lower size to the clean grid
         config: more settings: a TOML or JSON file, or a recipe by name, such as denoise; the options go over it
-        from_: a pretrained model, a run folder or a model file whose weights to start from; method, network and
-            channels are then as there unless asked otherwise
         resume: go on from the last checkpoint, with the run's settings
     """
     from indi.models.checkpoint import MODEL_FILE, STATE_FILE, read_card

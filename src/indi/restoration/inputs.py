@@ -57,7 +57,8 @@ def plan(
 
     Raises:
         ImageError: There is no such mask.
-        ConfigError: Nothing to do, a kind of file that is not written, or several inputs would be written to one file.
+        ConfigError: Nothing to do, a kind of file that is not written, several inputs would be written to one file, or
+            an input is its own mask.
     """
     out = Path(out)
     found: list[tuple[Path, Path]] = []  # inputs, and the folders of their results
@@ -76,7 +77,9 @@ def plan(
             found += [(image, out / folder.relative_to(item)) for image in images]
     if recursive and found:  # the images may all lie in folders below
         unusable = [job for job in unusable if not any(source.is_relative_to(job.source) for source, _ in found)]
-    found = [(source, folder) for source, folder in found if mask is None or source.resolve() != mask.resolve()]
+    with_mask, found = found, [pair for pair in found if mask is None or pair[0].resolve() != mask.resolve()]
+    if mask is not None and with_mask and not found:
+        raise ConfigError(_both(mask))
     if not found and not unusable:
         raise ConfigError("no input; give image files or folders")
     masks = None if mask is None else _masks(mask, inputs, recursive)
@@ -107,18 +110,29 @@ def _masks(mask: Path, inputs: Sequence[str | Path], recursive: bool) -> Masks:
     if masks.are_many and recursive:
         raise ConfigError(f"{mask}: masks go by name, which images of several folders may share; leave out --recursive")
     if any(Path(item).resolve() == mask.resolve() for item in inputs):
-        raise ConfigError(f"{mask}: is given as input and as mask; give two paths")
+        raise ConfigError(_both(mask))
     return masks
 
 
+def _both(path: Path) -> str:
+    return f"{path}: is given as input and as mask; give two paths"
+
+
 def _masked(job: Job, masks: Masks | None) -> Job:
-    """Return the job with its mask, or with the error that it has none."""
+    """Return the job with its mask, or with the error that it has none.
+
+    Raises:
+        ConfigError: It is the input itself.
+    """
     if masks is None:
         return job
     try:
-        return replace(job, mask=masks.of(job.source))
+        mask = masks.of(job.source)
     except ImageError as error:
         return replace(job, error=error)
+    if mask.resolve() == job.source.resolve():
+        raise ConfigError(_both(mask))
+    return replace(job, mask=mask)
 
 
 def expanded(item: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from indi.data import enlarge
 from indi.errors import ConfigError, ImageError
-from indi.io import FLOAT_SUFFIXES, Image, from_unit, to_unit
+from indi.io import FLOAT_SUFFIXES, Image, from_unit, orientation, to_unit
 from indi.io.formats.enlarged import enlarged
 from indi.io.manifest import Manifest
 from indi.io.maps import of_map
@@ -111,7 +111,8 @@ class Restoration:
         kept = None
         if job.mask is not None:
             height, width = image.pixels.shape[:2]
-            kept = read_mask(job.mask, (height, width)).repeat(self.enlarged, axis=0).repeat(self.enlarged, axis=1)
+            kept = read_mask(job.mask, (height, width), orientation(image.metadata.exif))
+            kept = kept.repeat(self.enlarged, axis=0).repeat(self.enlarged, axis=1)
         image = self.enlarge(image)
         pixels = restorer.restore(image.pixels, sampling=self.sampling, progress=progress)
         return self.results(restorer, image, pixels, calibration, self.micrometres(job.source), kept=kept)

@@ -26,7 +26,7 @@ from indi.io.pixel_size import pixel_size
 from indi.io.region import Region, cores
 from indi.io.stacks import ReadRows, Stack, open_stack
 from indi.process.sampling import Sampling
-from indi.restoration.masks import opened_mask
+from indi.restoration.masks import check_mask, opened_mask
 from indi.restoration.restorer import Pixels, Restorer
 from indi.restoration.resuming import begin_work, deciding
 from indi.restoration.stack_maps import overlay_of, scale_over
@@ -57,7 +57,7 @@ class StackJob:
         apart: Whether its channels are pictures of their own, by the model's card.
         overlay: The file to write the maps of the picture in the middle to, with ``samples``.
         neighbours: Those that the model sees around each picture.
-        mask: Of all pictures, or a stack with one of each: where they stay as they are, and maps are 0.
+        mask: Of all pictures, or a stack (masks.py): where they stay as they are, and maps are 0.
     """
 
     source: Path
@@ -113,8 +113,8 @@ class StackJob:
                     restorer.card.channels,
                 )
             try:
-                with opened_mask(self.mask, stack.headers, 0):  # which shows that it fits
-                    begin_work(self.work, self._manifest(restorer))
+                check_mask(self.mask, stack, self.axes)
+                begin_work(self.work, self._manifest(restorer))
             except ImageError as error:
                 raise ImageError(f"{self.source}: {error}") from error
             for place, target in enumerate(self.targets):
@@ -205,7 +205,7 @@ class StackJob:
             "source": [self.source.name, *state_of(self.source)],
             "axes": self.axes,
             "apart": self.apart,
-            **({} if self.mask is None else {"mask": [str(self.mask), *state_of(self.mask)]}),
+            **({} if self.mask is None else {"mask": [str(self.mask.absolute()), *state_of(self.mask)]}),
             **deciding(restorer, self.sampling, self.calibration),
         }
 
@@ -297,7 +297,7 @@ def _restore_picture(
                     region.seen_from(outer).cut(found[name]), (shape[0], region.height, region.width)
                 )
                 array.write(region, from_unit(part, header.dtype) if name == "mean" else part)
-        kept = opened.enter_context(opened_mask(job.mask, stack.headers, number))
+        kept = opened.enter_context(opened_mask(job.mask, stack, number, job.axes))
         if kept is not None:
             for region in cores(whole, _BAND):
                 stays, source = kept(region), _planes(read(region))

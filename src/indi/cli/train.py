@@ -130,7 +130,8 @@ def train(
         say(f"{spent}; see {run / PREVIEWS}")
         if last.psnr is not None and max(last.psnr.values()) == last.psnr["0"]:
             say("warning: previews are no closer to clean than before; are the folders swapped, or was it too short?")
-    what = "STACK" if read_card(run / MODEL_FILE).neighbours else "IMAGE"
+    sees_stacks = (run / MODEL_FILE).is_file() and read_card(run / MODEL_FILE).neighbours
+    what = "STACK" if sees_stacks else "IMAGE"
     say(f"now try: indi restore {what} --model {f'./{run}' if str(run) in pretrained_names() else run}")
     return 0
 

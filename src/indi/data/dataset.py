@@ -173,8 +173,8 @@ class Crops:
         turn = int(random.integers(8))
         if self._degradation is None:
             for pixels, tensor in (decoded[0][:1], clean), ([each[1] for each in decoded], degraded):
-                for each, place in zip(pixels, torch.split(tensor, self._channels), strict=True):
-                    place.numpy()[:] = _turned(images.to_unit(_window(each, top, left, self._crop)), turn)
+                for each, part in zip(pixels, torch.split(tensor, self._channels), strict=True):
+                    part.numpy()[:] = _turned(images.to_unit(_window(each, top, left, self._crop)), turn)
             return
         reach = self._degradation.reach
         windows = [_window(each[0], top - reach, left - reach, self._crop + 2 * reach) for each in decoded]

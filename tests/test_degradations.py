@@ -20,6 +20,7 @@ from indi.degradations import (
     DEGRADATIONS,
     add_camera_noise,
     add_gaussian_noise,
+    add_photon_noise,
     add_sensor_noise,
     compress_jpeg,
     defocus,
@@ -134,6 +135,35 @@ def test_camera_noise_correlates_neighbours_and_channels_and_keeps_its_variance(
     for one, other in ((noise[..., 1:], noise[..., :-1]), (noise[:, 1:], noise[:, :-1])):
         assert (one * other).mean().item() == pytest.approx(expected, abs=0.01)
     assert (noise[0] * noise[1]).mean().item() == pytest.approx(shared, abs=0.01)
+
+
+def test_photon_noise_has_the_variance_of_counts_and_of_reading() -> None:
+    for level, photons, read in ((0.5, 40.0, 0.0), (0.5, 40.0, 3.0), (0.02, 1000.0, 1.5), (0.0, 50.0, 2.0)):
+        clean = torch.full((1, 400, 400), level)
+        noisy = add_photon_noise(clean, seeded(), photons=photons, read=read)
+        variance = level / photons + (read / photons) ** 2
+        assert noisy.mean().item() == pytest.approx(level, abs=5 * math.sqrt(variance / clean.numel()))
+        assert noisy.var().item() == pytest.approx(variance, rel=0.02)
+    counts = add_photon_noise(torch.full((1, 64, 64), 0.1), seeded(), photons=30.0, read=0.0) * 30
+    assert_close(counts, counts.round())  # whole photons: Poisson, not its Gaussian limit
+    skewness = ((counts - counts.mean()) ** 3).mean() / counts.std() ** 3
+    assert skewness.item() == pytest.approx(1 / math.sqrt(3), abs=0.1)
+
+
+def test_photon_noise_of_no_light_is_that_of_reading() -> None:
+    below = add_photon_noise(torch.full((1, 200, 200), -0.3), seeded(), photons=100.0, read=2.0)
+    assert abs(below.mean().item()) < 5 * 0.02 / 200
+    assert below.std().item() == pytest.approx(0.02, rel=0.02)
+
+
+def test_photon_noise_in_tests_is_of_200_photons_and_in_training_of_30_to_3000() -> None:
+    clean = torch.full((1, 256, 256), 0.5)
+    degraded = degrade("denoise-photons", "test", clean)
+    assert degraded.var().item() == pytest.approx(0.5 / 200 + (1.5 / 200) ** 2, rel=0.02)
+    deviations = [degrade("denoise-photons", "train", clean, seed).std().item() for seed in range(200)]
+    least, most = math.sqrt(0.5 / 3000), math.sqrt(0.5 / 30 + (3 / 30) ** 2)
+    assert 0.97 * least < min(deviations) < 1.3 * least
+    assert 0.6 * most < max(deviations) < 1.03 * most
 
 
 @pytest.mark.parametrize("contrast", [False, True])

@@ -16,6 +16,7 @@ from indi.config import MethodSettings
 from indi.errors import ConfigError
 from indi.process import path as process
 from indi.process.methods import METHODS, Method
+from indi.process.objectives import Draw
 from indi.process.path import uniform_times
 from indi.process.samplers import SAMPLERS, trajectory
 from indi.restoration.restorer import Restorer
@@ -516,3 +517,22 @@ def test_one_move_that_sees_the_degraded_image_has_no_noise(name: str, condition
 def test_diffusion_starts_from_noise_in_one_move_too() -> None:
     restorer = Restorer(tiny_model(1, name="diffusion"), precision="float32")
     assert float(restorer.method.path_of([1.0, 0.0]).c(1.0)) == 1
+
+
+@pytest.mark.parametrize("name", ["indi", "distributional"])
+def test_planes_around_come_last_and_in_their_order(name: str) -> None:
+    """What a network saw in training stands in its weights: any other order would make it another model."""
+    row = MethodSettings(name=name).build()
+    state, own, earlier, later = (torch.full((2, 1, 4, 4), value) for value in (0.1, 0.2, 0.3, 0.4))
+    shown: list[torch.Tensor] = []
+
+    def network(inputs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        shown.append(inputs)
+        return torch.zeros_like(inputs[:, :1])
+
+    draw = Draw(torch.full_like(state, 2.0), torch.full((2,), 0.25)) if row.draws else None
+    row.answer(network, state, torch.cat([own, earlier, later], dim=1), torch.ones(2), draw)
+    (inputs,) = shown
+    assert inputs.shape[1] == row.inputs(1, neighbours=1)
+    wanted = {"indi": [0.1, 0.3, 0.4], "distributional": [0.1, 0.2, 0.5, 0.25, 0.3, 0.4]}[name]
+    assert inputs[0, :, 0, 0].tolist() == pytest.approx(wanted)

@@ -20,6 +20,7 @@ from indi.restoration import stacks
 from indi.restoration.batch import plan, restore_files
 from indi.restoration.restorer import Restorer
 from indi.training import train
+from indi.training.starting import check_start, widened
 from problems import asking, seeing, tiny_model
 
 Array = npt.NDArray[Any]
@@ -234,9 +235,15 @@ def test_a_model_of_one_plane_is_a_start(tmp_path: Path) -> None:
         list(train(run=tmp_path / "none", start=tmp_path / "run", iterations=1, **folders, **OF_RUN, neighbours=2))
 
 
-def test_a_model_that_starts_blind_to_neighbours_answers_as_before() -> None:
-    from indi.training.starting import widened
+def test_neighbours_are_a_start_for_their_own_method_alone() -> None:
+    theirs = seeing(1).card
+    ours = seeing(1, name="distributional").card
+    with pytest.raises(ModelError, match="sees neighbours, which fit its own method alone; leave method out"):
+        check_start(theirs, ours)
+    check_start(tiny_model(1).card, ours)  # of single planes any is
 
+
+def test_a_model_that_starts_blind_to_neighbours_answers_as_before() -> None:
     plane, wide = tiny_model(1), seeing(1)
     wide.network.load_state_dict(widened(plane.network.state_dict(), wide.network.state_dict()))
     image, before, after = random(3, 32, 32)

@@ -6,9 +6,12 @@ import socket
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from indi.restoration.restorer import Restorer
 
 sys.path.insert(0, str(Path(__file__).parent))  # problems.py and other helpers beside this file
 for folder in ("benchmarks", "docs"):  # tables.py and reference.py, which the documents come from
@@ -82,3 +85,21 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("INDI_DATA does not name a folder of real images")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def gray() -> "Restorer":
+    """Return a restorer of gray images that draws noise."""
+    from indi.restoration.restorer import Restorer
+    from problems import tiny_model
+
+    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def colour() -> "Restorer":
+    """Return the same of colour images."""
+    from indi.restoration.restorer import Restorer
+    from problems import tiny_model
+
+    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")

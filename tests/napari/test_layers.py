@@ -22,16 +22,6 @@ from problems import seeing, tiny_calibration, tiny_model
 STEPS = Sampling(steps=2)
 
 
-@pytest.fixture(scope="module")
-def gray() -> Restorer:
-    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
-
-
-@pytest.fixture(scope="module")
-def colour() -> Restorer:
-    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
-
-
 def pixels(*shape: int, dtype: str = "uint8") -> NDArray[Any]:
     return from_unit(np.random.default_rng(0).random(shape, dtype=np.float32) * 0.8 + 0.1, dtype)
 

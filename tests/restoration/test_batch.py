@@ -20,16 +20,6 @@ from indi.restoration.restorer import Restorer
 from problems import asking, tiny_model
 
 
-@pytest.fixture(scope="module")
-def gray() -> Restorer:
-    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
-
-
-@pytest.fixture(scope="module")
-def colour() -> Restorer:
-    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
-
-
 def pixels(channels: int = 1, dtype: str = "uint8", seed: int = 0) -> NDArray[np.generic]:
     shape = (20, 27) if channels == 1 else (20, 27, channels)
     values = np.random.default_rng(seed).random(shape, dtype=np.float32)

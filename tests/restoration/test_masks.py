@@ -25,16 +25,6 @@ KEPT = np.zeros(SIZE, bool)
 KEPT[4:11, 5:20] = True
 
 
-@pytest.fixture(scope="module")
-def gray() -> Restorer:
-    return Restorer(tiny_model(1, epsilon=0.05), precision="float32")
-
-
-@pytest.fixture(scope="module")
-def colour() -> Restorer:
-    return Restorer(tiny_model(3, epsilon=0.05), precision="float32")
-
-
 def pixels(*shape: int, dtype: str = "uint8", seed: int = 0) -> NDArray[Any]:
     return from_unit(np.random.default_rng(seed).random(shape, dtype=np.float32) * 0.8 + 0.1, dtype)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from indi.data.wording import count
 from indi.errors import ConfigError, MissingExtraError, ModelError
 from indi.metrics import METRICS
 from indi.models.checkpoint import CALIBRATION_FILE, CARD_FILE, MODEL_FILE, Card, Model, save_model, write_text
@@ -147,10 +148,8 @@ def described(
         "intensities": "normalised" if card.normalisation else "as the files have them",
     }
     if card.neighbours:
-        each = "plane" if card.neighbours == 1 else "planes"
-        rows["sees"] = (
-            f"{card.neighbours} {each} before and after each, along {card.neighbours_axis}: it restores stacks"
-        )
+        planes = count(card.neighbours, "plane")
+        rows["sees"] = f"{planes} before and after each, along {card.neighbours_axis}: it restores stacks"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     rest = "".join(f"\n{paragraph}\n" for paragraph in (*_known(about), *more, *_licence(card)))
     return f"""# {card.name}

@@ -1,6 +1,7 @@
 """The widgets: fields, and work in a thread that can be followed and stopped."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -83,13 +84,13 @@ class _Panel(fields.Container):  # type: ignore[misc]
         self._cancel.clicked.connect(self.cancel)
         self.native.destroyed.connect(lambda: self.leave())  # as it keeps this object until then
 
+    @abstractmethod
     def work(self) -> Work:
         """Return the work as the fields say."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, result: Any) -> None:
         """Show what came of the work."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start the work, unless the fields say what cannot be."""
